@@ -82,17 +82,39 @@ pub enum Stop<E> {
 /// # Errors
 /// [`Stop`]; what is in `out` is then of no use.
 pub fn walk<V: Visitor>(plan: &Plan, body: &[u8], visitor: &mut V, out: &mut Segments) -> Result<(), Stop<V::Error>> {
+    let end = pass(plan, body, visitor, out)?;
+    if end < body.len() {
+        return Err(Malformed::Trailing { at: end, left: body.len() - end }.into());
+    }
+    Ok(())
+}
+
+/// As [`walk`], but bytes may follow the last field; they are taken over. So a newer version of embedded data, which appends
+/// fields, is read as an older one.
+///
+/// # Errors
+/// [`Stop`]
+pub fn walk_open<V: Visitor>(
+    plan: &Plan,
+    body: &[u8],
+    visitor: &mut V,
+    out: &mut Segments,
+) -> Result<(), Stop<V::Error>> {
+    let _ = pass(plan, body, visitor, out)?;
+    out.flush(body.len());
+    Ok(())
+}
+
+/// The pass itself; returns where the last field ends.
+fn pass<V: Visitor>(plan: &Plan, body: &[u8], visitor: &mut V, out: &mut Segments) -> Result<usize, Stop<V::Error>> {
     let mut walker = Walker { cursor: Cursor::new(body), flexible: plan.flexible, visitor, out, muted: false };
     walker.ops(&plan.ops)?;
-    let (at, left) = (walker.cursor.at(), walker.cursor.left());
     if walker.muted {
         return Err(Stop::NothingToDrop);
     }
-    if left > 0 {
-        return Err(Malformed::Trailing { at, left }.into());
-    }
-    walker.out.flush(at);
-    Ok(())
+    let end = walker.cursor.at();
+    walker.out.flush(end);
+    Ok(end)
 }
 
 /// Walks `body` by `plan` for what the visitor sees, not for an output.
