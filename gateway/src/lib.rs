@@ -1,1 +1,4 @@
-//! Skeleton.
+//! The gateway: Kafka's protocol in, Kafka's protocol out, and virtual clusters in between.
+
+pub mod authn;
+pub mod observe;
