@@ -49,7 +49,6 @@ pub fn map(
 ) -> Result<Found, Stop<Unsendable>> {
     let mut names = Names {
         key,
-        asked,
         tenant,
         broker,
         memory,
@@ -65,7 +64,6 @@ pub fn map(
 
 struct Names<'a> {
     key: ApiKey,
-    asked: &'a Asked,
     tenant: &'a Tenant,
     broker: i32,
     memory: &'a mut Memory,
