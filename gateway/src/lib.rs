@@ -3,7 +3,11 @@
 pub mod apis;
 pub mod authn;
 pub mod authz;
+pub mod config;
+pub mod listeners;
 pub mod naming;
 pub mod observe;
 pub mod routing;
+pub mod session;
 pub mod upstream;
+pub mod world;
