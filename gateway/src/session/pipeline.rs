@@ -144,7 +144,10 @@ async fn forward(
             }
             Err(Stop::Refused(refusal)) => break refusal,
             Err(other) => {
-                return Err(SessionError::Frame { reason: FrameRefusal::Malformed, detail: format!("{key:?} {version}: {other}") });
+                return Err(SessionError::Frame {
+                    reason: FrameRefusal::Malformed,
+                    detail: format!("{key:?} {version}: {other}"),
+                });
             }
         }
     };
@@ -230,7 +233,8 @@ async fn send_back(
 impl Session<'_> {
     async fn next(&self, reader: &mut FrameReader) -> Result<Option<std::ops::Range<usize>>, SessionError> {
         let limits = self.shared.limits;
-        let most = |key| if key == ApiKey::Produce.code() { limits.max_produce_bytes } else { limits.max_request_bytes };
+        let most =
+            |key| if key == ApiKey::Produce.code() { limits.max_produce_bytes } else { limits.max_request_bytes };
         match reader.next(self.client, most).await {
             Ok(range) => Ok(range),
             Err(FrameError::Io(e)) => Err(SessionError::Client(e)),
