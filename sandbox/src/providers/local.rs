@@ -174,7 +174,7 @@ fn launch(context: &Context, jdk: &Jdk, jars: &[PathBuf], config: &Path, archive
     let mut command = vec![java.as_str()];
     command.extend(JVM_OPTIONS);
     command.extend([archive.as_str(), "-cp", &class_path, "kafka.Kafka", &config]);
-    process::start_detached(&context.launcher, &command, &[], &context.home.broker_log())
+    process::start_detached(&context.launcher, &command, &context.home.broker_log())
 }
 
 fn wait(context: &Context, process: &Process, port: u16) -> Result<()> {

@@ -130,13 +130,8 @@ fn launch(context: &Context, config: &serde_json::Value) -> Result<Process> {
     let path = context.home.gateway_config();
     home::write_private(&path, &text)?;
     let (launcher, path) = (context.launcher.display().to_string(), path.display().to_string());
-    // Variables go before the file, and a shell that uses a sandbox has KAFKA_BOOTSTRAP_SERVERS set to the gateway.
-    let unset = std::env::vars_os()
-        .filter_map(|(name, _)| name.into_string().ok())
-        .filter(|name| name.starts_with("KAFKA_") || name.starts_with("GATEWAY_"))
-        .collect::<Vec<_>>();
     let command = [launcher.as_str(), "gateway", "--config", &path];
-    process::start_detached(&context.launcher, &command, &unset, &context.home.gateway_log())
+    process::start_detached(&context.launcher, &command, &context.home.gateway_log())
 }
 
 fn wait(context: &Context, gateway: &Gateway) -> Result<()> {

@@ -71,7 +71,7 @@ impl Process {
 ///
 /// `launcher` is the executable of the sandbox itself: its hidden command `detach` makes the session and becomes the
 /// program, because a session can only be made from within the new process.
-pub fn start_detached(launcher: &Path, command: &[&str], unset: &[String], log: &Path) -> Result<Process> {
+pub fn start_detached(launcher: &Path, command: &[&str], log: &Path) -> Result<Process> {
     let file = OpenOptions::new()
         .create(true)
         .write(true)
@@ -82,9 +82,6 @@ pub fn start_detached(launcher: &Path, command: &[&str], unset: &[String], log: 
     let errors = file.try_clone().map_err(|error| Failure::file("write", log, &error))?;
     let mut child = Command::new(launcher);
     child.arg("detach").arg("--").args(command).stdin(Stdio::null()).stdout(file).stderr(errors);
-    for variable in unset {
-        child.env_remove(variable);
-    }
     let child = child.spawn().map_err(|error| Failure::file("start", launcher, &error))?;
     Process::identify(child.id()).ok_or_else(|| {
         Failure::new(Kind::Internal, format!("{} ended at once", command.first().copied().unwrap_or_default()))
