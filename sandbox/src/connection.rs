@@ -62,8 +62,10 @@ impl Connection {
             Format::Dotenv => lines(&variables, |key, value| format!("{key}={}", dotenv_value(value))),
             Format::Shell => lines(&variables, |key, value| format!("export {key}={}", shell_value(value))),
             Format::Json => {
-                let object =
-                    variables.into_iter().map(|(key, value)| (key.to_owned(), value.into())).collect::<serde_json::Map<_, _>>();
+                let object = variables
+                    .into_iter()
+                    .map(|(key, value)| (key.to_owned(), value.into()))
+                    .collect::<serde_json::Map<_, _>>();
                 format!("{:#}\n", serde_json::Value::Object(object))
             }
             Format::Properties => lines(
