@@ -14,7 +14,11 @@ const RANKS: &[&[&str]] = &[
     &["session"],
     &["world", "store"],
     &["interceptors"],
-    &["routing", "authn", "authz", "naming", "crypto", "upstream"],
+    // A request is handed on by types: an Identity is permitted, what is Permitted is named, what is named is sent.
+    &["upstream"],
+    &["naming"],
+    &["authz"],
+    &["routing", "authn", "crypto"],
     &["apis"],
     &["observe", "config"],
 ];
@@ -35,8 +39,15 @@ const RESERVED: &[(&str, &str)] = &[("ratatui", "tui"), ("crossterm", "tui"), ("
 const FILE_LINES: usize = 600;
 const FUNCTION_LINES: usize = 60;
 /// Files over the limit, and functions as `file::function`. These lists only shrink: an entry no longer needed fails too.
-const LONG_FILES: &[&str] = &[];
-const LONG_FUNCTIONS: &[&str] = &[];
+///
+/// The schema table is generated from Kafka's message definitions.
+const LONG_FILES: &[&str] = &["gateway/wire/src/schema/table.rs"];
+const LONG_FUNCTIONS: &[&str] = &[
+    "gateway/wire/examples/generate.rs::render",
+    "gateway/wire/src/schema/table.rs::from_code",
+    "gateway/wire/src/schema/table.rs::index",
+    "gateway/wire/src/schema/table.rs::name",
+];
 
 struct Source {
     /// Relative to the workspace, with `/`.
@@ -445,9 +456,9 @@ fn code_drops_comments_literals_and_tests() {
 #[test]
 fn an_upward_a_sideways_and_an_unknown_arrow_are_found() {
     let text =
-        "use crate::{admin, naming::{self, prefix}, apis::roles};\nfn f() { crate::upstream::g(crate::nowhere::X) }";
-    let wrong = wrong_arrows(&Source::new("gateway/src/naming/regex.rs", text)).join("\n");
-    for expected in ["upward arrow naming -> admin", "sideways arrow naming -> upstream", "`crate::nowhere`"] {
+        "use crate::{admin, crypto::{self, kms}, apis::roles};\nfn f() { crate::routing::g(crate::nowhere::X) }";
+    let wrong = wrong_arrows(&Source::new("gateway/src/crypto/envelope.rs", text)).join("\n");
+    for expected in ["upward arrow crypto -> admin", "sideways arrow crypto -> routing", "`crate::nowhere`"] {
         assert!(wrong.contains(expected), "{expected} not in: {wrong}");
     }
     assert_eq!(wrong.lines().count(), 3, "{wrong}");
