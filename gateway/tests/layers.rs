@@ -455,8 +455,7 @@ fn code_drops_comments_literals_and_tests() {
 
 #[test]
 fn an_upward_a_sideways_and_an_unknown_arrow_are_found() {
-    let text =
-        "use crate::{admin, crypto::{self, kms}, apis::roles};\nfn f() { crate::routing::g(crate::nowhere::X) }";
+    let text = "use crate::{admin, crypto::{self, kms}, apis::roles};\nfn f() { crate::routing::g(crate::nowhere::X) }";
     let wrong = wrong_arrows(&Source::new("gateway/src/crypto/envelope.rs", text)).join("\n");
     for expected in ["upward arrow crypto -> admin", "sideways arrow crypto -> routing", "`crate::nowhere`"] {
         assert!(wrong.contains(expected), "{expected} not in: {wrong}");

@@ -104,15 +104,21 @@ pub const fn row(key: ApiKey) -> Row {
         K::DescribeShareGroupOffsets | K::AlterShareGroupOffsets | K::DeleteShareGroupOffsets => deny(LATER),
         K::StreamsGroupHeartbeat | K::StreamsGroupDescribe | K::StreamsGroupTopologyDescriptionUpdate => deny(LATER),
         K::GetTelemetrySubscriptions | K::PushTelemetry => deny("client telemetry is never forwarded"),
-        K::CreateDelegationToken | K::RenewDelegationToken => deny("a token of the physical cluster outlives the tenant"),
-        K::ExpireDelegationToken | K::DescribeDelegationToken => deny("a token of the physical cluster outlives the tenant"),
+        K::CreateDelegationToken | K::RenewDelegationToken => {
+            deny("a token of the physical cluster outlives the tenant")
+        }
+        K::ExpireDelegationToken | K::DescribeDelegationToken => {
+            deny("a token of the physical cluster outlives the tenant")
+        }
         K::AlterReplicaLogDirs | K::ElectLeaders => deny(OPERATORS),
         K::AlterPartitionReassignments | K::ListPartitionReassignments => deny(OPERATORS),
         K::UpdateFeatures | K::UnregisterBroker | K::UnregisterController | K::DescribeQuorum => deny(OPERATORS),
         K::AddRaftVoter | K::RemoveRaftVoter | K::UpdateRaftVoter => deny(OPERATORS),
         K::WriteTxnMarkers | K::Envelope | K::AlterPartition | K::AllocateProducerIds => deny(BETWEEN),
         K::Vote | K::BeginQuorumEpoch | K::EndQuorumEpoch | K::FetchSnapshot => deny(BETWEEN),
-        K::BrokerRegistration | K::BrokerHeartbeat | K::ControllerRegistration | K::AssignReplicasToDirs => deny(BETWEEN),
+        K::BrokerRegistration | K::BrokerHeartbeat | K::ControllerRegistration | K::AssignReplicasToDirs => {
+            deny(BETWEEN)
+        }
         K::InitializeShareGroupState | K::ReadShareGroupState | K::WriteShareGroupState => deny(BETWEEN),
         K::DeleteShareGroupState | K::ReadShareGroupStateSummary => deny(BETWEEN),
     }
@@ -148,7 +154,8 @@ mod tests {
         for key in ApiKey::ALL {
             let Row { verdict, versions, reason } = row(*key);
             let range = if versions.is_empty() { "-".to_owned() } else { format!("{}-{}", versions.min, versions.max) };
-            writeln!(matrix, "{:>3} {:<38} {:<5} {:<5} {reason}", key.code(), key.name(), range, verdict.word()).unwrap();
+            writeln!(matrix, "{:>3} {:<38} {:<5} {:<5} {reason}", key.code(), key.name(), range, verdict.word())
+                .unwrap();
         }
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/snapshots/api_matrix.txt");
         if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {

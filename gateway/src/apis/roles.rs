@@ -70,7 +70,11 @@ fn string(place: Place<'_>) -> Option<Decision> {
     Some(match place.field.name {
         "ErrorMessage" | "AcknowledgeErrorMessage" | "BatchIndexErrorMessage" | "StatusDetail" => Is(Role::ErrorText),
         "ClusterId" => Is(Role::ClusterId),
-        "Host" if place.message.kind == Kind::Response && message != "DescribeAclsResponse" && message != "DeleteAclsResponse" => {
+        "Host"
+            if place.message.kind == Kind::Response
+                && message != "DescribeAclsResponse"
+                && message != "DeleteAclsResponse" =>
+        {
             Is(Role::Host)
         }
         "Key" if message == "FindCoordinatorRequest" => Is(Role::CoordinatorKey),
@@ -104,12 +108,21 @@ fn opaque(place: Place<'_>) -> Option<&'static str> {
         "ClientHost" => "the address that the broker sees: the gateway's",
         "Rack" | "RackId" => "a rack is a place, no entity of a tenant",
         "AssignorName" | "ServerAssignor" | "ProtocolName" | "ProtocolData" => "the name of an assignment strategy",
-        "GroupState" | "GroupType" | "TransactionState" | "StateFilters" | "StatesFilter" | "TypesFilter"
+        "GroupState"
+        | "GroupType"
+        | "TransactionState"
+        | "StateFilters"
+        | "StatesFilter"
+        | "TypesFilter"
         | "UnknownStateFilters" => "one of the protocol's own words",
         "CommittedMetadata" | "Metadata" => "the client's note on its offset",
-        "ConfigurationKeys" | "Documentation" | "Key" | "Value" | "Feature" => "a setting or a feature, its value or text",
+        "ConfigurationKeys" | "Documentation" | "Key" | "Value" | "Feature" => {
+            "a setting or a feature, its value or text"
+        }
         "ClientSoftwareName" | "ClientSoftwareVersion" | "RequestedMetrics" => "what the client says of itself",
-        "EntityType" | "OwnerPrincipalType" | "PrincipalType" | "TokenRequesterPrincipalType" => "the type beside a name",
+        "EntityType" | "OwnerPrincipalType" | "PrincipalType" | "TokenRequesterPrincipalType" => {
+            "the type beside a name"
+        }
         "TokenId" => "delegation tokens are denied",
         "LogDir" | "Path" => "a path on a broker: these APIs are not served",
         "SubtopologyId" | "Stores" | "Successors" => "a node of a topology, meaningful inside its group only",
@@ -129,7 +142,9 @@ fn bytes(place: Place<'_>) -> Option<Decision> {
         "UserData" => None("the assignor's own bytes, which no broker reads"),
         "Hmac" | "Salt" | "SaltedPassword" => None("a secret; these APIs are never forwarded"),
         "Metrics" => None("telemetry is never forwarded"),
-        "ClientHostAddress" | "RequestData" | "RequestPrincipal" | "ResponseData" => None("between brokers and controllers"),
+        "ClientHostAddress" | "RequestData" | "RequestPrincipal" | "ResponseData" => {
+            None("between brokers and controllers")
+        }
         _ => return Option::None,
     })
 }
@@ -139,8 +154,14 @@ fn uuid(place: Place<'_>) -> Option<Decision> {
     Some(match place.field.name {
         "TopicId" => Is(Role::TopicId),
         "ClientInstanceId" => None("chosen by the client"),
-        "CandidateDirectoryId" | "CordonedLogDirs" | "Id" | "IncarnationId" | "LogDirs" | "OfflineLogDirs"
-        | "ReplicaDirectoryId" | "VoterDirectoryId" => None("a directory or process of a broker, between brokers"),
+        "CandidateDirectoryId"
+        | "CordonedLogDirs"
+        | "Id"
+        | "IncarnationId"
+        | "LogDirs"
+        | "OfflineLogDirs"
+        | "ReplicaDirectoryId"
+        | "VoterDirectoryId" => None("a directory or process of a broker, between brokers"),
         _ => return Option::None,
     })
 }
@@ -172,7 +193,8 @@ mod tests {
         for message in MESSAGES {
             for version in message.versions.min..=message.versions.max {
                 let _ = Plan::compile(message, version, &|place| {
-                    let names = matches!(element(&place.field.ty), Type::String | Type::Bytes | Type::Records | Type::Uuid);
+                    let names =
+                        matches!(element(&place.field.ty), Type::String | Type::Bytes | Type::Records | Type::Uuid);
                     match (decide(place), names) {
                         (None, true) => missing.borrow_mut().push(format!("{}.{}", message.name, place.path)),
                         (_, true) => *decided.borrow_mut() += 1,

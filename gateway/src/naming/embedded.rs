@@ -108,7 +108,10 @@ mod tests {
     #[test]
     fn topics_are_mapped_in_every_version() {
         for version in 0..=3 {
-            let (given, physical) = (json!({"Topics": ["x", "y"], "UserData": "AAEC"}), json!({"Topics": ["a.x", "a.y"], "UserData": "AAEC"}));
+            let (given, physical) = (
+                json!({"Topics": ["x", "y"], "UserData": "AAEC"}),
+                json!({"Topics": ["a.x", "a.y"], "UserData": "AAEC"}),
+            );
             both_ways(Embedded::Subscription, "ConsumerProtocolSubscription", version, &given, &physical);
             let (given, physical) = (
                 json!({"AssignedPartitions": [{"Topic": "x", "Partitions": [0, 1]}]}),
@@ -140,8 +143,10 @@ mod tests {
     #[test]
     fn a_topic_of_another_tenant_does_not_come_out() {
         let ns = Namespace::new(Some("a.".into()));
-        let given = json!({"AssignedPartitions": [{"Topic": "b.x", "Partitions": [0]}, {"Topic": "a.y", "Partitions": [1]}]});
-        let out = rewrite(&ns, Embedded::Assignment, Direction::Out, &bytes("ConsumerProtocolAssignment", 1, &given)).unwrap();
+        let given =
+            json!({"AssignedPartitions": [{"Topic": "b.x", "Partitions": [0]}, {"Topic": "a.y", "Partitions": [1]}]});
+        let out = rewrite(&ns, Embedded::Assignment, Direction::Out, &bytes("ConsumerProtocolAssignment", 1, &given))
+            .unwrap();
         let expected = json!({"AssignedPartitions": [{"Topic": "y", "Partitions": [1]}]});
         assert_eq!(out, bytes("ConsumerProtocolAssignment", 1, &expected));
     }

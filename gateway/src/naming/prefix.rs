@@ -40,7 +40,11 @@ impl Namespace {
 
     /// The virtual name of a physical topic; `None` if it is not the tenant's.
     pub fn unmap_topic<'n>(&self, name: &'n str) -> Option<&'n str> {
-        if is_reserved(name) { Some(name) } else { self.unmap_id(name).filter(|n| self.is_transparent() || !is_reserved(n)) }
+        if is_reserved(name) {
+            Some(name)
+        } else {
+            self.unmap_id(name).filter(|n| self.is_transparent() || !is_reserved(n))
+        }
     }
 
     /// The virtual name of a physical group or transactional id; `None` if it is not the tenant's.

@@ -120,7 +120,8 @@ pub fn map<'a>(
         scan(plan, request.body(), &mut coordinator).map_err(infallible)?;
     }
     let asked = Asked { coordinator: coordinator.0, ..Asked::default() };
-    let mut names = Names { key: request.key(), tenant, broker, last_word, memory, asked, resource: 0, group: String::new() };
+    let mut names =
+        Names { key: request.key(), tenant, broker, last_word, memory, asked, resource: 0, group: String::new() };
     walk(plan, request.body(), &mut names, segments)?;
     let Names { mut asked, memory, group, .. } = names;
     match (request.key(), asked.consumer_protocol, &memory.joined) {
@@ -265,5 +266,8 @@ impl Names<'_> {
 
 /// Whether the broker refuses an empty group id in this API. The others take it for offsets without a group.
 const fn group_must_be_named(key: ApiKey) -> bool {
-    matches!(key, ApiKey::JoinGroup | ApiKey::SyncGroup | ApiKey::Heartbeat | ApiKey::LeaveGroup | ApiKey::DescribeGroups)
+    matches!(
+        key,
+        ApiKey::JoinGroup | ApiKey::SyncGroup | ApiKey::Heartbeat | ApiKey::LeaveGroup | ApiKey::DescribeGroups
+    )
 }

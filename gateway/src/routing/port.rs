@@ -34,7 +34,8 @@ impl Ports {
 
     /// The address that stands for a broker; `None` where no port does.
     pub fn address(&self, broker: i32) -> Option<(&str, u16)> {
-        let offset = u16::try_from(broker.checked_sub(self.min_broker_id)?).ok().filter(|offset| *offset < self.count)?;
+        let offset =
+            u16::try_from(broker.checked_sub(self.min_broker_id)?).ok().filter(|offset| *offset < self.count)?;
         Some((&self.host, self.start.checked_add(offset)?))
     }
 

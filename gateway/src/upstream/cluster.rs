@@ -53,7 +53,8 @@ impl Cluster {
             let stream = broker::connect(&address).await?;
             return Ok((broker, address, stream));
         }
-        let mut last = BrokerError::Io { address: self.bootstrap.join(","), source: std::io::ErrorKind::NotConnected.into() };
+        let mut last =
+            BrokerError::Io { address: self.bootstrap.join(","), source: std::io::ErrorKind::NotConnected.into() };
         for (id, (host, port)) in &topology.brokers {
             let address = format!("{host}:{port}");
             match broker::connect(&address).await {

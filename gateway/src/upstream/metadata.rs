@@ -28,7 +28,11 @@ pub struct Topology {
 /// None for the schema table as it is.
 pub fn request(topics: bool) -> Result<Vec<u8>, ValueError> {
     let topics = if topics { serde_json::Value::Null } else { serde_json::json!([]) };
-    value::encode(ApiKey::Metadata.request(), VERSION, &serde_json::json!({ "Topics": topics, "AllowAutoTopicCreation": false }))
+    value::encode(
+        ApiKey::Metadata.request(),
+        VERSION,
+        &serde_json::json!({ "Topics": topics, "AllowAutoTopicCreation": false }),
+    )
 }
 
 /// Reads an answer.
