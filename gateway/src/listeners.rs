@@ -17,7 +17,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Why the gateway does not listen.
 #[derive(Debug, thiserror::Error)]
-#[error("can't listen on {address} for Kafka clients: {source}. Free the port, or set clients.portStart (GATEWAY_PORT_START) to another range of {count} ports")]
+#[error(
+    "can't listen on {address} for Kafka clients: {source}. Free the port, or set clients.portStart (GATEWAY_PORT_START) to another range of {count} ports"
+)]
 pub struct ListenError {
     /// The address.
     address: String,

@@ -133,6 +133,7 @@ impl Names<'_> {
                 _ if namespace.is_transparent() => Action::Keep,
                 _ => Action::Drop,
             },
+            Role::ClusterId if namespace.is_transparent() => Action::Keep,
             Role::ClusterId => Action::Str(&self.tenant.cluster_id),
             Role::ErrorText => {
                 self.memory.buffer = namespace.unmap_text(text);

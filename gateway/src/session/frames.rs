@@ -59,7 +59,11 @@ impl FrameReader {
                 return Ok(Some(range));
             }
             if self.fill(stream).await? == 0 {
-                return if self.buffered() == 0 { Ok(None) } else { Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()) };
+                return if self.buffered() == 0 {
+                    Ok(None)
+                } else {
+                    Err(io::Error::from(io::ErrorKind::UnexpectedEof).into())
+                };
             }
         }
     }
@@ -169,8 +173,10 @@ mod tests {
     #[tokio::test]
     async fn frames_arrive_whole_however_they_are_split() {
         let (mut client, server) = pair().await;
-        let sent: Vec<Vec<u8>> = [2usize, 7, 70_000, 300_000, 3].iter().map(|n| vec![u8::try_from(n % 7).unwrap(); *n]).collect();
-        let bytes: Vec<u8> = sent.iter().flat_map(|f| [&u32::try_from(f.len()).unwrap().to_be_bytes()[..], f].concat()).collect();
+        let sent: Vec<Vec<u8>> =
+            [2usize, 7, 70_000, 300_000, 3].iter().map(|n| vec![u8::try_from(n % 7).unwrap(); *n]).collect();
+        let bytes: Vec<u8> =
+            sent.iter().flat_map(|f| [&u32::try_from(f.len()).unwrap().to_be_bytes()[..], f].concat()).collect();
         let writer = tokio::spawn(async move {
             for chunk in bytes.chunks(1_013) {
                 client.write_all(chunk).await.unwrap();

@@ -4,8 +4,8 @@
 use super::frames::{FrameError, FrameReader};
 use super::{SessionError, Shared, local};
 use crate::apis::check::{Checked, Unserved, check};
-use crate::authn::sasl::{Authenticator, MECHANISMS, SaslExchange, Step};
 use crate::authn::Identity;
+use crate::authn::sasl::{Authenticator, MECHANISMS, SaslExchange, Step};
 use crate::naming::vectored;
 use crate::observe::metrics::FrameRefusal;
 use serde_json::json;
@@ -124,7 +124,8 @@ async fn token(
     let bytes = asked["AuthBytes"].as_str().and_then(local::from_base64).unwrap_or_default();
     let Some(step) = advance(login, bytes).await? else {
         let text = "SaslHandshake comes before SaslAuthenticate";
-        write(client, &local::answer(request, &json!({ "ErrorCode": ILLEGAL_SASL_STATE, "ErrorMessage": text }))?).await?;
+        write(client, &local::answer(request, &json!({ "ErrorCode": ILLEGAL_SASL_STATE, "ErrorMessage": text }))?)
+            .await?;
         return Err(SessionError::Authentication(text.to_owned()));
     };
     match step {
@@ -199,4 +200,3 @@ async fn write(client: &TcpStream, bytes: &[u8]) -> Result<(), SessionError> {
 pub fn already_authenticated(request: &Checked<'_>) -> Result<Vec<u8>, SessionError> {
     local::answer(request, &json!({ "ErrorCode": ILLEGAL_SASL_STATE }))
 }
-

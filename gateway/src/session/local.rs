@@ -78,9 +78,11 @@ async fn offered(broker: i32, shared: &Shared) -> Result<Arc<Value>, SessionErro
     let (id, address, mut stream) = shared.cluster.connect(broker).await?;
     let request = json!({ "ClientSoftwareName": "anabranch", "ClientSoftwareVersion": env!("CARGO_PKG_VERSION") });
     let wrong = |reason: String| BrokerError::Answer { address: address.clone(), key: ApiKey::ApiVersions, reason };
-    let request = value::encode(ApiKey::ApiVersions.request(), ASKED_VERSION, &request).map_err(|e| wrong(e.to_string()))?;
+    let request =
+        value::encode(ApiKey::ApiVersions.request(), ASKED_VERSION, &request).map_err(|e| wrong(e.to_string()))?;
     let body = broker::ask(&mut stream, &address, ApiKey::ApiVersions, ASKED_VERSION, &request).await?;
-    let answer = value::decode(ApiKey::ApiVersions.response(), ASKED_VERSION, &body).map_err(|e| wrong(e.to_string()))?;
+    let answer =
+        value::decode(ApiKey::ApiVersions.response(), ASKED_VERSION, &body).map_err(|e| wrong(e.to_string()))?;
     if answer["ErrorCode"] != 0 {
         return Err(wrong(format!("error code {}", answer["ErrorCode"])).into());
     }

@@ -11,8 +11,8 @@
 use super::frames::{FrameError, FrameReader};
 use super::refusal::{refused, unserved, with_refused_resources};
 use super::{SessionError, Shared, handshake, local};
-use crate::apis::Verdict;
 use crate::apis::check::{Checked, Unserved, check};
+use crate::apis::{Verdict, row};
 use crate::authn::Identity;
 use crate::authz::permit;
 use crate::naming::request::{self, Asked, Refusal};
@@ -30,19 +30,28 @@ const SCRATCH: usize = 4 << 10;
 
 /// One request in flight: everything that its answer needs lives here.
 #[derive(Debug)]
-struct Exchange {
+enum Exchange {
+    /// The broker answers.
+    Upstream(Awaited),
+    /// The answer was made here: a whole frame.
+    Local(Vec<u8>),
+}
+
+/// What an answer from the broker must be the answer to.
+#[derive(Debug)]
+struct Awaited {
     key: ApiKey,
     version: i16,
     correlation_id: i32,
-    reply: Reply,
+    asked: Asked,
 }
 
-#[derive(Debug)]
-enum Reply {
-    /// The broker answers.
-    Upstream(Asked),
-    /// The answer was made here: a whole frame.
-    Local(Vec<u8>),
+/// What becomes of a frame.
+enum Course<'f> {
+    /// It is answered here.
+    Answer(Vec<u8>),
+    /// It goes to the broker.
+    Forward(Checked<'f>),
 }
 
 /// The two ends, and who the client is.
@@ -72,7 +81,7 @@ pub async fn run(
     // A client that only asks for versions needs no broker.
     loop {
         let Some(range) = session.next(&mut reader).await? else { return Ok(()) };
-        let Some(answer) = session.answered_here(reader.bytes(range.clone())).await? else { break };
+        let Course::Answer(answer) = session.course(reader.bytes(range.clone())).await? else { break };
         session.answer(&answer).await?;
         reader.consume(&range);
     }
@@ -97,11 +106,9 @@ async fn requests(
     while let Some(range) = session.next(&mut reader).await? {
         let frame = reader.bytes(range.clone());
         session.metrics.request(frame.len());
-        if let Some(answer) = session.answered_here(frame).await? {
-            let (key, version, correlation_id) = (ApiKey::ApiVersions, 0, 0);
-            enqueue(&queue, Exchange { key, version, correlation_id, reply: Reply::Local(answer) }).await?;
-        } else if let Ok(checked) = check(frame) {
-            forward(session, upstream, checked, &mut memory, &mut segments, &queue).await?;
+        match session.course(frame).await? {
+            Course::Answer(answer) => enqueue(&queue, Exchange::Local(answer)).await?,
+            Course::Forward(checked) => forward(session, upstream, checked, &mut memory, &mut segments, &queue).await?,
         }
         reader.consume(&range);
         segments.clear(SCRATCH);
@@ -126,7 +133,7 @@ async fn forward(
         segments.clear(SCRATCH);
         match request::map(permitted, &session.tenant, session.broker, last_word, memory, segments) {
             Ok((physical, asked)) => {
-                enqueue(queue, Exchange { key, version, correlation_id, reply: Reply::Upstream(asked) }).await?;
+                enqueue(queue, Exchange::Upstream(Awaited { key, version, correlation_id, asked })).await?;
                 let _ = broker::send(upstream, &physical).await.map_err(SessionError::Upstream)?;
                 return Ok(());
             }
@@ -137,13 +144,16 @@ async fn forward(
             }
             Err(Stop::Refused(refusal)) => break refusal,
             Err(other) => {
-                return Err(SessionError::Frame { reason: FrameRefusal::Malformed, detail: format!("{key:?} {version}: {other}") });
+                return Err(SessionError::Frame {
+                    reason: FrameRefusal::Malformed,
+                    detail: format!("{key:?} {version}: {other}"),
+                });
             }
         }
     };
     session.metrics.request_refused();
     let answer = refused(&refusal, key, version, correlation_id, checked.body())?;
-    enqueue(queue, Exchange { key, version, correlation_id, reply: Reply::Local(answer) }).await
+    enqueue(queue, Exchange::Local(answer)).await
 }
 
 async fn enqueue(queue: &mpsc::Sender<Exchange>, exchange: Exchange) -> Result<(), SessionError> {
@@ -170,11 +180,11 @@ async fn answers(
                 Err(e) => return Err(SessionError::Upstream(e)),
             },
         };
-        let Some(Exchange { key, version, correlation_id, reply }) = exchange else { return Ok(()) };
-        match reply {
-            Reply::Local(answer) => session.answer(&answer).await?,
-            Reply::Upstream(asked) if asked.silent => {}
-            Reply::Upstream(asked) => {
+        let Some(exchange) = exchange else { return Ok(()) };
+        match exchange {
+            Exchange::Local(answer) => session.answer(&answer).await?,
+            Exchange::Upstream(awaited) if awaited.asked.silent => {}
+            Exchange::Upstream(awaited) => {
                 let most = session.shared.limits.max_answer_bytes;
                 let range = match reader.next(upstream, |_| most).await {
                     Ok(Some(range)) => range,
@@ -182,21 +192,12 @@ async fn answers(
                     Err(FrameError::Io(e)) => return Err(SessionError::Upstream(e)),
                     Err(e @ FrameError::TooLong { .. }) => return Err(SessionError::Answer(e.to_string())),
                 };
-                let awaited = Awaited { key, version, correlation_id, asked };
                 send_back(session, &awaited, reader.bytes(range.clone()), &mut memory, &mut segments).await?;
                 reader.consume(&range);
                 segments.clear(SCRATCH);
             }
         }
     }
-}
-
-/// What an answer from the broker must be the answer to.
-struct Awaited {
-    key: ApiKey,
-    version: i16,
-    correlation_id: i32,
-    asked: Asked,
 }
 
 async fn send_back(
@@ -232,7 +233,8 @@ async fn send_back(
 impl Session<'_> {
     async fn next(&self, reader: &mut FrameReader) -> Result<Option<std::ops::Range<usize>>, SessionError> {
         let limits = self.shared.limits;
-        let most = |key| if key == ApiKey::Produce.code() { limits.max_produce_bytes } else { limits.max_request_bytes };
+        let most =
+            |key| if key == ApiKey::Produce.code() { limits.max_produce_bytes } else { limits.max_request_bytes };
         match reader.next(self.client, most).await {
             Ok(range) => Ok(range),
             Err(FrameError::Io(e)) => Err(SessionError::Client(e)),
@@ -242,34 +244,38 @@ impl Session<'_> {
         }
     }
 
-    /// The answer to a request that no broker is asked; `None` for one that is forwarded.
-    async fn answered_here(&self, frame: &[u8]) -> Result<Option<Vec<u8>>, SessionError> {
+    /// Whether a frame is answered here or goes to the broker.
+    async fn course<'f>(&self, frame: &'f [u8]) -> Result<Course<'f>, SessionError> {
         let checked = match check(frame) {
             Ok(checked) => checked,
             Err(Unserved::Version { key: ApiKey::ApiVersions, correlation_id, .. }) => {
-                return local::api_versions_fallback(correlation_id, self.broker, self.shared).await.map(Some);
+                let answer = local::api_versions_fallback(correlation_id, self.broker, self.shared).await;
+                return answer.map(Course::Answer);
             }
-            Err(not) => {
-                self.metrics.request_refused();
-                let reason = match not {
-                    Unserved::Malformed(_) => FrameRefusal::Malformed,
-                    Unserved::UnknownKey(_) | Unserved::Denied { .. } => FrameRefusal::UnknownApi,
-                    Unserved::Version { .. } => FrameRefusal::UnknownVersion,
-                };
-                let Some(answer) = unserved(&not, frame) else {
-                    return Err(SessionError::Frame { reason, detail: not.to_string() });
-                };
-                self.shared.metrics.frame_refused(reason);
-                return Ok(Some(answer));
-            }
+            Err(not) => return self.refuse(&not, frame).map(Course::Answer),
         };
-        if crate::apis::row(checked.key()).verdict != Verdict::Own {
-            return Ok(None);
+        if row(checked.key()).verdict != Verdict::Own {
+            return Ok(Course::Forward(checked));
         }
-        match checked.key() {
-            ApiKey::ApiVersions => local::api_versions(&checked, self.broker, self.shared).await.map(Some),
-            _ => handshake::already_authenticated(&checked).map(Some),
-        }
+        let answer = match checked.key() {
+            ApiKey::ApiVersions => local::api_versions(&checked, self.broker, self.shared).await,
+            _ => handshake::already_authenticated(&checked),
+        };
+        answer.map(Course::Answer)
+    }
+
+    fn refuse(&self, not: &Unserved, frame: &[u8]) -> Result<Vec<u8>, SessionError> {
+        self.metrics.request_refused();
+        let reason = match not {
+            Unserved::Malformed(_) => FrameRefusal::Malformed,
+            Unserved::UnknownKey(_) | Unserved::Denied { .. } => FrameRefusal::UnknownApi,
+            Unserved::Version { .. } => FrameRefusal::UnknownVersion,
+        };
+        let Some(answer) = unserved(not, frame) else {
+            return Err(SessionError::Frame { reason, detail: not.to_string() });
+        };
+        self.shared.metrics.frame_refused(reason);
+        Ok(answer)
     }
 
     async fn answer(&self, frame: &[u8]) -> Result<(), SessionError> {

@@ -182,7 +182,8 @@ mod tests {
     #[test]
     fn else_it_stands_on_each_element_of_the_request() {
         let answer = refuse(ApiKey::ShareGroupDescribe, 1, &json!({ "GroupIds": ["a", "b"] }));
-        let groups: Vec<_> = answer["Groups"].as_array().unwrap().iter().map(|g| (&g["GroupId"], &g["ErrorCode"])).collect();
+        let groups: Vec<_> =
+            answer["Groups"].as_array().unwrap().iter().map(|g| (&g["GroupId"], &g["ErrorCode"])).collect();
         assert_eq!(groups, [(&json!("a"), &json!(31)), (&json!("b"), &json!(31))]);
         let request = json!({ "Topics": [{ "Name": "t", "PartitionIndexes": [0] }] });
         let answer = refuse(ApiKey::DescribeProducers, 0, &request);

@@ -2,6 +2,7 @@
 
 use super::broker::{self, BrokerError};
 use super::metadata::{self, Topology};
+use crate::config::HostPort;
 use crate::naming::topic_ids::TopicIds;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,7 +30,8 @@ pub struct Cluster {
 
 impl Cluster {
     /// A cluster of which nothing is known but where to ask.
-    pub fn new(bootstrap: Vec<String>, topic_ids: Arc<TopicIds>) -> Self {
+    pub fn new(bootstrap: &[HostPort], topic_ids: Arc<TopicIds>) -> Self {
+        let bootstrap = bootstrap.iter().map(HostPort::to_string).collect();
         Self { bootstrap, topology: watch::Sender::new(Arc::default()), topic_ids, refreshed: Mutex::default() }
     }
 

@@ -57,7 +57,7 @@ fn key(message: &Value) -> Result<i64, String> {
 /// The definitions are JSON with `//` comments, which never stand inside a string.
 fn without_comments(text: &str) -> String {
     let strip = |line: &str| match line.find("//") {
-        Some(at) if line[..at].matches('"').count() % 2 == 0 => line[..at].to_owned(),
+        Some(at) if line[..at].matches('"').count().is_multiple_of(2) => line[..at].to_owned(),
         _ => line.to_owned(),
     };
     text.lines().map(strip).collect::<Vec<_>>().join("\n")
@@ -100,19 +100,29 @@ fn render(
         out,
         "const M: i16 = i16::MAX;\nconst fn v(min: i16, max: i16) -> Versions {{\n    Versions {{ min, max }}\n}}\n"
     )?;
+    api_keys(&mut out, version, &names)?;
+    writeln!(
+        out,
+        "        }}\n    }}\n}}\n\n/// Request and response of each key in ascending order, then the embedded messages."
+    )?;
+    writeln!(out, "#[rustfmt::skip]\npub static MESSAGES: &[Message] = &[\n{rows}];")?;
+    Ok(out)
+}
+
+fn api_keys(out: &mut String, version: &str, names: &[(String, i64)]) -> std::fmt::Result {
     writeln!(out, "/// The APIs of Kafka {version}, closed: an exhaustive match decides about each.")?;
     writeln!(
         out,
         "#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]\n#[allow(missing_docs)]\npub enum ApiKey {{"
     )?;
-    for (name, code) in &names {
+    for (name, code) in names {
         writeln!(out, "    {name} = {code},")?;
     }
     writeln!(
         out,
         "}}\n\nimpl ApiKey {{\n    /// Every key, in ascending order.\n    pub const ALL: &'static [Self] = &["
     )?;
-    for (name, _) in &names {
+    for (name, _) in names {
         writeln!(out, "        Self::{name},")?;
     }
     writeln!(
@@ -123,7 +133,7 @@ fn render(
         out,
         "    /// The key of this number, if the table has it.\n    pub const fn from_code(code: i16) -> Option<Self> {{\n        Some(match code {{"
     )?;
-    for (name, code) in &names {
+    for (name, code) in names {
         writeln!(out, "            {code} => Self::{name},")?;
     }
     writeln!(
@@ -137,15 +147,10 @@ fn render(
         out,
         "        }}\n    }}\n\n    /// The name in Kafka's definitions, for example `Fetch`.\n    pub const fn name(self) -> &'static str {{\n        match self {{"
     )?;
-    for (name, _) in &names {
+    for (name, _) in names {
         writeln!(out, "            Self::{name} => \"{name}\",")?;
     }
-    writeln!(
-        out,
-        "        }}\n    }}\n}}\n\n/// Request and response of each key in ascending order, then the embedded messages."
-    )?;
-    writeln!(out, "#[rustfmt::skip]\npub static MESSAGES: &[Message] = &[\n{rows}];")?;
-    Ok(out)
+    Ok(())
 }
 
 fn message(out: &mut String, message: &Value, kind: &str, code: i64) -> Result<(), Box<dyn Error>> {
