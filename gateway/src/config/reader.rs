@@ -8,11 +8,13 @@ use super::Problem;
 use super::settings::{SETTINGS, Setting};
 
 /// How alike two names must be for one to be suggested in place of the other.
-const ALIKE: f64 = 0.7;
+const ALIKE: f64 = 0.8;
 
 /// The values of all settings that were given, by path.
 pub(super) struct Reader {
     given: BTreeMap<&'static str, Given>,
+    /// Whether the file could be read at all: what is missing from one that could not says nothing.
+    readable: bool,
     problems: Vec<Problem>,
     warnings: Vec<String>,
 }
@@ -25,14 +27,19 @@ struct Given {
 
 impl Reader {
     pub(super) fn new(text: &str) -> Self {
-        let mut reader = Self { given: BTreeMap::new(), problems: Vec::new(), warnings: Vec::new() };
+        let mut reader = Self { given: BTreeMap::new(), readable: true, problems: Vec::new(), warnings: Vec::new() };
         match serde_yaml::from_str::<Value>(text) {
             Ok(Value::Mapping(root)) => reader.collect("", root),
             Ok(Value::Null) => {}
-            Ok(_) => reader.problem("the file", "must hold keys and values, such as 'upstream:'"),
-            Err(error) => reader.problem("the file", format!("is not YAML: {error}")),
+            Ok(_) => reader.unreadable("must hold keys and values, such as 'upstream:'".to_owned()),
+            Err(error) => reader.unreadable(format!("is not YAML: {error}")),
         }
         reader
+    }
+
+    fn unreadable(&mut self, message: String) {
+        self.readable = false;
+        self.problem("the file", message);
     }
 
     fn collect(&mut self, parent: &str, mapping: Mapping) {
@@ -103,6 +110,13 @@ impl Reader {
 
     pub(super) fn warning(&mut self, message: impl Into<String>) {
         self.warnings.push(message.into());
+    }
+
+    /// Notes that a setting without a default is not there.
+    pub(super) fn require(&mut self, path: &'static str, message: &str) {
+        if self.readable && !self.is_given(path) {
+            self.problem(path, message);
+        }
     }
 
     pub(super) fn is_given(&self, path: &str) -> bool {
