@@ -1,1 +1,173 @@
-//! Skeleton.
+//! The gateway: Kafka's protocol in, Kafka's protocol out, and virtual clusters in between.
+//!
+//! Settings come in by `config`; `admin` takes declarations, keeps them in `store` and publishes the `world` that they
+//! make; `authn` says who a client is; `observe` counts. A module imports lower ranks only (ARCHITECTURE.md).
+
+pub mod admin;
+pub mod apis;
+pub mod authn;
+pub mod authz;
+pub mod config;
+pub mod listeners;
+pub mod naming;
+pub mod observe;
+pub mod routing;
+pub mod session;
+pub mod store;
+pub mod upstream;
+pub mod world;
+
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use admin::{Admin, ClientAccess};
+use authn::sasl::Authenticator;
+use authn::tokens::TokenKey;
+use config::{Config, HostPort, SecurityProtocol};
+use listeners::{ListenError, Listeners};
+use naming::topic_ids::TopicIds;
+use observe::health::{Health, Part};
+use observe::metrics::Metrics;
+use routing::port::Ports;
+use session::{Limits, Shared};
+use upstream::cluster::Cluster;
+use world::World;
+
+/// Why the gateway could not start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    #[error("cannot listen on {address} for {purpose}: {source}")]
+    Listen { address: String, purpose: &'static str, source: std::io::Error },
+    #[error(transparent)]
+    Clients(#[from] ListenError),
+    #[error("the admin API ended: {0}")]
+    Admin(std::io::Error),
+    #[error("cannot wait for signals: {0}")]
+    Signals(std::io::Error),
+    #[error("the operating system gives no random bytes")]
+    NoRandomness,
+}
+
+/// No answer of a broker is longer: `fetch.max.bytes` of a client is 50 MiB unless it raises it.
+const MAX_ANSWER_BYTES: usize = 256 << 20;
+/// Requests other than Produce hold names and numbers, not records.
+const MAX_REQUEST_BYTES: usize = 4 << 20;
+
+/// Runs until SIGTERM or SIGINT.
+///
+/// # Errors
+/// [`RunError`]
+pub async fn run(config: Config) -> Result<(), RunError> {
+    let (sender, world) = watch::channel(Arc::new(World::empty()));
+    let (health, metrics) = (Arc::<Health>::default(), Arc::<Metrics>::default());
+    let authenticator = authenticator(&config)?;
+    let admin = Admin::new(
+        sender,
+        config.admin.users.clone(),
+        Arc::clone(&authenticator),
+        ClientAccess {
+            bootstrap: HostPort { host: config.clients.advertised_host.clone(), port: config.clients.port_start },
+            security_protocol: config.clients.security_protocol,
+        },
+        Arc::clone(&health),
+        Arc::clone(&metrics),
+    );
+    let admin_listener = listen(&config.admin.bind_host, config.admin.port, "the admin API").await?;
+    let ports = Ports::new(&config.clients);
+    let listeners = Listeners::bind(&config, &ports).await?;
+    health.set_listeners(Part::Up(ports.bootstrap()));
+    let cluster = Arc::new(Cluster::new(&config.upstream.bootstrap_servers, Arc::new(TopicIds::new(veil()?))));
+    let sasl = config.clients.security_protocol == SecurityProtocol::SaslPlaintext;
+    let shared = Arc::new(Shared {
+        cluster: Arc::clone(&cluster),
+        world,
+        authenticator: sasl.then_some(authenticator),
+        addresses: Arc::new(ports),
+        metrics,
+        limits: limits(&config),
+        api_versions: session::local::ApiVersionsCache::default(),
+        fetch_sessions: std::sync::Mutex::default(),
+    });
+    let shutdown = shutdown(Arc::clone(&health))?;
+    tokio::select! {
+        () = listeners.serve(shared, config.clients.limits.max_connections) => Ok(()),
+        () = watch_upstream(&cluster, &health) => Ok(()),
+        done = admin::serve(admin_listener, Arc::new(admin), shutdown) => done.map_err(RunError::Admin),
+    }
+}
+
+fn limits(config: &Config) -> Limits {
+    let limits = &config.clients.limits;
+    Limits {
+        max_in_flight: limits.max_in_flight,
+        max_produce_bytes: limits.max_frame_bytes,
+        max_request_bytes: limits.max_frame_bytes.min(MAX_REQUEST_BYTES),
+        max_answer_bytes: MAX_ANSWER_BYTES,
+        handshake: limits.login_timeout,
+    }
+}
+
+/// Keeps the view of the physical cluster fresh; says once when it is lost and once when it is back.
+async fn watch_upstream(cluster: &Cluster, health: &Health) {
+    let report = |seen: Result<&upstream::metadata::Topology, &upstream::broker::BrokerError>| {
+        let was_up = matches!(health.upstream(), Part::Up(_));
+        match seen {
+            Ok(topology) => {
+                if !was_up {
+                    tracing::info!(
+                        brokers = topology.brokers.len(),
+                        cluster = topology.cluster_id,
+                        "Kafka is reachable"
+                    );
+                }
+                health.set_upstream(Part::Up(format!("{} brokers", topology.brokers.len())));
+            }
+            Err(error) => {
+                if was_up {
+                    tracing::warn!(%error, "Kafka is not reachable; trying again until it is");
+                }
+                health.set_upstream(Part::Down(error.to_string()));
+            }
+        }
+    };
+    cluster.watch(report).await;
+}
+
+fn shutdown(health: Arc<Health>) -> Result<impl Future<Output = ()> + Send + 'static, RunError> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(RunError::Signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::Signals)?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("stopping");
+        health.set_draining();
+    })
+}
+
+/// What foreign topic ids are combined with: nobody can know it.
+fn veil() -> Result<[u8; 16], RunError> {
+    let mut veil = [0; 16];
+    aws_lc_rs::rand::fill(&mut veil).map_err(|_| RunError::NoRandomness)?;
+    Ok(veil)
+}
+
+fn authenticator(config: &Config) -> Result<Arc<Authenticator>, RunError> {
+    let tokens = match &config.tokens.signing_key {
+        Some(key) => TokenKey::new(key),
+        None => {
+            tracing::info!("tokens.signingKey is not set: made a random one, so tokens end with this process");
+            TokenKey::random().map_err(|_| RunError::NoRandomness)?
+        }
+    };
+    Authenticator::new(tokens).map(Arc::new).map_err(|_| RunError::NoRandomness)
+}
+
+async fn listen(host: &str, port: u16, purpose: &'static str) -> Result<TcpListener, RunError> {
+    let address = HostPort { host: host.to_owned(), port }.to_string();
+    TcpListener::bind(&address).await.map_err(|source| RunError::Listen { address, purpose, source })
+}

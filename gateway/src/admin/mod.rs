@@ -1,0 +1,100 @@
+//! The admin API: HTTP in, declarations and tokens out. The order of a change is: parse, change the declarations,
+//! build the world from them, keep them, publish the world.
+
+mod answer;
+mod basic_auth;
+mod declare;
+mod health;
+mod metrics;
+mod service_accounts;
+mod tokens;
+mod virtual_clusters;
+
+use std::future::Future;
+use std::sync::Arc;
+
+use axum::extract::DefaultBodyLimit;
+use axum::routing::{get, post};
+use axum::{Router, middleware};
+use contract::resources::{service_account, token, virtual_cluster};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use crate::authn::sasl::Authenticator;
+use crate::config::{AdminUser, HostPort, SecurityProtocol};
+use crate::observe::health::Health;
+use crate::observe::metrics::Metrics;
+use crate::world::World;
+use declare::Declare;
+
+/// No resource is longer.
+const LONGEST_BODY: usize = 256 * 1024;
+
+/// What the routes work with.
+#[derive(Debug)]
+pub struct Admin {
+    declare: Declare,
+    users: Vec<AdminUser>,
+    authenticator: Arc<Authenticator>,
+    clients: ClientAccess,
+    health: Arc<Health>,
+    metrics: Arc<Metrics>,
+}
+
+/// How Kafka clients reach this gateway: told in answers.
+#[derive(Debug, Clone)]
+pub struct ClientAccess {
+    pub bootstrap: HostPort,
+    pub security_protocol: SecurityProtocol,
+}
+
+impl Admin {
+    /// Starts with nothing declared; `world` gets every change.
+    pub fn new(
+        world: watch::Sender<Arc<World>>,
+        users: Vec<AdminUser>,
+        authenticator: Arc<Authenticator>,
+        clients: ClientAccess,
+        health: Arc<Health>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self { declare: Declare::new(world), users, authenticator, clients, health, metrics }
+    }
+}
+
+/// Serves until `shutdown` ends and the requests under way are answered.
+pub async fn serve(
+    listener: TcpListener,
+    admin: Arc<Admin>,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> std::io::Result<()> {
+    axum::serve(listener, router(admin)).with_graceful_shutdown(shutdown).await
+}
+
+/// THE TABLE of routes.
+fn router(admin: Arc<Admin>) -> Router {
+    let virtual_cluster = format!("{}/{{name}}", virtual_cluster::KIND.path);
+    let protected = Router::new()
+        .route(virtual_cluster::KIND.path, get(virtual_clusters::list).put(virtual_clusters::put))
+        .route(&virtual_cluster, get(virtual_clusters::get).delete(virtual_clusters::delete))
+        .route(
+            service_account::KIND.path,
+            get(service_accounts::list).put(service_accounts::put).delete(service_accounts::delete),
+        )
+        .route(token::PATH, post(tokens::issue))
+        .route("/metrics", get(metrics::render))
+        .route_layer(middleware::from_fn_with_state(Arc::clone(&admin), basic_auth::check));
+    Router::new()
+        .merge(protected)
+        // Probes carry no credentials, and learn nothing about tenants.
+        .route("/health", get(health::all))
+        .route("/health/live", get(health::live))
+        .route("/health/ready", get(health::ready))
+        .fallback(answer::no_such_path)
+        .method_not_allowed_fallback(answer::no_such_method)
+        .layer(DefaultBodyLimit::max(LONGEST_BODY))
+        .with_state(admin)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,251 @@
+//! The API as its client sees it, over a real socket.
+
+use std::collections::BTreeMap;
+
+use contract::client::{AdminClient, ClientError};
+use contract::resources::service_account::ServiceAccountFilter;
+use contract::resources::{GatewayServiceAccount, PASSTHROUGH, TokenRequest, UpsertResult, VirtualCluster};
+use contract::secret::Secret;
+
+use super::*;
+use crate::authn::AccountLookup as _;
+use crate::authn::sasl::Step;
+use crate::authn::tokens::TokenKey;
+use crate::observe::health::Part;
+
+struct Gateway {
+    address: String,
+    world: watch::Receiver<Arc<World>>,
+    health: Arc<Health>,
+    authenticator: Arc<Authenticator>,
+    _runtime: tokio::runtime::Runtime,
+}
+
+impl Gateway {
+    fn start() -> Self {
+        let user = |name: &str, admin| AdminUser { username: name.into(), password: Secret::new("secret"), admin };
+        Self::start_with(vec![user("root", true), user("reader", false)])
+    }
+
+    fn start_with(users: Vec<AdminUser>) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let (sender, world) = watch::channel(Arc::new(World::empty()));
+        let authenticator = Arc::new(Authenticator::new(TokenKey::random().unwrap()).unwrap());
+        let bootstrap = "127.0.0.1:6969".parse().unwrap();
+        let clients = ClientAccess { bootstrap, security_protocol: SecurityProtocol::SaslPlaintext };
+        let health = Arc::new(Health::default());
+        let admin = Admin::new(
+            sender,
+            users,
+            Arc::clone(&authenticator),
+            clients,
+            Arc::clone(&health),
+            Arc::new(Metrics::default()),
+        );
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        runtime.spawn(serve(listener, Arc::new(admin), std::future::pending()));
+        Self { address, world, health, authenticator, _runtime: runtime }
+    }
+
+    fn client(&self) -> AdminClient {
+        AdminClient::new(&self.address, "root", "secret")
+    }
+
+    fn logs_in(&self, username: &str, password: &str) -> bool {
+        let world: Arc<World> = Arc::clone(&self.world.borrow());
+        let mut exchange = self.authenticator.start("PLAIN", world).unwrap();
+        matches!(exchange.step(format!("\0{username}\0{password}").as_bytes()), Step::Done { .. })
+    }
+}
+
+fn refusal<T: std::fmt::Debug>(result: Result<T, ClientError>) -> (u16, String) {
+    match result.unwrap_err() {
+        ClientError::Api { status, body } => (status, body.msg.unwrap_or_default()),
+        ClientError::Unauthorized { .. } => (401, String::new()),
+        other => panic!("{other}"),
+    }
+}
+
+#[test]
+fn a_virtual_cluster_from_creation_to_deletion() {
+    let gateway = Gateway::start();
+    let client = gateway.client();
+    let dev = VirtualCluster::new("dev");
+    assert_eq!(client.get_virtual_cluster("dev").unwrap(), None);
+    assert_eq!(client.put_virtual_cluster(&dev, true).unwrap().upsert_result, UpsertResult::Created);
+    assert_eq!(client.get_virtual_cluster("dev").unwrap(), None, "a dry run changes nothing");
+    let created = client.put_virtual_cluster(&dev, false).unwrap();
+    assert_eq!((created.upsert_result, created.resource), (UpsertResult::Created, dev.clone()), "the echo is exact");
+    assert_eq!(client.put_virtual_cluster(&dev, false).unwrap().upsert_result, UpsertResult::NotChanged);
+    assert_eq!(gateway.world.borrow().virtual_cluster("dev").unwrap().prefix.as_deref(), Some("dev."));
+
+    let read = client.get_virtual_cluster("dev").unwrap().unwrap();
+    assert_eq!(read.spec.bootstrap_servers.as_deref(), Some("127.0.0.1:6969"));
+    let properties = &read.spec.client_properties.as_ref().unwrap()["SCRAM-SHA-512"];
+    assert_eq!(properties["security.protocol"], "SASL_PLAINTEXT");
+    assert!(properties["sasl.jaas.config"].ends_with(r#"username="{{username}}" password="{{password}}";"#));
+    let back = client.put_virtual_cluster(&read, false).unwrap();
+    assert_eq!((back.upsert_result, back.resource), (UpsertResult::NotChanged, dev.clone()), "GET can be PUT back");
+
+    let mut changed = dev;
+    changed.spec.super_users = Some(vec!["root".into()]);
+    assert_eq!(client.put_virtual_cluster(&changed, false).unwrap().upsert_result, UpsertResult::Updated);
+    let names = client.list_virtual_clusters().unwrap().into_iter().map(|cluster| cluster.metadata.name);
+    assert_eq!(names.collect::<Vec<_>>(), ["dev", PASSTHROUGH]);
+    assert!(client.delete_virtual_cluster("dev").unwrap());
+    assert!(!client.delete_virtual_cluster("dev").unwrap());
+    assert!(gateway.world.borrow().virtual_cluster("dev").is_none());
+}
+
+#[test]
+fn what_cannot_be_is_refused_with_its_place() {
+    let client_of = Gateway::start();
+    let client = client_of.client();
+    client.put_virtual_cluster(&VirtualCluster::new("dev"), false).unwrap();
+    let cases = [
+        (VirtualCluster::new("dev.a"), 409, "spec.namespace.prefix: the prefix 'dev.a.' of 'dev.a' and the prefix"),
+        (VirtualCluster::new("dev").with_prefix("x."), 409, "spec.namespace.prefix: it is 'dev.' and cannot become"),
+        (VirtualCluster::new("a b"), 400, "metadata.name: 'a b' may hold only"),
+        (VirtualCluster::new("a").with_prefix("__"), 400, "spec.namespace.prefix: '__' must begin with a letter"),
+        (VirtualCluster::new(PASSTHROUGH).with_prefix("x."), 400, "spec.namespace.prefix: passthrough renames nothing"),
+    ];
+    for (cluster, status, start) in cases {
+        for dry_run in [true, false] {
+            let (found, msg) = refusal(client.put_virtual_cluster(&cluster, dry_run));
+            assert!(found == status && msg.starts_with(start), "{found} {msg}");
+        }
+    }
+    assert_eq!(refusal(client.delete_virtual_cluster(PASSTHROUGH)).0, 400);
+    let account = GatewayServiceAccount::local("app", "dev", None);
+    client.put_service_account(&account, false).unwrap();
+    let (status, msg) = refusal(client.delete_virtual_cluster("dev"));
+    assert_eq!((status, msg.as_str()), (409, "virtual cluster 'dev' has service accounts: delete app first"));
+    assert_eq!(refusal(client.put_service_account(&GatewayServiceAccount::local("app", "none", None), false)).0, 404);
+    let elsewhere = GatewayServiceAccount::local("app", PASSTHROUGH, None);
+    assert_eq!(refusal(client.put_service_account(&elsewhere, false)).0, 409);
+}
+
+#[test]
+fn a_service_account_and_its_password() {
+    let gateway = Gateway::start();
+    let client = gateway.client();
+    client.put_virtual_cluster(&VirtualCluster::new("dev"), false).unwrap();
+    let put = |password: Option<&str>| {
+        let account = GatewayServiceAccount::local("app", "dev", password.map(Secret::new));
+        let upserted = client.put_service_account(&account, false).unwrap();
+        assert_eq!(upserted.resource, GatewayServiceAccount::local("app", "dev", None), "no password comes back");
+        upserted.upsert_result
+    };
+    assert_eq!(put(Some("pencil")), UpsertResult::Created);
+    assert!(gateway.logs_in("app", "pencil") && !gateway.logs_in("app", "crayon"));
+    assert_eq!(put(Some("pencil")), UpsertResult::NotChanged);
+    assert_eq!(put(None), UpsertResult::NotChanged);
+    assert!(gateway.logs_in("app", "pencil"), "a PUT without a password keeps it");
+    assert_eq!(put(Some("crayon")), UpsertResult::Updated);
+    assert!(!gateway.logs_in("app", "pencil") && gateway.logs_in("app", "crayon"));
+
+    let found = client.get_service_account("app", Some("dev")).unwrap();
+    assert_eq!(found, Some(GatewayServiceAccount::local("app", "dev", None)));
+    assert_eq!(client.get_service_account("app", None).unwrap(), None, "not in passthrough");
+    let all = ServiceAccountFilter::default();
+    assert_eq!(client.list_service_accounts(&all).unwrap().len(), 1);
+    let (status, _) =
+        refusal(client.put_service_account(&GatewayServiceAccount::local("app", "dev", Some(Secret::new(""))), false));
+    assert_eq!(status, 400);
+    assert!(client.delete_service_account("app", Some("dev")).unwrap());
+    assert!(!client.delete_service_account("app", Some("dev")).unwrap());
+    assert!(gateway.world.borrow().account("app").is_none());
+}
+
+#[test]
+fn a_token_logs_in_until_its_account_is_gone() {
+    let gateway = Gateway::start();
+    let client = gateway.client();
+    client.put_service_account(&GatewayServiceAccount::local("jdoe", PASSTHROUGH, None), false).unwrap();
+    let request = |username: &str, life_time_seconds| TokenRequest {
+        v_cluster: None,
+        username: username.to_owned(),
+        life_time_seconds,
+    };
+    let token = client.token(&request("jdoe", 60)).unwrap().token;
+    assert!(gateway.logs_in("jdoe", token.reveal()));
+    assert_eq!(refusal(client.token(&request("ghost", 60))).0, 404);
+    for wrong in [0, -1, i64::MAX] {
+        assert_eq!(refusal(client.token(&request("jdoe", wrong))).0, 400, "{wrong}");
+    }
+    client.delete_service_account("jdoe", None).unwrap();
+    assert!(!gateway.logs_in("jdoe", token.reveal()));
+}
+
+#[test]
+fn only_configured_users_get_in_and_readers_only_read() {
+    let gateway = Gateway::start();
+    for (username, password) in [("root", "wrong"), ("ghost", "secret"), ("root", ""), ("", "")] {
+        let client = AdminClient::new(&gateway.address, username, password);
+        assert_eq!(refusal(client.list_virtual_clusters()).0, 401);
+        assert_eq!(refusal(client.metrics()).0, 401);
+        assert!(client.health().is_ok(), "probes need no credentials");
+    }
+    let reader = AdminClient::new(&gateway.address, "reader", "secret");
+    assert!(reader.list_virtual_clusters().is_ok());
+    assert_eq!(refusal(reader.put_virtual_cluster(&VirtualCluster::new("dev"), false)).0, 403);
+    let closed = Gateway::start_with(Vec::new());
+    assert_eq!(refusal(AdminClient::new(&closed.address, "admin", "").list_virtual_clusters()).0, 401);
+}
+
+#[test]
+fn health_and_metrics() {
+    let gateway = Gateway::start();
+    let client = gateway.client();
+    let health = client.health().unwrap();
+    assert_eq!(health.version(), Some(env!("CARGO_PKG_VERSION")));
+    assert_eq!(health.status, contract::health::Status::Down);
+    assert!(!client.ready().unwrap());
+    gateway.health.set_upstream(Part::Up("1 broker".into()));
+    gateway.health.set_listeners(Part::Up("ports 6969 to 6978".into()));
+    assert_eq!(client.health().unwrap().status, contract::health::Status::Up);
+    assert!(client.ready().unwrap());
+    assert!(client.metrics().unwrap().contains("gateway_isolation_violations_total 0\n"));
+}
+
+/// Sends a request as it stands and returns the whole answer.
+fn raw(address: &str, method: &str, path: &str, body: &str) -> String {
+    use std::io::{Read as _, Write as _};
+    let host = address.trim_start_matches("http://");
+    let mut stream = std::net::TcpStream::connect(host).unwrap();
+    let length = body.len();
+    let head = format!("{method} {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\ncontent-length: {length}\r\n");
+    write!(stream, "{head}authorization: Basic cm9vdDpzZWNyZXQ=\r\n\r\n{body}").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn other_requests_are_answered_in_the_same_shape() {
+    let gateway = Gateway::start();
+    let path = virtual_cluster::KIND.path;
+    let unknown_field =
+        r#"{"kind":"VirtualCluster","apiVersion":"gateway/v2","metadata":{"name":"a"},"spec":{"acl":1}}"#;
+    let cases = [
+        ("GET", "/nothing", "", "404", r#"{"title":"Not found","msg":"there is nothing at /nothing"}"#),
+        ("POST", path, "{}", "405", r#""msg":"/gateway/v2/virtual-cluster does not take POST"}"#),
+        ("PUT", path, "", "400", r#""msg":"the body: EOF while parsing a value at line 1 column 0"}"#),
+        ("PUT", path, unknown_field, "400", r#""msg":"the body: unknown field `acl`, expected one of"#),
+        ("PUT", &format!("{path}?dryMode=perhaps"), "{}", "400", r#""msg":"the query: "#),
+        ("DELETE", &format!("{path}/ghost"), "", "404", r#""msg":"there is no virtual cluster 'ghost'"}"#),
+    ];
+    for (method, path, body, status, expected) in cases {
+        let answer = raw(&gateway.address, method, path, body);
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")) && answer.contains(expected), "{method} {answer}");
+    }
+}
+
+#[test]
+fn without_a_login_the_client_settings_say_so() {
+    let properties = virtual_clusters::client_properties("h:1", SecurityProtocol::Plaintext);
+    let expected = [("bootstrap.servers", "h:1"), ("security.protocol", "PLAINTEXT")];
+    let expected = expected.map(|(key, value)| (key.to_owned(), value.to_owned()));
+    assert_eq!(properties, BTreeMap::from([("PLAINTEXT".to_owned(), BTreeMap::from(expected))]));
+}

@@ -1,0 +1,33 @@
+//! `POST /token`: a password with an end, for a local account.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::State;
+use contract::resources::{PASSTHROUGH, TokenRequest, TokenResponse};
+
+use super::Admin;
+use super::answer::{ApiError, parse};
+use crate::authn::tokens::Claims;
+
+pub(super) async fn issue(State(admin): State<Arc<Admin>>, body: Bytes) -> Result<Json<TokenResponse>, ApiError> {
+    let request: TokenRequest = parse(&body)?;
+    let username = request.username;
+    let vcluster = request.v_cluster.unwrap_or_else(|| PASSTHROUGH.to_owned());
+    let key = (vcluster.clone(), username.clone());
+    if !admin.declare.read(|declared| declared.accounts.contains_key(&key)) {
+        return Err(ApiError::not_found(format!("there is no service account '{username}' in '{vcluster}'")));
+    }
+    let life_time = u64::try_from(request.life_time_seconds).ok().filter(|seconds| *seconds > 0);
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |now| now.as_secs());
+    let exp = life_time.and_then(|seconds| now.checked_add(seconds));
+    let claims = exp.map(|exp| Claims { username, vcluster, exp }).filter(|claims| claims.expires_at().is_some());
+    let claims = claims.ok_or_else(|| {
+        ApiError::invalid(format!("lifeTimeSeconds: {} is not a time from now", request.life_time_seconds))
+    })?;
+    let token = admin.authenticator.tokens().issue(&claims);
+    let token = token.map_err(|error| ApiError::internal(format!("the token could not be written: {error}")))?;
+    Ok(Json(TokenResponse { token }))
+}

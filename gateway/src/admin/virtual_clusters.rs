@@ -1,0 +1,122 @@
+//! `/virtual-cluster`: tenants.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::http::{StatusCode, Uri};
+use contract::resources::{PASSTHROUGH, Upserted, VirtualCluster};
+
+use super::answer::{ApiError, PutQuery, parse, query};
+use super::declare::upsert_result;
+use super::{Admin, ClientAccess};
+use crate::config::SecurityProtocol;
+use crate::world::prefix_of;
+
+pub(super) async fn list(State(admin): State<Arc<Admin>>) -> Json<Vec<VirtualCluster>> {
+    let mut declared = admin.declare.read(|declared| declared.virtual_clusters.clone());
+    declared.entry(PASSTHROUGH.to_owned()).or_insert_with(|| VirtualCluster::new(PASSTHROUGH));
+    Json(declared.into_values().map(|cluster| filled_in(cluster, &admin.clients)).collect())
+}
+
+pub(super) async fn get(
+    State(admin): State<Arc<Admin>>,
+    Path(name): Path<String>,
+) -> Result<Json<VirtualCluster>, ApiError> {
+    let declared = admin.declare.read(|declared| declared.virtual_clusters.get(&name).cloned());
+    let default = || (name == PASSTHROUGH).then(|| VirtualCluster::new(PASSTHROUGH));
+    let cluster = declared.or_else(default).ok_or_else(|| no_such_cluster(&name))?;
+    Ok(Json(filled_in(cluster, &admin.clients)))
+}
+
+pub(super) async fn put(
+    State(admin): State<Arc<Admin>>,
+    uri: Uri,
+    body: Bytes,
+) -> Result<Json<Upserted<VirtualCluster>>, ApiError> {
+    let PutQuery { dry_mode } = query(&uri)?;
+    let mut resource: VirtualCluster = parse(&body)?;
+    // An answer to GET may be sent back: what only the gateway fills in is not part of the declaration.
+    resource.spec.bootstrap_servers = None;
+    resource.spec.client_properties = None;
+    let upsert_result = admin.declare.change(dry_mode, |declared| {
+        let old = declared.virtual_clusters.insert(resource.metadata.name.clone(), resource.clone());
+        if let Some(old) = &old {
+            keeps_prefix(old, &resource)?;
+        }
+        Ok(upsert_result(old.as_ref(), &resource))
+    })?;
+    Ok(Json(Upserted { resource, upsert_result }))
+}
+
+pub(super) async fn delete(State(admin): State<Arc<Admin>>, Path(name): Path<String>) -> Result<StatusCode, ApiError> {
+    if name == PASSTHROUGH {
+        return Err(ApiError::invalid("virtual cluster 'passthrough' always exists and cannot be deleted"));
+    }
+    admin.declare.change(false, |declared| {
+        declared.virtual_clusters.remove(&name).ok_or_else(|| no_such_cluster(&name))?;
+        let accounts = declared.accounts.keys().filter(|(cluster, _)| *cluster == name);
+        let accounts = accounts.map(|(_, username)| username.as_str()).collect::<Vec<_>>();
+        if accounts.is_empty() {
+            return Ok(());
+        }
+        let accounts = accounts.join(", ");
+        Err(ApiError::conflict(format!("virtual cluster '{name}' has service accounts: delete {accounts} first")))
+    })?;
+    admin.metrics.forget_tenant(&name);
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn no_such_cluster(name: &str) -> ApiError {
+    ApiError::not_found(format!("there is no virtual cluster '{name}'"))
+}
+
+/// Under another prefix all topics, groups and offsets of a tenant would be gone from its view.
+fn keeps_prefix(old: &VirtualCluster, new: &VirtualCluster) -> Result<(), ApiError> {
+    let (old, new) = (prefix_of(old), prefix_of(new));
+    if old == new {
+        return Ok(());
+    }
+    Err(ApiError::conflict(format!(
+        "spec.namespace.prefix: it is '{old}' and cannot become '{new}', because what is stored under it would be out of \
+         reach: declare another virtual cluster"
+    )))
+}
+
+/// The declaration with what the gateway knows about reaching it.
+fn filled_in(mut cluster: VirtualCluster, clients: &ClientAccess) -> VirtualCluster {
+    let bootstrap = clients.bootstrap.to_string();
+    cluster.spec.client_properties = Some(client_properties(&bootstrap, clients.security_protocol));
+    cluster.spec.bootstrap_servers = Some(bootstrap);
+    cluster
+}
+
+/// Ready-made client settings by mechanism, with `{{username}}` and `{{password}}` to be filled in.
+pub(super) fn client_properties(
+    bootstrap: &str,
+    protocol: SecurityProtocol,
+) -> BTreeMap<String, BTreeMap<String, String>> {
+    let properties = |protocol: &str, rest: &[(&str, String)]| {
+        let common = [("bootstrap.servers", bootstrap.to_owned()), ("security.protocol", protocol.to_owned())];
+        common.iter().chain(rest).map(|(key, value)| ((*key).to_owned(), value.clone())).collect()
+    };
+    let login = |mechanism: &str, module: &str| {
+        let jaas = format!(
+            "org.apache.kafka.common.security.{module} required username=\"{{{{username}}}}\" \
+             password=\"{{{{password}}}}\";"
+        );
+        let rest = [("sasl.mechanism", mechanism.to_owned()), ("sasl.jaas.config", jaas)];
+        (mechanism.to_owned(), properties("SASL_PLAINTEXT", &rest))
+    };
+    match protocol {
+        SecurityProtocol::Plaintext => [("PLAINTEXT".to_owned(), properties("PLAINTEXT", &[]))].into(),
+        SecurityProtocol::SaslPlaintext => [
+            login("PLAIN", "plain.PlainLoginModule"),
+            login("SCRAM-SHA-256", "scram.ScramLoginModule"),
+            login("SCRAM-SHA-512", "scram.ScramLoginModule"),
+        ]
+        .into(),
+    }
+}

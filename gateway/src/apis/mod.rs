@@ -1,0 +1,166 @@
+//! What the gateway does with each Kafka API: THE TABLE.
+//!
+//! One exhaustive match over [`ApiKey`], without a wildcard: a key of a new Kafka does not compile until somebody decides
+//! about it. No I/O and no policy here; a family's file says what its requests name.
+
+pub mod check;
+pub mod plans;
+pub mod roles;
+
+use wire::schema::{ApiKey, Versions};
+
+/// What becomes of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Forwarded with its entities renamed on the way in and back on the way out.
+    Map,
+    /// Answered by the gateway from its own state.
+    Own,
+    /// Not advertised; refused with the API's own error shape when it is sent all the same.
+    Deny,
+}
+
+impl Verdict {
+    /// The word in tables and documents.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Map => "map",
+            Self::Own => "own",
+            Self::Deny => "deny",
+        }
+    }
+}
+
+/// One row of the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Row {
+    /// What becomes of it.
+    pub verdict: Verdict,
+    /// The versions that were reviewed: empty where it is denied.
+    pub versions: Versions,
+    /// What had to be got right, or why it is denied.
+    pub reason: &'static str,
+}
+
+const fn map(min: i16, max: i16, reason: &'static str) -> Row {
+    Row { verdict: Verdict::Map, versions: Versions { min, max }, reason }
+}
+
+const fn own(min: i16, max: i16, reason: &'static str) -> Row {
+    Row { verdict: Verdict::Own, versions: Versions { min, max }, reason }
+}
+
+const fn deny(reason: &'static str) -> Row {
+    Row { verdict: Verdict::Deny, versions: Versions::NONE, reason }
+}
+
+/// The row of an API.
+#[deny(clippy::wildcard_enum_match_arm)]
+#[allow(clippy::too_many_lines, reason = "one line per API is the point of the table")]
+pub const fn row(key: ApiKey) -> Row {
+    use ApiKey as K;
+    const BETWEEN: &str = "between brokers and controllers";
+    const OPERATORS: &str = "the business of the physical cluster's operators";
+    const LATER: &str = "not carried for virtual clusters yet";
+    match key {
+        K::Produce => map(3, 13, "topic name or id, transactional id, node endpoints; acks=0 has no answer"),
+        K::Fetch => map(4, 18, "topic name or id, forgotten topics, node endpoints, fetch sessions of the tenant only"),
+        K::ListOffsets => map(1, 11, "topic names"),
+        K::Metadata => map(0, 13, "all topics means the tenant's; ids that are the tenant's; addresses; cluster id"),
+        K::OffsetCommit => map(2, 10, "group, topic name or id"),
+        K::OffsetFetch => map(1, 10, "group, topic name or id; all topics means the tenant's"),
+        K::FindCoordinator => map(0, 6, "keys of groups and transactions; addresses"),
+        K::JoinGroup => map(0, 9, "group; topics inside the consumer protocol's subscription"),
+        K::Heartbeat => map(0, 4, "group"),
+        K::LeaveGroup => map(0, 5, "group"),
+        K::SyncGroup => map(0, 5, "group; topics inside the consumer protocol's assignment"),
+        K::DescribeGroups => map(0, 6, "group; topics inside subscriptions and assignments"),
+        K::ListGroups => map(0, 5, "only the tenant's groups"),
+        K::SaslHandshake => own(0, 1, "authentication ends here"),
+        K::ApiVersions => own(0, 4, "what broker, schema table and this table have in common; 5 reveals the cluster"),
+        K::CreateTopics => map(2, 7, "topic names; ids in the answer"),
+        K::DeleteTopics => map(1, 6, "topic names and ids"),
+        K::DeleteRecords => map(0, 2, "topic names"),
+        K::InitProducerId => map(0, 5, "transactional id; 6 is unstable"),
+        K::OffsetForLeaderEpoch => map(2, 4, "topic names"),
+        K::AddPartitionsToTxn => map(0, 3, "transactional id, topic names; 4 and up are between brokers"),
+        K::AddOffsetsToTxn => map(0, 4, "transactional id, group"),
+        K::EndTxn => map(0, 5, "transactional id"),
+        K::TxnOffsetCommit => map(0, 5, "transactional id, group, topic names; 6 is not reviewed"),
+        K::DescribeConfigs => map(1, 4, "resources of type topic and group; the others are refused one by one"),
+        K::AlterConfigs => map(0, 2, "resources of type topic and group; the others are refused one by one"),
+        K::SaslAuthenticate => own(0, 2, "authentication ends here"),
+        K::CreatePartitions => map(0, 3, "topic names"),
+        K::DeleteGroups => map(0, 2, "groups"),
+        K::IncrementalAlterConfigs => map(0, 1, "resources of type topic and group; the others are refused one by one"),
+        K::DescribeCluster => map(0, 1, "addresses, cluster id"),
+        K::DescribeAcls | K::CreateAcls | K::DeleteAcls => deny(LATER),
+        K::DescribeClientQuotas | K::AlterClientQuotas => deny(LATER),
+        K::DescribeUserScramCredentials | K::AlterUserScramCredentials => deny(LATER),
+        K::OffsetDelete | K::DescribeProducers | K::DescribeTransactions | K::ListTransactions => deny(LATER),
+        K::ConsumerGroupHeartbeat | K::ConsumerGroupDescribe => deny(LATER),
+        K::ListConfigResources | K::DescribeTopicPartitions | K::DescribeLogDirs => deny(LATER),
+        K::ShareGroupHeartbeat | K::ShareGroupDescribe | K::ShareFetch | K::ShareAcknowledge => deny(LATER),
+        K::DescribeShareGroupOffsets | K::AlterShareGroupOffsets | K::DeleteShareGroupOffsets => deny(LATER),
+        K::StreamsGroupHeartbeat | K::StreamsGroupDescribe | K::StreamsGroupTopologyDescriptionUpdate => deny(LATER),
+        K::GetTelemetrySubscriptions | K::PushTelemetry => deny("client telemetry is never forwarded"),
+        K::CreateDelegationToken | K::RenewDelegationToken => {
+            deny("a token of the physical cluster outlives the tenant")
+        }
+        K::ExpireDelegationToken | K::DescribeDelegationToken => {
+            deny("a token of the physical cluster outlives the tenant")
+        }
+        K::AlterReplicaLogDirs | K::ElectLeaders => deny(OPERATORS),
+        K::AlterPartitionReassignments | K::ListPartitionReassignments => deny(OPERATORS),
+        K::UpdateFeatures | K::UnregisterBroker | K::UnregisterController | K::DescribeQuorum => deny(OPERATORS),
+        K::AddRaftVoter | K::RemoveRaftVoter | K::UpdateRaftVoter => deny(OPERATORS),
+        K::WriteTxnMarkers | K::Envelope | K::AlterPartition | K::AllocateProducerIds => deny(BETWEEN),
+        K::Vote | K::BeginQuorumEpoch | K::EndQuorumEpoch | K::FetchSnapshot => deny(BETWEEN),
+        K::BrokerRegistration | K::BrokerHeartbeat | K::ControllerRegistration | K::AssignReplicasToDirs => {
+            deny(BETWEEN)
+        }
+        K::InitializeShareGroupState | K::ReadShareGroupState | K::WriteShareGroupState => deny(BETWEEN),
+        K::DeleteShareGroupState | K::ReadShareGroupStateSummary => deny(BETWEEN),
+    }
+}
+
+/// The APIs that a virtual cluster is served, with the reviewed versions that the schema table describes.
+pub fn served() -> impl Iterator<Item = (ApiKey, Versions)> {
+    ApiKey::ALL.iter().map(|key| (*key, row(*key).versions.intersect(key.versions()))).filter(|(_, v)| !v.is_empty())
+}
+
+/// Features whose APIs are not carried: hidden from ApiVersions, so that no client counts on them.
+pub const HIDDEN_FEATURES: [&str; 4] = ["group.version", "share.version", "streams.version", "kraft.version"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fmt::Write as _;
+
+    #[test]
+    fn reviewed_versions_lie_in_the_schema_table() {
+        for key in ApiKey::ALL {
+            let versions = row(*key).versions;
+            assert_eq!(versions.is_empty(), row(*key).verdict == Verdict::Deny, "{key:?}");
+            if !versions.is_empty() {
+                assert_eq!(versions.intersect(key.versions()).max, versions.max, "{key:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_table_is_the_one_that_was_reviewed() {
+        let mut matrix = String::new();
+        for key in ApiKey::ALL {
+            let Row { verdict, versions, reason } = row(*key);
+            let range = if versions.is_empty() { "-".to_owned() } else { format!("{}-{}", versions.min, versions.max) };
+            writeln!(matrix, "{:>3} {:<38} {:<5} {:<5} {reason}", key.code(), key.name(), range, verdict.word())
+                .unwrap();
+        }
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/snapshots/api_matrix.txt");
+        if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
+            std::fs::write(path, &matrix).unwrap();
+        }
+        assert_eq!(std::fs::read_to_string(path).unwrap(), matrix, "UPDATE_SNAPSHOTS=1 writes it anew");
+    }
+}

@@ -1,0 +1,88 @@
+//! Who a client is. Pure: no sockets, no files; accounts come in through [`AccountLookup`].
+//!
+//! Invariant: nothing a client can see or time tells whether a user name exists.
+
+pub mod credentials;
+pub mod sasl;
+pub mod tokens;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use contract::resources::GatewayServiceAccount;
+use credentials::Credentials;
+
+/// What the gateway keeps of a service account: the declaration without its password, and the verifiers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    /// The declaration. Its password has been taken out.
+    pub declared: GatewayServiceAccount,
+    pub username: Arc<str>,
+    pub virtual_cluster: Arc<str>,
+    /// `None` when no password was ever set: such an account logs in with tokens only.
+    pub credentials: Option<Credentials>,
+}
+
+impl Account {
+    pub fn new(mut declared: GatewayServiceAccount, credentials: Option<Credentials>) -> Self {
+        declared.spec.password = None;
+        let username = Arc::from(declared.metadata.name.as_str());
+        let virtual_cluster = Arc::from(declared.virtual_cluster());
+        Self { declared, username, virtual_cluster, credentials }
+    }
+}
+
+/// Finds accounts by user name; the whole of what a login needs to know about the world.
+pub trait AccountLookup: Send + Sync {
+    fn account(&self, username: &str) -> Option<Arc<Account>>;
+}
+
+/// Who has logged in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    pub username: Arc<str>,
+    pub virtual_cluster: Arc<str>,
+    /// When the session must end, for credentials that expire.
+    pub expires_at: Option<SystemTime>,
+}
+
+/// Why a login failed: for the log and the metrics. The client gets [`Failure::message`] and no more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failure {
+    /// The user does not exist, has no such credentials, or the proof is wrong.
+    InvalidCredentials,
+    /// The message does not follow the mechanism's grammar.
+    Malformed,
+    /// The message is longer than any honest one.
+    TooLong,
+    /// The client wants to act as somebody else.
+    OtherAuthorizationId,
+    /// The client insists on channel binding, which needs TLS.
+    ChannelBinding,
+    /// A message after the exchange has ended.
+    OutOfTurn,
+    /// The operating system gave no random bytes.
+    NoRandomness,
+}
+
+impl Failure {
+    /// What the client is told.
+    pub fn message(self) -> &'static str {
+        match self {
+            Self::InvalidCredentials => "Authentication failed: unknown user or wrong credentials",
+            Self::Malformed => "Authentication failed: the message does not follow the SASL mechanism",
+            Self::TooLong => "Authentication failed: the message is too long",
+            Self::OtherAuthorizationId => "Authentication failed: the authorization id differs from the user name",
+            Self::ChannelBinding => "Authentication failed: channel binding is not supported",
+            Self::OutOfTurn => "Authentication failed: the exchange has already ended",
+            Self::NoRandomness => "Authentication failed: try again",
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.message())
+    }
+}

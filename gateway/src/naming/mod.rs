@@ -1,0 +1,64 @@
+//! Virtual ↔ physical: the names and ids of one tenant.
+
+pub mod embedded;
+pub mod prefix;
+pub mod request;
+pub mod response;
+pub mod topic_ids;
+pub mod vectored;
+
+use self::prefix::Namespace;
+use self::topic_ids::TopicIds;
+use std::collections::HashSet;
+use std::sync::Arc;
+
+/// Where a broker is to be reached, for the clients of a virtual cluster.
+pub trait Addresses: Send + Sync {
+    /// Host and port that stand for the broker `id`; `None` where there are none.
+    fn of(&self, id: i32) -> Option<(&str, u16)>;
+}
+
+/// What the names of one session are mapped with.
+#[derive(Clone)]
+pub struct Tenant {
+    /// The prefix.
+    pub namespace: Namespace,
+    /// The cluster id that clients see.
+    pub cluster_id: Arc<str>,
+    /// Which physical topic each id stands for.
+    pub topic_ids: Arc<TopicIds>,
+    /// The addresses that clients see.
+    pub addresses: Arc<dyn Addresses>,
+    /// The fetch sessions that were issued to the virtual cluster.
+    pub fetch_sessions: Arc<topic_ids::FetchSessions>,
+}
+
+impl std::fmt::Debug for Tenant {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tenant").field("namespace", &self.namespace).finish_non_exhaustive()
+    }
+}
+
+/// Topic ids that a session saw to be its tenant's. An id is never given to another topic, so that the answer holds forever
+/// and the shared table is asked once per id and direction.
+#[derive(Debug, Default)]
+pub struct OwnIds(HashSet<[u8; 16]>);
+
+impl OwnIds {
+    /// More ids than this are forgotten together, so that memory stays bounded.
+    const MOST: usize = 4096;
+
+    fn owns(&mut self, tenant: &Tenant, id: &[u8; 16]) -> bool {
+        if self.0.contains(id) {
+            return true;
+        }
+        let owned = tenant.topic_ids.belongs(id, &tenant.namespace);
+        if owned {
+            if self.0.len() >= Self::MOST {
+                self.0.clear();
+            }
+            let _ = self.0.insert(*id);
+        }
+        owned
+    }
+}

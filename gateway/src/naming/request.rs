@@ -1,0 +1,273 @@
+//! A permitted request becomes [`Physical`]: every name in it is the broker's.
+
+use super::embedded::{self, Direction, Embedded};
+use super::{OwnIds, Tenant};
+use crate::apis::plans;
+use crate::authz::Permitted;
+use wire::plan::Role;
+use wire::schema::ApiKey;
+use wire::segments::Segments;
+use wire::walk::{Action, Stop, Value, Visitor, scan, walk};
+
+/// A request in physical names. Only [`map`] makes one, so that a name that was not mapped cannot reach a broker.
+#[derive(Debug)]
+pub struct Physical<'a> {
+    head: &'a [u8],
+    body: &'a [u8],
+    segments: &'a Segments,
+}
+
+impl<'a> Physical<'a> {
+    /// The header's bytes, which hold no name.
+    pub const fn head(&self) -> &'a [u8] {
+        self.head
+    }
+
+    /// The body that the segments lie over.
+    pub const fn body(&self) -> &'a [u8] {
+        self.body
+    }
+
+    /// The body's pieces.
+    pub const fn segments(&self) -> &'a Segments {
+        self.segments
+    }
+}
+
+/// A kind of coordinator (KIP-98, KIP-932).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Coordinator {
+    /// Of groups.
+    Group,
+    /// Of transactional ids.
+    Transaction,
+    /// Of share partitions.
+    Share,
+}
+
+impl Coordinator {
+    const fn of(code: i32) -> Self {
+        match code {
+            1 => Self::Transaction,
+            2 => Self::Share,
+            _ => Self::Group,
+        }
+    }
+}
+
+/// A config resource that was not forwarded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusedResource {
+    /// Its type as the protocol numbers them.
+    pub ty: i32,
+    /// Its name.
+    pub name: String,
+}
+
+/// What the answer's mapping has to know of the request.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Asked {
+    /// Which coordinator was looked for.
+    pub coordinator: Option<Coordinator>,
+    /// Whether the group's protocol is the consumer's, as far as the request tells.
+    pub consumer_protocol: Option<bool>,
+    /// Resources that are answered here.
+    pub refused: Vec<RefusedResource>,
+    /// No answer will come (acks=0).
+    pub silent: bool,
+}
+
+/// Why a request is not forwarded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// It holds a topic id that the gateway has not met: look again, then decide.
+    #[error("a topic id that is not known yet")]
+    UnknownTopicId,
+    /// It continues a fetch session that was not issued to the tenant.
+    #[error("fetch session {0} was not issued to this virtual cluster")]
+    FetchSession(i32),
+    /// The broker would resolve a pattern over all names.
+    #[error("patterns are not served")]
+    Pattern,
+}
+
+/// What a mapping keeps between requests of one session.
+#[derive(Debug, Default)]
+pub struct Memory {
+    own_ids: OwnIds,
+    /// The group that was joined last, and whether its protocol is the consumer's: SyncGroup before version 5 doesn't say.
+    joined: Option<(String, bool)>,
+    buffer: String,
+    bytes: Vec<u8>,
+}
+
+/// Maps the names of a request. With `last_word`, topic ids that are unknown count as foreign.
+///
+/// # Errors
+/// [`Stop::Malformed`] for a frame that is not what it claims to be, [`Stop::Refused`] for one that must not be forwarded.
+pub fn map<'a>(
+    permitted: Permitted<'a>,
+    tenant: &Tenant,
+    broker: i32,
+    last_word: bool,
+    memory: &mut Memory,
+    segments: &'a mut Segments,
+) -> Result<(Physical<'a>, Asked), Stop<Refusal>> {
+    let request = permitted.request();
+    let plan = plans::request(request.key(), request.version());
+    let mut coordinator = CoordinatorType(None);
+    if request.key() == ApiKey::FindCoordinator {
+        scan(plan, request.body(), &mut coordinator).map_err(infallible)?;
+    }
+    let asked = Asked { coordinator: coordinator.0, ..Asked::default() };
+    let mut names =
+        Names { key: request.key(), tenant, broker, last_word, memory, asked, resource: 0, group: String::new() };
+    walk(plan, request.body(), &mut names, segments)?;
+    let Names { mut asked, memory, group, .. } = names;
+    match (request.key(), asked.consumer_protocol, &memory.joined) {
+        (ApiKey::JoinGroup, Some(consumer), _) => memory.joined = Some((group, consumer)),
+        (ApiKey::SyncGroup, None, Some((joined, consumer))) if *joined == group => {
+            asked.consumer_protocol = Some(*consumer);
+        }
+        _ => {}
+    }
+    Ok((Physical { head: request.head(), body: request.body(), segments }, asked))
+}
+
+fn infallible(stop: Stop<std::convert::Infallible>) -> Stop<Refusal> {
+    match stop {
+        Stop::Malformed(malformed) => Stop::Malformed(malformed),
+        Stop::Kind(role) => Stop::Kind(role),
+        Stop::NothingToDrop => Stop::NothingToDrop,
+        Stop::Refused(never) => match never {},
+    }
+}
+
+/// In FindCoordinator the key comes before its type.
+struct CoordinatorType(Option<Coordinator>);
+
+impl Visitor for CoordinatorType {
+    type Error = std::convert::Infallible;
+
+    fn field(&mut self, role: Role, value: Value<'_>) -> Result<Action<'_>, Self::Error> {
+        if let (Role::CoordinatorType, Value::Int(code)) = (role, value) {
+            self.0 = Some(Coordinator::of(code));
+        }
+        Ok(Action::Keep)
+    }
+}
+
+/// Config resource types of the protocol.
+pub(super) const TOPIC_RESOURCE: i32 = 2;
+/// See [`TOPIC_RESOURCE`].
+pub(super) const GROUP_RESOURCE: i32 = 32;
+
+struct Names<'a> {
+    key: ApiKey,
+    tenant: &'a Tenant,
+    broker: i32,
+    last_word: bool,
+    memory: &'a mut Memory,
+    asked: Asked,
+    resource: i32,
+    group: String,
+}
+
+impl Visitor for Names<'_> {
+    type Error = Refusal;
+
+    fn field(&mut self, role: Role, value: Value<'_>) -> Result<Action<'_>, Refusal> {
+        match (role, value) {
+            (_, Value::Str(Some(text))) => self.text(role, text),
+            (Role::TopicId, Value::Uuid(id)) => self.topic_id(id),
+            (Role::Subscription | Role::Assignment, Value::Bytes(Some(bytes))) => Ok(self.embedded(role, bytes)),
+            (_, Value::Int(number)) => self.number(role, number),
+            _ => Ok(Action::Keep),
+        }
+    }
+}
+
+impl Names<'_> {
+    fn text<'s>(&'s mut self, role: Role, text: &str) -> Result<Action<'s>, Refusal> {
+        let namespace = &self.tenant.namespace;
+        let buffer = &mut self.memory.buffer;
+        Ok(match role {
+            Role::Topic => Action::Str(namespace.map_topic(text, buffer)),
+            Role::Group => {
+                text.clone_into(&mut self.group);
+                if text.is_empty() && group_must_be_named(self.key) {
+                    return Ok(Action::Keep);
+                }
+                Action::Str(namespace.map_id(text, buffer))
+            }
+            // An empty transactional id is refused by the broker; with a prefix it would be a good one.
+            Role::TransactionalId if text.is_empty() => Action::Keep,
+            Role::TransactionalId | Role::CoordinatorKey => Action::Str(namespace.map_id(text, buffer)),
+            Role::ProtocolType => {
+                self.asked.consumer_protocol = Some(text == "consumer");
+                Action::Keep
+            }
+            Role::ResourceName if namespace.is_transparent() => Action::Keep,
+            Role::ResourceName => match self.resource {
+                TOPIC_RESOURCE => Action::Str(namespace.map_topic(text, buffer)),
+                GROUP_RESOURCE => Action::Str(namespace.map_id(text, buffer)),
+                ty => {
+                    self.asked.refused.push(RefusedResource { ty, name: text.to_owned() });
+                    Action::Drop
+                }
+            },
+            // A follower's field; the physical id is nobody's business.
+            Role::ClusterId => Action::Null,
+            Role::TopicRegex | Role::TransactionalIdRegex => return Err(Refusal::Pattern),
+            _ => Action::Keep,
+        })
+    }
+
+    fn topic_id(&mut self, id: [u8; 16]) -> Result<Action<'static>, Refusal> {
+        if self.memory.own_ids.owns(self.tenant, &id) {
+            Ok(Action::Keep)
+        } else if self.last_word {
+            Ok(Action::Uuid(self.tenant.topic_ids.veiled(id)))
+        } else {
+            Err(Refusal::UnknownTopicId)
+        }
+    }
+
+    fn number(&mut self, role: Role, number: i32) -> Result<Action<'static>, Refusal> {
+        match role {
+            Role::ResourceType => self.resource = number,
+            Role::Acks => self.asked.silent = number == 0,
+            Role::FetchSessionId if number != 0 && !self.tenant.fetch_sessions.holds(self.broker, number) => {
+                return Err(Refusal::FetchSession(number));
+            }
+            _ => {}
+        }
+        Ok(Action::Keep)
+    }
+
+    fn embedded(&mut self, role: Role, bytes: &[u8]) -> Action<'_> {
+        let kind = if role == Role::Subscription { Embedded::Subscription } else { Embedded::Assignment };
+        let consumer = match (&self.asked.consumer_protocol, &self.memory.joined) {
+            (Some(told), _) => *told,
+            (None, Some((group, joined))) if *group == self.group => *joined,
+            // Neither says: bytes that are an assignment of the consumer protocol to the last byte are one.
+            (None, _) => true,
+        };
+        self.asked.consumer_protocol = Some(consumer);
+        match consumer.then(|| embedded::rewrite(&self.tenant.namespace, kind, Direction::In, bytes)).flatten() {
+            Some(mapped) => {
+                self.memory.bytes = mapped;
+                Action::Bytes(&self.memory.bytes)
+            }
+            None => Action::Keep,
+        }
+    }
+}
+
+/// Whether the broker refuses an empty group id in this API. The others take it for offsets without a group.
+const fn group_must_be_named(key: ApiKey) -> bool {
+    matches!(
+        key,
+        ApiKey::JoinGroup | ApiKey::SyncGroup | ApiKey::Heartbeat | ApiKey::LeaveGroup | ApiKey::DescribeGroups
+    )
+}

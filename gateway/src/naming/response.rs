@@ -1,0 +1,203 @@
+//! An answer in physical names becomes one in virtual names; what is not the tenant's is left out.
+
+use super::embedded::{self, Direction, Embedded};
+use super::request::{Asked, GROUP_RESOURCE, TOPIC_RESOURCE};
+use super::{OwnIds, Tenant};
+use crate::apis::plans;
+use wire::plan::Role;
+use wire::schema::ApiKey;
+use wire::segments::Segments;
+use wire::walk::{Action, Stop, Value, Visitor, walk};
+
+/// Why an answer can't be sent on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unsendable {
+    /// The broker has no address that clients may see.
+    #[error("broker {0} has no port on this gateway: raise clients.portCount")]
+    NoAddress(i32),
+}
+
+/// What a mapping keeps between answers of one session.
+#[derive(Debug, Default)]
+pub struct Memory {
+    own_ids: OwnIds,
+    buffer: String,
+    bytes: Vec<u8>,
+}
+
+/// What a mapping found.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Found {
+    /// Entities of others that were left out where only the tenant's were asked for.
+    pub violations: u32,
+}
+
+/// Maps the names of an answer that came from `broker` to a request that [`super::request::map`] sent.
+///
+/// # Errors
+/// [`Stop::Malformed`] for an answer that is not what it should be, [`Stop::Refused`] where no honest one can be made.
+#[allow(clippy::too_many_arguments, reason = "each is a different owner's; a struct would only be taken apart again")]
+pub fn map(
+    key: ApiKey,
+    version: i16,
+    body: &[u8],
+    asked: &Asked,
+    tenant: &Tenant,
+    broker: i32,
+    memory: &mut Memory,
+    segments: &mut Segments,
+) -> Result<Found, Stop<Unsendable>> {
+    let mut names = Names {
+        key,
+        tenant,
+        broker,
+        memory,
+        node: -1,
+        resource: 0,
+        name_is_ours: false,
+        consumer: asked.consumer_protocol.unwrap_or(true),
+        found: Found::default(),
+    };
+    walk(plans::response(key, version), body, &mut names, segments)?;
+    Ok(names.found)
+}
+
+struct Names<'a> {
+    key: ApiKey,
+    tenant: &'a Tenant,
+    broker: i32,
+    memory: &'a mut Memory,
+    /// The broker whose address follows.
+    node: i32,
+    resource: i32,
+    /// The name before an id in this element was the tenant's, so that the id is.
+    name_is_ours: bool,
+    consumer: bool,
+    found: Found,
+}
+
+impl Visitor for Names<'_> {
+    type Error = Unsendable;
+
+    fn element(&mut self) {
+        self.name_is_ours = false;
+    }
+
+    fn field(&mut self, role: Role, value: Value<'_>) -> Result<Action<'_>, Unsendable> {
+        match (role, value) {
+            (Role::Host, Value::Str(Some(_))) => self.host(),
+            (Role::Port, Value::Int(_)) if self.node >= 0 => {
+                self.tenant.addresses.of(self.node).map_or(Ok(Action::Drop), |(_, port)| Ok(Action::Int(port.into())))
+            }
+            (_, Value::Str(Some(text))) => Ok(self.text(role, text)),
+            (Role::TopicId, Value::Uuid(id)) => Ok(self.topic_id(id)),
+            (Role::Subscription | Role::Assignment, Value::Bytes(Some(bytes))) => Ok(self.embedded(role, bytes)),
+            (_, Value::Int(number)) => {
+                self.number(role, number);
+                Ok(Action::Keep)
+            }
+            _ => Ok(Action::Keep),
+        }
+    }
+}
+
+impl Names<'_> {
+    /// The address of a broker, or none: an element of a list is left out, a single answer can't be given.
+    fn host(&mut self) -> Result<Action<'_>, Unsendable> {
+        if self.node < 0 {
+            return Ok(Action::Keep);
+        }
+        match self.tenant.addresses.of(self.node) {
+            Some((host, _)) => Ok(Action::Str(host)),
+            None if self.key == ApiKey::FindCoordinator => Err(Unsendable::NoAddress(self.node)),
+            None => Ok(Action::Drop),
+        }
+    }
+
+    fn text(&mut self, role: Role, text: &str) -> Action<'_> {
+        let namespace = &self.tenant.namespace;
+        match role {
+            Role::Topic => {
+                let name = namespace.unmap_topic(text);
+                self.name_is_ours = name.is_some();
+                let len = name.map(str::len);
+                self.mine(text, len)
+            }
+            Role::Group => self.mine(text, namespace.unmap_id(text).map(str::len)),
+            // What stayed empty on the way in stays so on the way out.
+            Role::TransactionalId | Role::CoordinatorKey if text.is_empty() => Action::Keep,
+            Role::TransactionalId | Role::CoordinatorKey => self.mine(text, namespace.unmap_id(text).map(str::len)),
+            Role::ResourceName => match self.resource {
+                TOPIC_RESOURCE => self.mine(text, namespace.unmap_topic(text).map(str::len)),
+                GROUP_RESOURCE => self.mine(text, namespace.unmap_id(text).map(str::len)),
+                _ if namespace.is_transparent() => Action::Keep,
+                _ => Action::Drop,
+            },
+            Role::ClusterId if namespace.is_transparent() => Action::Keep,
+            Role::ClusterId => Action::Str(&self.tenant.cluster_id),
+            Role::ErrorText => {
+                self.memory.buffer = namespace.unmap_text(text);
+                Action::Str(&self.memory.buffer)
+            }
+            Role::ProtocolType => {
+                self.consumer = text == "consumer";
+                Action::Keep
+            }
+            _ => Action::Keep,
+        }
+    }
+
+    /// Keeps the virtual name, which is the end of the physical one, or leaves the element out.
+    fn mine(&mut self, text: &str, len: Option<usize>) -> Action<'_> {
+        match len {
+            Some(len) if len == text.len() => Action::Keep,
+            Some(len) => {
+                self.memory.buffer.clear();
+                self.memory.buffer.push_str(&text[text.len() - len..]);
+                Action::Str(&self.memory.buffer)
+            }
+            // Where everything is listed, the others' are filtered; elsewhere nothing of theirs should have come.
+            None => {
+                if text.is_empty() {
+                    return Action::Keep;
+                }
+                if !matches!(self.key, ApiKey::Metadata | ApiKey::ListGroups | ApiKey::OffsetFetch) {
+                    self.found.violations += 1;
+                }
+                Action::Drop
+            }
+        }
+    }
+
+    fn topic_id(&mut self, id: [u8; 16]) -> Action<'static> {
+        if self.tenant.namespace.is_transparent() || self.memory.own_ids.owns(self.tenant, &id) {
+            Action::Keep
+        } else if self.name_is_ours {
+            // The name before it is in the buffer, without the prefix.
+            self.tenant.topic_ids.learn(id, &format!("{}{}", self.tenant.namespace.prefix(), self.memory.buffer));
+            Action::Keep
+        } else {
+            Action::Uuid(self.tenant.topic_ids.veiled(id))
+        }
+    }
+
+    fn number(&mut self, role: Role, number: i32) {
+        match role {
+            Role::BrokerId => self.node = number,
+            Role::ResourceType => self.resource = number,
+            Role::FetchSessionId => self.tenant.fetch_sessions.issue(self.broker, number),
+            _ => {}
+        }
+    }
+
+    fn embedded(&mut self, role: Role, bytes: &[u8]) -> Action<'_> {
+        let kind = if role == Role::Subscription { Embedded::Subscription } else { Embedded::Assignment };
+        match self.consumer.then(|| embedded::rewrite(&self.tenant.namespace, kind, Direction::Out, bytes)).flatten() {
+            Some(mapped) => {
+                self.memory.bytes = mapped;
+                Action::Bytes(&self.memory.bytes)
+            }
+            None => Action::Keep,
+        }
+    }
+}

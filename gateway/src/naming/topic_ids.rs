@@ -1,0 +1,117 @@
+//! Topic ids: which physical topic each stands for, and what a foreign one is replaced with.
+
+use super::prefix::Namespace;
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::{Arc, PoisonError, RwLock};
+
+/// The topics of the physical cluster by id, as far as the gateway knows them. An id stays after its topic was deleted, since
+/// it is never given to another one and sessions may still hold it.
+#[derive(Debug)]
+pub struct TopicIds {
+    names: RwLock<HashMap<[u8; 16], Arc<str>>>,
+    /// Foreign and unknown ids go to the broker combined with this, so that the broker knows neither and answers alike.
+    veil: [u8; 16],
+}
+
+impl TopicIds {
+    /// More ids than this are learned anew from the brokers.
+    const MOST: usize = 1_000_000;
+
+    /// An empty table; `veil` is random.
+    pub fn new(veil: [u8; 16]) -> Self {
+        Self { names: RwLock::default(), veil }
+    }
+
+    /// Takes note of a topic.
+    pub fn learn(&self, id: [u8; 16], name: &str) {
+        if id == [0; 16] || self.names.read().unwrap_or_else(PoisonError::into_inner).contains_key(&id) {
+            return;
+        }
+        let mut names = self.names.write().unwrap_or_else(PoisonError::into_inner);
+        if names.len() >= Self::MOST {
+            names.clear();
+        }
+        let _ = names.insert(id, name.into());
+    }
+
+    /// Whether the id stands for a topic of the namespace.
+    pub fn belongs(&self, id: &[u8; 16], namespace: &Namespace) -> bool {
+        *id == [0; 16]
+            || namespace.is_transparent()
+            || self
+                .names
+                .read()
+                .unwrap_or_else(PoisonError::into_inner)
+                .get(id)
+                .is_some_and(|name| namespace.unmap_topic(name).is_some())
+    }
+
+    /// The id that no topic has in place of one that is not the tenant's; the same function takes it back.
+    pub fn veiled(&self, id: [u8; 16]) -> [u8; 16] {
+        std::array::from_fn(|i| id[i] ^ self.veil[i])
+    }
+}
+
+/// The fetch sessions that brokers issued to one virtual cluster through this gateway. Their numbers are the brokers' own: a
+/// number that was not issued to the tenant would continue somebody else's session (KIP-227).
+#[derive(Debug, Default)]
+pub struct FetchSessions(RwLock<Issued>);
+
+#[derive(Debug, Default)]
+struct Issued {
+    set: HashSet<(i32, i32)>,
+    order: VecDeque<(i32, i32)>,
+}
+
+impl FetchSessions {
+    /// A broker keeps 1,000 sessions by default; older ones than this were evicted there too.
+    const MOST: usize = 10_000;
+
+    /// Takes note that `broker` issued `session`.
+    pub fn issue(&self, broker: i32, session: i32) {
+        if session == 0 || self.holds(broker, session) {
+            return;
+        }
+        let mut issued = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if issued.set.insert((broker, session)) {
+            issued.order.push_back((broker, session));
+        }
+        if issued.order.len() > Self::MOST
+            && let Some(oldest) = issued.order.pop_front()
+        {
+            let _ = issued.set.remove(&oldest);
+        }
+    }
+
+    /// Whether `broker` issued `session` to this virtual cluster.
+    pub fn holds(&self, broker: i32, session: i32) -> bool {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).set.contains(&(broker, session))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_belongs_to_whom_its_topic_belongs() {
+        let ids = TopicIds::new([7; 16]);
+        ids.learn([1; 16], "a.orders");
+        let (a, b) = (Namespace::new(Some("a.".into())), Namespace::new(Some("b.".into())));
+        assert!(ids.belongs(&[1; 16], &a) && !ids.belongs(&[1; 16], &b));
+        assert!(!ids.belongs(&[2; 16], &a), "unknown and foreign are alike");
+        assert_eq!(ids.veiled(ids.veiled([2; 16])), [2; 16]);
+        assert_ne!(ids.veiled([2; 16]), [2; 16]);
+    }
+
+    #[test]
+    fn sessions_are_held_per_broker_and_the_oldest_are_forgotten() {
+        let sessions = FetchSessions::default();
+        sessions.issue(1, 42);
+        assert!(sessions.holds(1, 42) && !sessions.holds(2, 42) && !sessions.holds(1, 43));
+        for n in 100..100 + i32::try_from(FetchSessions::MOST).unwrap() {
+            sessions.issue(1, n);
+        }
+        assert!(!sessions.holds(1, 42));
+    }
+}

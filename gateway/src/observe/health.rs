@@ -1,0 +1,90 @@
+//! Whether the gateway can serve clients now: written by who connects and listens, read by the admin API.
+
+use std::sync::{PoisonError, RwLock};
+
+/// The parts on which readiness depends.
+#[derive(Debug)]
+pub struct Health {
+    parts: RwLock<Parts>,
+}
+
+#[derive(Debug, Clone)]
+struct Parts {
+    upstream: Part,
+    listeners: Part,
+    draining: bool,
+}
+
+/// One part: up with a detail, or down for a reason.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Part {
+    Up(String),
+    Down(String),
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        let starting = || Part::Down("starting".to_owned());
+        Self { parts: RwLock::new(Parts { upstream: starting(), listeners: starting(), draining: false }) }
+    }
+}
+
+impl Health {
+    /// Reports on the physical cluster: up with how it was reached, down with what went wrong.
+    pub fn set_upstream(&self, part: Part) {
+        self.change(|parts| parts.upstream = part);
+    }
+
+    /// Reports on the client ports.
+    pub fn set_listeners(&self, part: Part) {
+        self.change(|parts| parts.listeners = part);
+    }
+
+    /// From now on no new client is welcome.
+    pub fn set_draining(&self) {
+        self.change(|parts| parts.draining = true);
+    }
+
+    pub fn upstream(&self) -> Part {
+        self.read(|parts| parts.upstream.clone())
+    }
+
+    /// The client ports; down while the gateway drains.
+    pub fn listeners(&self) -> Part {
+        self.read(|parts| match parts.draining {
+            true => Part::Down("draining".to_owned()),
+            false => parts.listeners.clone(),
+        })
+    }
+
+    pub fn is_ready(&self) -> bool {
+        matches!((self.upstream(), self.listeners()), (Part::Up(_), Part::Up(_)))
+    }
+
+    // A panic elsewhere cannot leave these plain values half-written: a poisoned lock is as good as a sound one.
+    fn change(&self, change: impl FnOnce(&mut Parts)) {
+        change(&mut self.parts.write().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn read<T>(&self, read: impl FnOnce(&Parts) -> T) -> T {
+        read(&self.parts.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ready_needs_both_and_no_drain() {
+        let health = Health::default();
+        assert!(!health.is_ready());
+        health.set_upstream(Part::Up("3 brokers".into()));
+        assert!(!health.is_ready());
+        health.set_listeners(Part::Up("127.0.0.1:6969-6978".into()));
+        assert!(health.is_ready());
+        health.set_draining();
+        assert_eq!(health.listeners(), Part::Down("draining".into()));
+        assert!(!health.is_ready());
+    }
+}

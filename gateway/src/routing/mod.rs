@@ -1,0 +1,3 @@
+//! Which virtual cluster and broker an address stands for.
+
+pub mod port;

@@ -1,0 +1,202 @@
+//! Before a client is known: only ApiVersions, SaslHandshake and SaslAuthenticate are read, in small frames, within a
+//! deadline. Everything else closes the connection.
+
+use super::frames::{FrameError, FrameReader};
+use super::{SessionError, Shared, local};
+use crate::apis::check::{Checked, Unserved, check};
+use crate::authn::Identity;
+use crate::authn::sasl::{Authenticator, MECHANISMS, SaslExchange, Step};
+use crate::naming::vectored;
+use crate::observe::metrics::FrameRefusal;
+use serde_json::json;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpStream;
+use wire::schema::ApiKey;
+use wire::segments::Segments;
+use wire::value;
+
+/// No honest frame before authentication is longer.
+const LONGEST: usize = 16 << 10;
+/// A failed attempt is answered after this time, so that guessing takes its time.
+const FAILURE_DELAY: Duration = Duration::from_millis(200);
+const UNSUPPORTED_SASL_MECHANISM: i16 = 33;
+const ILLEGAL_SASL_STATE: i16 = 34;
+const SASL_AUTHENTICATION_FAILED: i16 = 58;
+
+/// Everybody, where clients are not asked who they are: the transparent virtual cluster is theirs.
+pub fn anonymous() -> Identity {
+    Identity { username: "ANONYMOUS".into(), virtual_cluster: "passthrough".into(), expires_at: None }
+}
+
+/// Where a login stands.
+#[derive(Default)]
+struct Login {
+    exchange: Option<SaslExchange>,
+    /// SaslHandshake v0 is followed by tokens without any header.
+    raw: bool,
+}
+
+/// Serves a client until it is known; `None` where it left before.
+///
+/// # Errors
+/// [`SessionError`]
+pub async fn authenticate(
+    client: &TcpStream,
+    reader: &mut FrameReader,
+    broker: i32,
+    authenticator: &Arc<Authenticator>,
+    shared: &Shared,
+) -> Result<Option<Identity>, SessionError> {
+    let mut login = Login::default();
+    loop {
+        let range = match reader.next(client, |_| LONGEST).await {
+            Ok(Some(range)) => range,
+            Ok(None) => return Ok(None),
+            Err(FrameError::Io(e)) => return Err(SessionError::Client(e)),
+            Err(e @ FrameError::TooLong { .. }) => {
+                return Err(SessionError::Frame { reason: FrameRefusal::Oversized, detail: e.to_string() });
+            }
+        };
+        let bytes = reader.bytes(range.clone()).to_vec();
+        reader.consume(&range);
+        if login.raw {
+            if let Some(identity) = raw_token(client, &mut login, bytes, shared).await? {
+                return Ok(Some(identity));
+            }
+            continue;
+        }
+        let request = match check(&bytes) {
+            Ok(request) => request,
+            Err(Unserved::Version { key: ApiKey::ApiVersions, correlation_id, .. }) => {
+                let answer = local::api_versions_fallback(correlation_id, broker, shared).await?;
+                write(client, &answer).await?;
+                continue;
+            }
+            Err(other) => {
+                return Err(SessionError::Frame { reason: FrameRefusal::Unauthenticated, detail: other.to_string() });
+            }
+        };
+        match request.key() {
+            ApiKey::ApiVersions => write(client, &local::api_versions(&request, broker, shared).await?).await?,
+            ApiKey::SaslHandshake => {
+                let answer = handshake(&request, &mut login, authenticator, shared)?;
+                write(client, &answer).await?;
+            }
+            ApiKey::SaslAuthenticate => {
+                if let Some(identity) = token(client, &request, &mut login, shared).await? {
+                    return Ok(Some(identity));
+                }
+            }
+            other => {
+                let detail = format!("{other:?} before authentication");
+                return Err(SessionError::Frame { reason: FrameRefusal::Unauthenticated, detail });
+            }
+        }
+    }
+}
+
+fn handshake(
+    request: &Checked<'_>,
+    login: &mut Login,
+    authenticator: &Arc<Authenticator>,
+    shared: &Shared,
+) -> Result<Vec<u8>, SessionError> {
+    let asked = decode(request)?;
+    let accounts = shared.world.borrow().clone();
+    let code = match authenticator.start(asked["Mechanism"].as_str().unwrap_or_default(), accounts) {
+        Ok(exchange) => {
+            *login = Login { exchange: Some(exchange), raw: request.version() == 0 };
+            0
+        }
+        Err(_) => UNSUPPORTED_SASL_MECHANISM,
+    };
+    local::answer(request, &json!({ "ErrorCode": code, "Mechanisms": MECHANISMS }))
+}
+
+async fn token(
+    client: &TcpStream,
+    request: &Checked<'_>,
+    login: &mut Login,
+    shared: &Shared,
+) -> Result<Option<Identity>, SessionError> {
+    let asked = decode(request)?;
+    let bytes = asked["AuthBytes"].as_str().and_then(local::from_base64).unwrap_or_default();
+    let Some(step) = advance(login, bytes).await? else {
+        let text = "SaslHandshake comes before SaslAuthenticate";
+        write(client, &local::answer(request, &json!({ "ErrorCode": ILLEGAL_SASL_STATE, "ErrorMessage": text }))?)
+            .await?;
+        return Err(SessionError::Authentication(text.to_owned()));
+    };
+    match step {
+        Step::Continue(bytes) => {
+            write(client, &local::answer(request, &json!({ "AuthBytes": local::to_base64(&bytes) }))?).await?;
+            Ok(None)
+        }
+        Step::Done { answer, identity } => {
+            write(client, &local::answer(request, &json!({ "AuthBytes": local::to_base64(&answer) }))?).await?;
+            Ok(Some(identity))
+        }
+        Step::Failed(failure) => {
+            shared.metrics.authentication_failed();
+            tokio::time::sleep(FAILURE_DELAY).await;
+            let body = json!({ "ErrorCode": SASL_AUTHENTICATION_FAILED, "ErrorMessage": failure.message() });
+            write(client, &local::answer(request, &body)?).await?;
+            Err(SessionError::Authentication(failure.message().to_owned()))
+        }
+    }
+}
+
+async fn raw_token(
+    client: &TcpStream,
+    login: &mut Login,
+    bytes: Vec<u8>,
+    shared: &Shared,
+) -> Result<Option<Identity>, SessionError> {
+    let (answer, identity) = match advance(login, bytes).await? {
+        Some(Step::Continue(bytes)) => (bytes, None),
+        Some(Step::Done { answer, identity }) => (answer, Some(identity)),
+        Some(Step::Failed(failure)) => {
+            shared.metrics.authentication_failed();
+            tokio::time::sleep(FAILURE_DELAY).await;
+            return Err(SessionError::Authentication(failure.message().to_owned()));
+        }
+        None => return Err(SessionError::Authentication("a token without a handshake".to_owned())),
+    };
+    let mut frame = u32::try_from(answer.len()).unwrap_or_default().to_be_bytes().to_vec();
+    frame.extend_from_slice(&answer);
+    write(client, &frame).await?;
+    Ok(identity)
+}
+
+/// One step of the exchange, off the threads that serve other clients: a password's hash takes milliseconds.
+async fn advance(login: &mut Login, bytes: Vec<u8>) -> Result<Option<Step>, SessionError> {
+    let Some(mut exchange) = login.exchange.take() else { return Ok(None) };
+    let (exchange, step) = tokio::task::spawn_blocking(move || {
+        let step = exchange.step(&bytes);
+        (exchange, step)
+    })
+    .await
+    .map_err(|e| SessionError::Gateway(e.to_string()))?;
+    if matches!(step, Step::Continue(_)) {
+        login.exchange = Some(exchange);
+    }
+    Ok(Some(step))
+}
+
+fn decode(request: &Checked<'_>) -> Result<serde_json::Value, SessionError> {
+    value::decode(request.key().request(), request.version(), request.body())
+        .map_err(|e| SessionError::Frame { reason: FrameRefusal::Malformed, detail: e.to_string() })
+}
+
+async fn write(client: &TcpStream, bytes: &[u8]) -> Result<(), SessionError> {
+    vectored::write(client, &[bytes], &Segments::default(), &[]).await.map_err(SessionError::Client)
+}
+
+/// The answer to a SASL request of a client that is authenticated already.
+///
+/// # Errors
+/// [`SessionError::Gateway`]
+pub fn already_authenticated(request: &Checked<'_>) -> Result<Vec<u8>, SessionError> {
+    local::answer(request, &json!({ "ErrorCode": ILLEGAL_SASL_STATE }))
+}

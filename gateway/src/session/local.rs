@@ -1,0 +1,159 @@
+//! Requests that are answered here.
+
+use super::{SessionError, Shared};
+use crate::apis::check::Checked;
+use crate::apis::{self, HIDDEN_FEATURES};
+use crate::upstream::broker::{self, BrokerError};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::time::Instant;
+use wire::schema::ApiKey;
+use wire::{frame, value};
+
+/// What a broker offers changes when it is upgraded, which takes longer than this.
+const FRESH: Duration = Duration::from_secs(15);
+/// The version in which brokers are asked: the first with features. Kafka 2.4 and later answer it.
+const ASKED_VERSION: i16 = 3;
+const UNSUPPORTED_VERSION: i16 = 35;
+
+/// What each broker answered to ApiVersions, for a while.
+pub type ApiVersionsCache = Mutex<HashMap<i32, (Instant, Arc<Value>)>>;
+
+/// Encodes an answer that was made here.
+///
+/// # Errors
+/// [`SessionError::Gateway`]: the value is not the API's answer, which is a mistake here.
+pub fn answer(request: &Checked<'_>, body: &Value) -> Result<Vec<u8>, SessionError> {
+    encode(request.key(), request.version(), request.header().correlation_id, body)
+}
+
+/// As [`answer`], for a request that did not pass the check.
+///
+/// # Errors
+/// As [`answer`].
+pub fn encode(key: ApiKey, version: i16, correlation_id: i32, body: &Value) -> Result<Vec<u8>, SessionError> {
+    let body = fitting(key, version, body);
+    let body = value::encode(key.response(), version, &body).map_err(|e| SessionError::Gateway(e.to_string()))?;
+    Ok(frame::response(key, version, correlation_id, &body))
+}
+
+/// Leaves out top-level fields that the version does not have.
+fn fitting(key: ApiKey, version: i16, body: &Value) -> Value {
+    let Value::Object(map) = body else { return body.clone() };
+    let has = |name: &str| key.response().fields.iter().any(|f| f.name == name && f.versions.contains(version));
+    map.iter().filter(|(name, _)| has(name)).map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+/// The answer to ApiVersions: what the broker offers, the schema table describes and the table of APIs hands out.
+///
+/// # Errors
+/// [`SessionError::Broker`]
+pub async fn api_versions(request: &Checked<'_>, broker: i32, shared: &Shared) -> Result<Vec<u8>, SessionError> {
+    let offered = offered(broker, shared).await?;
+    answer(request, &virtual_versions(&offered))
+}
+
+/// The answer to an ApiVersions request of a version that is not served: version 0, with the error and what is served, so
+/// that the client asks again (KIP-511).
+///
+/// # Errors
+/// [`SessionError::Broker`]
+pub async fn api_versions_fallback(correlation_id: i32, broker: i32, shared: &Shared) -> Result<Vec<u8>, SessionError> {
+    let mut body = virtual_versions(&*offered(broker, shared).await?);
+    body["ErrorCode"] = json!(UNSUPPORTED_VERSION);
+    encode(ApiKey::ApiVersions, 0, correlation_id, &body)
+}
+
+async fn offered(broker: i32, shared: &Shared) -> Result<Arc<Value>, SessionError> {
+    let known = shared.api_versions.lock().unwrap_or_else(PoisonError::into_inner).get(&broker).cloned();
+    if let Some((at, known)) = known
+        && at.elapsed() < FRESH
+    {
+        return Ok(known);
+    }
+    let (id, address, mut stream) = shared.cluster.connect(broker).await?;
+    let request = json!({ "ClientSoftwareName": "anabranch", "ClientSoftwareVersion": env!("CARGO_PKG_VERSION") });
+    let wrong = |reason: String| BrokerError::Answer { address: address.clone(), key: ApiKey::ApiVersions, reason };
+    let request =
+        value::encode(ApiKey::ApiVersions.request(), ASKED_VERSION, &request).map_err(|e| wrong(e.to_string()))?;
+    let body = broker::ask(&mut stream, &address, ApiKey::ApiVersions, ASKED_VERSION, &request).await?;
+    let answer =
+        value::decode(ApiKey::ApiVersions.response(), ASKED_VERSION, &body).map_err(|e| wrong(e.to_string()))?;
+    if answer["ErrorCode"] != 0 {
+        return Err(wrong(format!("error code {}", answer["ErrorCode"])).into());
+    }
+    let answer = Arc::new(answer);
+    let mut cache = shared.api_versions.lock().unwrap_or_else(PoisonError::into_inner);
+    for id in [id, broker] {
+        let _ = cache.insert(id, (Instant::now(), answer.clone()));
+    }
+    Ok(answer)
+}
+
+/// What of a broker's offer a virtual cluster is shown.
+fn virtual_versions(offered: &Value) -> Value {
+    let range = |code: i16| {
+        let entry = offered["ApiKeys"].as_array()?.iter().find(|e| e["ApiKey"] == code)?;
+        Some((entry["MinVersion"].as_i64()?, entry["MaxVersion"].as_i64()?))
+    };
+    let keys: Vec<Value> = apis::served()
+        .filter_map(|(key, versions)| {
+            let ours = (i64::from(versions.min), i64::from(versions.max));
+            // What the gateway answers itself does not depend on the broker.
+            let own = apis::row(key).verdict == apis::Verdict::Own;
+            let (min, max) = if own { ours } else { range(key.code()).map(|(a, b)| (a.max(ours.0), b.min(ours.1)))? };
+            // Brokers show Produce from version 0: old librdkafka loses compression otherwise (KAFKA-18659).
+            let min = if key == ApiKey::Produce { 0 } else { min };
+            (min <= max).then(|| json!({ "ApiKey": key.code(), "MinVersion": min, "MaxVersion": max }))
+        })
+        .collect();
+    let visible = |list: &Value| -> Vec<Value> {
+        let hidden = |f: &Value| HIDDEN_FEATURES.iter().any(|name| f["Name"] == *name);
+        list.as_array().into_iter().flatten().filter(|f| !hidden(f)).cloned().collect()
+    };
+    json!({
+        "ApiKeys": keys,
+        "SupportedFeatures": visible(&offered["SupportedFeatures"]),
+        "FinalizedFeaturesEpoch": offered.get("FinalizedFeaturesEpoch").unwrap_or(&json!(-1)),
+        "FinalizedFeatures": visible(&offered["FinalizedFeatures"]),
+    })
+}
+
+/// Bytes in the spelling of the value codec.
+pub fn to_base64(bytes: &[u8]) -> String {
+    STANDARD.encode(bytes)
+}
+
+/// Bytes from the spelling of the value codec.
+pub fn from_base64(text: &str) -> Option<Vec<u8>> {
+    STANDARD.decode(text).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_virtual_cluster_is_shown_what_all_three_have_in_common() {
+        let offered = json!({
+            "ApiKeys": [
+                { "ApiKey": 0, "MinVersion": 0, "MaxVersion": 11 },
+                { "ApiKey": 1, "MinVersion": 4, "MaxVersion": 99 },
+                { "ApiKey": 68, "MinVersion": 0, "MaxVersion": 1 },
+                { "ApiKey": 10000, "MinVersion": 0, "MaxVersion": 1 },
+            ],
+            "FinalizedFeatures": [{ "Name": "share.version" }, { "Name": "transaction.version" }],
+        });
+        let shown = virtual_versions(&offered);
+        let entry = |code: i64| shown["ApiKeys"].as_array().unwrap().iter().find(|e| e["ApiKey"] == code).cloned();
+        assert_eq!(entry(0), Some(json!({ "ApiKey": 0, "MinVersion": 0, "MaxVersion": 11 })));
+        assert_eq!(entry(1), Some(json!({ "ApiKey": 1, "MinVersion": 4, "MaxVersion": 18 })));
+        assert_eq!(entry(18), Some(json!({ "ApiKey": 18, "MinVersion": 0, "MaxVersion": 4 })));
+        assert_eq!((entry(68), entry(10_000), entry(2)), (None, None, None));
+        assert_eq!(shown["FinalizedFeatures"], json!([{ "Name": "transaction.version" }]));
+    }
+}

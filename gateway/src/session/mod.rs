@@ -1,0 +1,181 @@
+//! One client connection and its upstream connection.
+//!
+//! A session authenticates first ([`handshake`]); then requests and answers flow through [`pipeline`], the only place that
+//! knows the order of the stages. One task serves both directions, without a lock on the path.
+
+pub mod frames;
+pub mod handshake;
+pub mod local;
+pub mod pipeline;
+pub mod refusal;
+#[cfg(test)]
+mod tests;
+
+use crate::authn::sasl::Authenticator;
+use crate::authn::{AccountLookup as _, Identity};
+use crate::naming::topic_ids::FetchSessions;
+use crate::naming::{Addresses, Tenant, prefix::Namespace};
+use crate::observe::metrics::{FrameRefusal, Metrics};
+use crate::upstream::broker::BrokerError;
+use crate::upstream::cluster::Cluster;
+use crate::world::World;
+use std::collections::HashMap;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+
+/// What bounds a session.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Requests of one connection that wait for their answers.
+    pub max_in_flight: usize,
+    /// The longest Produce request, as `socket.request.max.bytes` of a broker.
+    pub max_produce_bytes: usize,
+    /// The longest request of any other API.
+    pub max_request_bytes: usize,
+    /// The longest answer of a broker.
+    pub max_answer_bytes: usize,
+    /// A client is authenticated within this time or disconnected.
+    pub handshake: Duration,
+}
+
+/// What all sessions share.
+pub struct Shared {
+    /// The physical cluster.
+    pub cluster: Arc<Cluster>,
+    /// Who there is, and which virtual clusters.
+    pub world: watch::Receiver<Arc<World>>,
+    /// The SASL mechanisms; `None` where clients are anonymous.
+    pub authenticator: Option<Arc<Authenticator>>,
+    /// The addresses that clients see.
+    pub addresses: Arc<dyn Addresses>,
+    /// The counters.
+    pub metrics: Arc<Metrics>,
+    /// The bounds.
+    pub limits: Limits,
+    /// What each broker answered to ApiVersions.
+    pub api_versions: local::ApiVersionsCache,
+    /// The fetch sessions of each virtual cluster.
+    pub fetch_sessions: Mutex<HashMap<Arc<str>, Arc<FetchSessions>>>,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
+
+/// Why a session ended other than by the client's leave.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    /// The client's connection broke, or it sent nothing in time.
+    #[error("client: {0}")]
+    Client(#[source] io::Error),
+    /// A frame was not served; the connection was closed on it.
+    #[error("client: frame refused ({reason:?}): {detail}")]
+    Frame {
+        /// The counter's label.
+        reason: FrameRefusal,
+        /// What was wrong with it.
+        detail: String,
+    },
+    /// The client could not prove who it is.
+    #[error("client: {0}")]
+    Authentication(String),
+    /// A broker could not be reached.
+    #[error("upstream: {0}")]
+    Broker(#[from] BrokerError),
+    /// The broker's connection broke.
+    #[error("upstream: {0}")]
+    Upstream(#[source] io::Error),
+    /// The broker's answer can't be sent on.
+    #[error("upstream: answer withheld: {0}")]
+    Answer(String),
+    /// The identity or its virtual cluster is gone, or its credentials expired.
+    #[error("gateway: {0}")]
+    Ended(&'static str),
+    /// The gateway could not make an answer.
+    #[error("gateway: {0}")]
+    Gateway(String),
+}
+
+/// Serves one connection to its end. `broker` is the one that the address stands for.
+///
+/// # Errors
+/// [`SessionError`]; the connection is closed in any case.
+pub async fn serve(client: TcpStream, broker: i32, shared: Arc<Shared>) -> Result<(), SessionError> {
+    client.set_nodelay(true).map_err(SessionError::Client)?;
+    let mut reader = frames::FrameReader::default();
+    let deadline = shared.limits.handshake;
+    let identity = match &shared.authenticator {
+        None => handshake::anonymous(),
+        Some(authenticator) => {
+            let greeting = handshake::authenticate(&client, &mut reader, broker, authenticator, &shared);
+            match tokio::time::timeout(deadline, greeting).await {
+                Ok(Ok(Some(identity))) => identity,
+                Ok(Ok(None)) => return Ok(()),
+                Ok(Err(e)) => return Err(e),
+                Err(_) => return Err(SessionError::Client(io::ErrorKind::TimedOut.into())),
+            }
+        }
+    };
+    let tenant = tenant(&shared, &identity).ok_or(SessionError::Ended("the virtual cluster is gone"))?;
+    let open = shared.metrics.tenant_connection_opened(&identity.virtual_cluster);
+    tokio::select! {
+        done = pipeline::run(&client, reader, broker, &shared, &identity, tenant, open.metrics()) => done,
+        reason = ended(&shared, &identity) => Err(SessionError::Ended(reason)),
+    }
+}
+
+fn tenant(shared: &Shared, identity: &Identity) -> Option<Tenant> {
+    let world = shared.world.borrow().clone();
+    let virtual_cluster = world.virtual_cluster(&identity.virtual_cluster)?;
+    let mut sessions = shared.fetch_sessions.lock().unwrap_or_else(PoisonError::into_inner);
+    if sessions.len() > world.virtual_clusters().count() {
+        sessions.retain(|name, _| world.virtual_cluster(name).is_some());
+    }
+    Some(Tenant {
+        namespace: Namespace::new(virtual_cluster.prefix.clone()),
+        cluster_id: virtual_cluster.cluster_id.as_str().into(),
+        topic_ids: shared.cluster.topic_ids.clone(),
+        addresses: shared.addresses.clone(),
+        fetch_sessions: sessions.entry(identity.virtual_cluster.clone()).or_default().clone(),
+    })
+}
+
+/// Returns when the identity may no longer be served, and why.
+async fn ended(shared: &Shared, identity: &Identity) -> &'static str {
+    let expiry = async {
+        match identity.expires_at.map(|at| at.duration_since(std::time::SystemTime::now())) {
+            Some(left) => tokio::time::sleep(left.unwrap_or_default()).await,
+            None => std::future::pending().await,
+        }
+    };
+    let removal = async {
+        let mut world = shared.world.clone();
+        if shared.authenticator.is_none() {
+            return std::future::pending().await;
+        }
+        let before = world.borrow_and_update().clone();
+        let credentials = before.account(&identity.username).map(|a| a.credentials.clone());
+        let prefix = before.virtual_cluster(&identity.virtual_cluster).map(|v| v.prefix.clone());
+        loop {
+            if world.changed().await.is_err() {
+                return std::future::pending().await;
+            }
+            let now = world.borrow_and_update().clone();
+            if now.virtual_cluster(&identity.virtual_cluster).map(|v| v.prefix.clone()) != prefix {
+                return "the virtual cluster was removed or changed";
+            }
+            if now.account(&identity.username).map(|a| a.credentials.clone()) != credentials {
+                return "the service account was removed or changed";
+            }
+        }
+    };
+    tokio::select! {
+        () = expiry => "the credentials expired",
+        reason = removal => reason,
+    }
+}

@@ -1,0 +1,285 @@
+//! THE ORDER of the stages.
+//!
+//! ```text
+//! request  frame → check → permit → naming → upstream::send
+//! answer   frame ← naming ← merge of what was refused ← upstream, in the order of the requests
+//! ```
+//!
+//! Each request leaves an [`Exchange`] in one bounded queue before it is sent; the answering side takes them out in order.
+//! A client that does not read its answers fills the queue, and then nothing more is read from it.
+
+use super::frames::{FrameError, FrameReader};
+use super::refusal::{refused, unserved, with_refused_resources};
+use super::{SessionError, Shared, handshake, local};
+use crate::apis::check::{Checked, Unserved, check};
+use crate::apis::{Verdict, row};
+use crate::authn::Identity;
+use crate::authz::permit;
+use crate::naming::request::{self, Asked, Refusal};
+use crate::naming::{Tenant, response, vectored};
+use crate::observe::metrics::{FrameRefusal, TenantMetrics};
+use crate::upstream::broker;
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use wire::schema::ApiKey;
+use wire::segments::Segments;
+use wire::walk::Stop;
+
+/// Buffers for rewritten pieces keep this much between frames.
+const SCRATCH: usize = 4 << 10;
+
+/// One request in flight: everything that its answer needs lives here.
+#[derive(Debug)]
+enum Exchange {
+    /// The broker answers.
+    Upstream(Awaited),
+    /// The answer was made here: a whole frame.
+    Local(Vec<u8>),
+}
+
+/// What an answer from the broker must be the answer to.
+#[derive(Debug)]
+struct Awaited {
+    key: ApiKey,
+    version: i16,
+    correlation_id: i32,
+    asked: Asked,
+}
+
+/// What becomes of a frame.
+enum Course<'f> {
+    /// It is answered here.
+    Answer(Vec<u8>),
+    /// It goes to the broker.
+    Forward(Checked<'f>),
+}
+
+/// The two ends, and who the client is.
+struct Session<'a> {
+    client: &'a TcpStream,
+    broker: i32,
+    shared: &'a Shared,
+    identity: &'a Identity,
+    tenant: Tenant,
+    metrics: &'a TenantMetrics,
+}
+
+/// Serves an authenticated client to the end of its connection.
+///
+/// # Errors
+/// [`SessionError`]
+pub async fn run(
+    client: &TcpStream,
+    mut reader: FrameReader,
+    broker: i32,
+    shared: &Shared,
+    identity: &Identity,
+    tenant: Tenant,
+    metrics: &TenantMetrics,
+) -> Result<(), SessionError> {
+    let mut session = Session { client, broker, shared, identity, tenant, metrics };
+    // A client that only asks for versions needs no broker.
+    loop {
+        let Some(range) = session.next(&mut reader).await? else { return Ok(()) };
+        let Course::Answer(answer) = session.course(reader.bytes(range.clone())).await? else { break };
+        session.answer(&answer).await?;
+        reader.consume(&range);
+    }
+    let connected = shared.cluster.connect(broker).await;
+    let (id, _, upstream) = connected.inspect_err(|_| shared.metrics.upstream_connection_failed())?;
+    session.broker = id;
+    let (queue, exchanges) = mpsc::channel(shared.limits.max_in_flight);
+    tokio::select! {
+        done = requests(&session, &upstream, reader, queue) => done,
+        done = answers(&session, &upstream, exchanges) => done,
+    }
+}
+
+/// Client → broker.
+async fn requests(
+    session: &Session<'_>,
+    upstream: &TcpStream,
+    mut reader: FrameReader,
+    queue: mpsc::Sender<Exchange>,
+) -> Result<(), SessionError> {
+    let (mut segments, mut memory) = (Segments::default(), request::Memory::default());
+    while let Some(range) = session.next(&mut reader).await? {
+        let frame = reader.bytes(range.clone());
+        session.metrics.request(frame.len());
+        match session.course(frame).await? {
+            Course::Answer(answer) => enqueue(&queue, Exchange::Local(answer)).await?,
+            Course::Forward(checked) => forward(session, upstream, checked, &mut memory, &mut segments, &queue).await?,
+        }
+        reader.consume(&range);
+        segments.clear(SCRATCH);
+    }
+    drop(queue);
+    // The answers that are still to come go out before the connection ends.
+    std::future::pending().await
+}
+
+async fn forward(
+    session: &Session<'_>,
+    upstream: &TcpStream,
+    checked: Checked<'_>,
+    memory: &mut request::Memory,
+    segments: &mut Segments,
+    queue: &mpsc::Sender<Exchange>,
+) -> Result<(), SessionError> {
+    let permitted = permit(checked, session.identity);
+    let (key, version, correlation_id) = (checked.key(), checked.version(), checked.header().correlation_id);
+    let mut last_word = false;
+    let refusal = loop {
+        segments.clear(SCRATCH);
+        match request::map(permitted, &session.tenant, session.broker, last_word, memory, segments) {
+            Ok((physical, asked)) => {
+                enqueue(queue, Exchange::Upstream(Awaited { key, version, correlation_id, asked })).await?;
+                let _ = broker::send(upstream, &physical).await.map_err(SessionError::Upstream)?;
+                return Ok(());
+            }
+            Err(Stop::Refused(Refusal::UnknownTopicId)) if !last_word => {
+                // Without a broker to ask, the id stays unknown.
+                let _ = session.shared.cluster.refresh().await;
+                last_word = true;
+            }
+            Err(Stop::Refused(refusal)) => break refusal,
+            Err(other) => {
+                return Err(SessionError::Frame {
+                    reason: FrameRefusal::Malformed,
+                    detail: format!("{key:?} {version}: {other}"),
+                });
+            }
+        }
+    };
+    session.metrics.request_refused();
+    let answer = refused(&refusal, key, version, correlation_id, checked.body())?;
+    enqueue(queue, Exchange::Local(answer)).await
+}
+
+async fn enqueue(queue: &mpsc::Sender<Exchange>, exchange: Exchange) -> Result<(), SessionError> {
+    queue.send(exchange).await.map_err(|_| SessionError::Ended("the answering side ended"))
+}
+
+/// Broker → client.
+async fn answers(
+    session: &Session<'_>,
+    upstream: &TcpStream,
+    mut exchanges: mpsc::Receiver<Exchange>,
+) -> Result<(), SessionError> {
+    let mut reader = FrameReader::default();
+    let (mut segments, mut memory) = (Segments::default(), response::Memory::default());
+    loop {
+        let exchange = tokio::select! {
+            biased;
+            exchange = exchanges.recv() => exchange,
+            // Nothing is asked for, so that what comes is the end of the connection, or the start of an answer whose
+            // request was queued this very moment.
+            filled = reader.fill(upstream), if reader.buffered() == 0 => match filled {
+                Ok(0) => return Err(SessionError::Upstream(std::io::ErrorKind::ConnectionReset.into())),
+                Ok(_) => continue,
+                Err(e) => return Err(SessionError::Upstream(e)),
+            },
+        };
+        let Some(exchange) = exchange else { return Ok(()) };
+        match exchange {
+            Exchange::Local(answer) => session.answer(&answer).await?,
+            Exchange::Upstream(awaited) if awaited.asked.silent => {}
+            Exchange::Upstream(awaited) => {
+                let most = session.shared.limits.max_answer_bytes;
+                let range = match reader.next(upstream, |_| most).await {
+                    Ok(Some(range)) => range,
+                    Ok(None) => return Err(SessionError::Upstream(std::io::ErrorKind::UnexpectedEof.into())),
+                    Err(FrameError::Io(e)) => return Err(SessionError::Upstream(e)),
+                    Err(e @ FrameError::TooLong { .. }) => return Err(SessionError::Answer(e.to_string())),
+                };
+                send_back(session, &awaited, reader.bytes(range.clone()), &mut memory, &mut segments).await?;
+                reader.consume(&range);
+                segments.clear(SCRATCH);
+            }
+        }
+    }
+}
+
+async fn send_back(
+    session: &Session<'_>,
+    awaited: &Awaited,
+    frame: &[u8],
+    memory: &mut response::Memory,
+    segments: &mut Segments,
+) -> Result<(), SessionError> {
+    let Awaited { key, version, correlation_id, asked } = awaited;
+    // A broker that does not know the version answers as version 0 does; the session asks for none such.
+    let (answered, start) = wire::frame::response_header(key.response_header(*version), frame)
+        .map_err(|e| SessionError::Answer(e.to_string()))?;
+    if answered != *correlation_id {
+        return Err(SessionError::Answer(format!("correlation id {answered} instead of {correlation_id}")));
+    }
+    let (head, body) = frame.split_at(start);
+    let found = response::map(*key, *version, body, asked, &session.tenant, session.broker, memory, segments)
+        .map_err(|e| SessionError::Answer(format!("{key:?} {version}: {e}")))?;
+    for _ in 0..found.violations {
+        session.shared.metrics.isolation_violated();
+    }
+    if !asked.refused.is_empty() {
+        let body = with_refused_resources(*key, *version, &segments.to_vec(body), asked)?;
+        return session.answer(&wire::frame::response(*key, *version, *correlation_id, &body)).await;
+    }
+    let length = head.len() + segments.len();
+    let prefix = u32::try_from(length).map_err(|_| SessionError::Answer(format!("{length} bytes")))?.to_be_bytes();
+    session.metrics.answer(length + 4);
+    vectored::write(session.client, &[&prefix, head], segments, body).await.map_err(SessionError::Client)
+}
+
+impl Session<'_> {
+    async fn next(&self, reader: &mut FrameReader) -> Result<Option<std::ops::Range<usize>>, SessionError> {
+        let limits = self.shared.limits;
+        let most =
+            |key| if key == ApiKey::Produce.code() { limits.max_produce_bytes } else { limits.max_request_bytes };
+        match reader.next(self.client, most).await {
+            Ok(range) => Ok(range),
+            Err(FrameError::Io(e)) => Err(SessionError::Client(e)),
+            Err(e @ FrameError::TooLong { .. }) => {
+                Err(SessionError::Frame { reason: FrameRefusal::Oversized, detail: e.to_string() })
+            }
+        }
+    }
+
+    /// Whether a frame is answered here or goes to the broker.
+    async fn course<'f>(&self, frame: &'f [u8]) -> Result<Course<'f>, SessionError> {
+        let checked = match check(frame) {
+            Ok(checked) => checked,
+            Err(Unserved::Version { key: ApiKey::ApiVersions, correlation_id, .. }) => {
+                let answer = local::api_versions_fallback(correlation_id, self.broker, self.shared).await;
+                return answer.map(Course::Answer);
+            }
+            Err(not) => return self.refuse(&not, frame).map(Course::Answer),
+        };
+        if row(checked.key()).verdict != Verdict::Own {
+            return Ok(Course::Forward(checked));
+        }
+        let answer = match checked.key() {
+            ApiKey::ApiVersions => local::api_versions(&checked, self.broker, self.shared).await,
+            _ => handshake::already_authenticated(&checked),
+        };
+        answer.map(Course::Answer)
+    }
+
+    fn refuse(&self, not: &Unserved, frame: &[u8]) -> Result<Vec<u8>, SessionError> {
+        self.metrics.request_refused();
+        let reason = match not {
+            Unserved::Malformed(_) => FrameRefusal::Malformed,
+            Unserved::UnknownKey(_) | Unserved::Denied { .. } => FrameRefusal::UnknownApi,
+            Unserved::Version { .. } => FrameRefusal::UnknownVersion,
+        };
+        let Some(answer) = unserved(not, frame) else {
+            return Err(SessionError::Frame { reason, detail: not.to_string() });
+        };
+        self.shared.metrics.frame_refused(reason);
+        Ok(answer)
+    }
+
+    async fn answer(&self, frame: &[u8]) -> Result<(), SessionError> {
+        self.metrics.answer(frame.len());
+        vectored::write(self.client, &[frame], &Segments::default(), &[]).await.map_err(SessionError::Client)
+    }
+}

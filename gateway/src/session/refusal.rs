@@ -1,0 +1,192 @@
+//! Every error → Kafka error code, only here; in the answer's own shape.
+//!
+//! An answer that refuses looks as Kafka's own: the error code at the top where the API has one there, else on each element
+//! that the request named, in the request's order.
+
+use super::SessionError;
+use super::local;
+use crate::apis::check::Unserved;
+use crate::naming::request::{Asked, Refusal};
+use serde_json::{Map, Value, json};
+use wire::schema::{ApiKey, Field, Type};
+use wire::value;
+
+const CLUSTER_AUTHORIZATION_FAILED: i16 = 31;
+const UNSUPPORTED_VERSION: i16 = 35;
+const INVALID_REQUEST: i16 = 42;
+const FETCH_SESSION_ID_NOT_FOUND: i16 = 70;
+
+/// Requests longer than this are refused at the top of the answer alone: their elements are not worth the memory.
+const ELEMENTS_OF: usize = 64 << 10;
+
+/// The answer to a request that the table does not serve; `None` where no answer can be made, and the connection is to be
+/// closed as a broker does.
+pub fn unserved(unserved: &Unserved, frame: &[u8]) -> Option<Vec<u8>> {
+    let (key, version, correlation_id, code, text) = match unserved {
+        Unserved::Malformed(_) | Unserved::UnknownKey(_) => return None,
+        Unserved::Version { key, version, correlation_id, .. } => {
+            (*key, *version, *correlation_id, UNSUPPORTED_VERSION, "The version of API is not supported.".to_owned())
+        }
+        Unserved::Denied { key, version, correlation_id, reason } => {
+            let text = format!("{} is not available in a virtual cluster: {reason}.", key.name());
+            (*key, *version, *correlation_id, CLUSTER_AUTHORIZATION_FAILED, text)
+        }
+    };
+    if !key.versions().contains(version) {
+        return None;
+    }
+    let start = wire::frame::request_header(key, frame).ok()?.body;
+    answer(key, version, correlation_id, &frame[start..], code, &text).ok()
+}
+
+/// The answer to a request that must not be forwarded.
+///
+/// # Errors
+/// [`SessionError::Gateway`]
+pub fn refused(
+    refusal: &Refusal,
+    key: ApiKey,
+    version: i16,
+    correlation_id: i32,
+    body: &[u8],
+) -> Result<Vec<u8>, SessionError> {
+    let code = match refusal {
+        Refusal::FetchSession(_) => {
+            let body = json!({ "ErrorCode": FETCH_SESSION_ID_NOT_FOUND });
+            return local::encode(key, version, correlation_id, &body);
+        }
+        Refusal::UnknownTopicId | Refusal::Pattern => INVALID_REQUEST,
+    };
+    answer(key, version, correlation_id, body, code, &refusal.to_string())
+}
+
+fn answer(
+    key: ApiKey,
+    version: i16,
+    correlation_id: i32,
+    body: &[u8],
+    code: i16,
+    text: &str,
+) -> Result<Vec<u8>, SessionError> {
+    let request = match body.len() {
+        0..=ELEMENTS_OF => value::decode(key.request(), version, body).unwrap_or_default(),
+        _ => Value::Null,
+    };
+    let shape = Shape { version, code, text };
+    local::encode(key, version, correlation_id, &shape.fields(key.response().fields, &request))
+}
+
+/// An answer that refuses.
+struct Shape<'a> {
+    version: i16,
+    code: i16,
+    text: &'a str,
+}
+
+impl Shape<'_> {
+    fn fields(&self, fields: &'static [Field], request: &Value) -> Value {
+        let present = || fields.iter().filter(|f| f.versions.contains(self.version));
+        let has_code = present().any(|f| f.name == "ErrorCode");
+        let mut out = Map::new();
+        for field in present() {
+            let value = match (field.name, field.ty) {
+                ("ErrorCode", _) => Some(json!(self.code)),
+                ("ErrorMessage", _) => Some(json!(self.text)),
+                // With a code at the top, Kafka leaves the elements out.
+                (_, Type::Array(Type::Struct(element))) if !has_code => Some(self.elements(element, request)),
+                (_, Type::Array(_) | Type::Struct(_)) => None,
+                (name, _) => request.get(name).cloned(),
+            };
+            if let Some(value) = value {
+                let _ = out.insert(field.name.to_owned(), value);
+            }
+        }
+        Value::Object(out)
+    }
+
+    /// One element for each that the request named: those of its array whose elements have the most in common with the
+    /// answer's.
+    fn elements(&self, element: &'static [Field], request: &Value) -> Value {
+        let Value::Object(request) = request else { return json!([]) };
+        let common = |list: &&Vec<Value>| match list.first() {
+            Some(Value::Object(first)) => element.iter().filter(|f| first.contains_key(f.name)).count(),
+            Some(Value::String(_)) => usize::from(name_of(element).is_some()),
+            _ => 0,
+        };
+        let best = request.values().filter_map(Value::as_array).max_by_key(common);
+        let elements = best.into_iter().flatten().map(|item| match item {
+            Value::Object(_) => self.fields(element, item),
+            other => {
+                let named = name_of(element).map(|f| (f.name.to_owned(), other.clone()));
+                self.fields(element, &Value::Object(named.into_iter().collect()))
+            }
+        });
+        elements.collect()
+    }
+}
+
+/// The field that a bare string of the request stands in.
+fn name_of(element: &'static [Field]) -> Option<&'static Field> {
+    element.iter().find(|f| matches!(f.ty, Type::String) && f.name != "ErrorMessage")
+}
+
+/// Adds to an answer the config resources that were not forwarded, each with its refusal.
+///
+/// # Errors
+/// [`SessionError::Gateway`]
+pub fn with_refused_resources(key: ApiKey, version: i16, body: &[u8], asked: &Asked) -> Result<Vec<u8>, SessionError> {
+    let failed = |e: value::ValueError| SessionError::Gateway(e.to_string());
+    let mut answer = value::decode(key.response(), version, body).map_err(failed)?;
+    let list = if key == ApiKey::DescribeConfigs { "Results" } else { "Responses" };
+    if let Some(list) = answer[list].as_array_mut() {
+        list.extend(asked.refused.iter().map(|resource| {
+            json!({
+                "ErrorCode": CLUSTER_AUTHORIZATION_FAILED,
+                "ErrorMessage": "Settings of brokers are not available in a virtual cluster.",
+                "ResourceType": resource.ty,
+                "ResourceName": resource.name,
+            })
+        }));
+    }
+    value::encode(key.response(), version, &answer).map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refuse(key: ApiKey, version: i16, request: &Value) -> Value {
+        let body = value::encode(key.request(), version, request).unwrap();
+        let frame = answer(key, version, 7, &body, 31, "no").unwrap();
+        let (correlation_id, start) = wire::frame::response_header(key.response_header(version), &frame[4..]).unwrap();
+        assert_eq!(correlation_id, 7);
+        value::decode(key.response(), version, &frame[4 + start..]).unwrap()
+    }
+
+    #[test]
+    fn every_api_at_every_version_can_be_refused() {
+        for key in ApiKey::ALL {
+            for version in key.versions().min..=key.versions().max {
+                let _ = refuse(*key, version, &json!({}));
+            }
+        }
+    }
+
+    #[test]
+    fn an_error_stands_at_the_top_where_the_api_has_one_there() {
+        let answer = refuse(ApiKey::ConsumerGroupHeartbeat, 0, &json!({ "GroupId": "g", "ServerAssignor": null }));
+        assert_eq!((&answer["ErrorCode"], &answer["ErrorMessage"]), (&json!(31), &json!("no")));
+        assert_eq!(refuse(ApiKey::DescribeAcls, 3, &json!({}))["ErrorCode"], 31);
+    }
+
+    #[test]
+    fn else_it_stands_on_each_element_of_the_request() {
+        let answer = refuse(ApiKey::ShareGroupDescribe, 1, &json!({ "GroupIds": ["a", "b"] }));
+        let groups: Vec<_> =
+            answer["Groups"].as_array().unwrap().iter().map(|g| (&g["GroupId"], &g["ErrorCode"])).collect();
+        assert_eq!(groups, [(&json!("a"), &json!(31)), (&json!("b"), &json!(31))]);
+        let request = json!({ "Topics": [{ "Name": "t", "PartitionIndexes": [0] }] });
+        let answer = refuse(ApiKey::DescribeProducers, 0, &request);
+        assert_eq!(answer["Topics"][0]["Name"], "t");
+    }
+}

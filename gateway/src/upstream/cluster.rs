@@ -1,0 +1,130 @@
+//! The physical cluster as a whole: who its brokers are now, and which topics its ids stand for.
+
+use super::broker::{self, BrokerError};
+use super::metadata::{self, Topology};
+use crate::config::HostPort;
+use crate::naming::topic_ids::TopicIds;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio::sync::{Mutex, watch};
+use tokio::time::Instant;
+use wire::schema::ApiKey;
+
+/// Brokers and topics are looked up this often when nobody asks.
+const REFRESH: Duration = Duration::from_secs(10);
+/// However many ask, they are looked up no more often than this: guessing ids costs the guesser time, not the brokers.
+const REFRESH_MIN: Duration = Duration::from_millis(250);
+/// After a failure, the next attempt waits this long.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// The physical cluster behind a gateway.
+#[derive(Debug)]
+pub struct Cluster {
+    bootstrap: Vec<String>,
+    topology: watch::Sender<Arc<Topology>>,
+    /// Which topic each id stands for.
+    pub topic_ids: Arc<TopicIds>,
+    refreshed: Mutex<Option<Instant>>,
+}
+
+impl Cluster {
+    /// A cluster of which nothing is known but where to ask.
+    pub fn new(bootstrap: &[HostPort], topic_ids: Arc<TopicIds>) -> Self {
+        let bootstrap = bootstrap.iter().map(HostPort::to_string).collect();
+        Self { bootstrap, topology: watch::Sender::new(Arc::default()), topic_ids, refreshed: Mutex::default() }
+    }
+
+    /// What is known of it now; without brokers as long as none has answered.
+    pub fn topology(&self) -> Arc<Topology> {
+        self.topology.borrow().clone()
+    }
+
+    /// Connects to `broker`, or to any when there is no such broker: its port is then a bootstrap address. Returns which.
+    ///
+    /// # Errors
+    /// [`BrokerError`] of the last one that was tried.
+    pub async fn connect(&self, broker: i32) -> Result<(i32, String, TcpStream), BrokerError> {
+        let mut topology = self.topology();
+        if topology.brokers.is_empty() {
+            self.refresh().await?;
+            topology = self.topology();
+        }
+        if let Some((host, port)) = topology.brokers.get(&broker) {
+            let address = format!("{host}:{port}");
+            let stream = broker::connect(&address).await?;
+            return Ok((broker, address, stream));
+        }
+        let mut last =
+            BrokerError::Io { address: self.bootstrap.join(","), source: std::io::ErrorKind::NotConnected.into() };
+        for (id, (host, port)) in &topology.brokers {
+            let address = format!("{host}:{port}");
+            match broker::connect(&address).await {
+                Ok(stream) => return Ok((*id, address, stream)),
+                Err(e) => last = e,
+            }
+        }
+        Err(last)
+    }
+
+    /// Looks brokers and topics up, unless somebody just did.
+    ///
+    /// # Errors
+    /// [`BrokerError`] of the last broker that was asked.
+    pub async fn refresh(&self) -> Result<(), BrokerError> {
+        let asked = Instant::now();
+        let mut refreshed = self.refreshed.lock().await;
+        if refreshed.is_some_and(|at| at >= asked) {
+            return Ok(());
+        }
+        if let Some(at) = *refreshed {
+            tokio::time::sleep_until(at + REFRESH_MIN).await;
+        }
+        let started = Instant::now();
+        let known = self.topology();
+        let known = known.brokers.values().map(|(host, port)| format!("{host}:{port}"));
+        let mut last = None;
+        for address in known.chain(self.bootstrap.iter().cloned()) {
+            match self.look_up(&address).await {
+                Ok(topology) => {
+                    for (id, name) in &topology.topics {
+                        self.topic_ids.learn(*id, name);
+                    }
+                    let _ = self.topology.send_replace(Arc::new(topology));
+                    *refreshed = Some(started);
+                    return Ok(());
+                }
+                Err(e) => last = Some(e),
+            }
+        }
+        *refreshed = Some(started);
+        drop(refreshed);
+        Err(last.unwrap_or(BrokerError::Io { address: String::new(), source: std::io::ErrorKind::NotFound.into() }))
+    }
+
+    async fn look_up(&self, address: &str) -> Result<Topology, BrokerError> {
+        let wrong = |reason: String| BrokerError::Answer { address: address.to_owned(), key: ApiKey::Metadata, reason };
+        let mut stream = broker::connect(address).await?;
+        let request = metadata::request(true).map_err(|e| wrong(e.to_string()))?;
+        let body = broker::ask(&mut stream, address, ApiKey::Metadata, metadata::VERSION, &request).await?;
+        let topology = metadata::read(&body).map_err(|e| wrong(e.to_string()))?;
+        if topology.brokers.is_empty() { Err(wrong("no brokers".to_owned())) } else { Ok(topology) }
+    }
+
+    /// Keeps the view fresh for as long as it is polled; `report` hears of each change between reachable and not.
+    pub async fn watch(&self, report: impl Fn(Result<&Topology, &BrokerError>)) {
+        loop {
+            let pause = match self.refresh().await {
+                Ok(()) => {
+                    report(Ok(&self.topology()));
+                    REFRESH
+                }
+                Err(e) => {
+                    report(Err(&e));
+                    RETRY
+                }
+            };
+            tokio::time::sleep(pause).await;
+        }
+    }
+}

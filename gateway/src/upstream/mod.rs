@@ -1,0 +1,5 @@
+//! The physical cluster: its brokers, its topics, and connections to it.
+
+pub mod broker;
+pub mod cluster;
+pub mod metadata;

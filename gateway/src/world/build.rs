@@ -1,0 +1,223 @@
+//! Declarations in, a [`World`] or every problem out. Pure: the same for a PUT, a dry run, start-up and reload.
+
+use std::sync::Arc;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use contract::resources::{self, AccountType, PASSTHROUGH};
+
+use super::names::{check_cluster_name, check_prefix, check_username, comparable};
+use super::{Problem, ProblemKind, VirtualCluster, World};
+use crate::authn::Account;
+
+/// A Kafka cluster id is 16 bytes, written in 22 characters.
+const CLUSTER_ID_BYTES: usize = 16;
+
+/// The world that these declarations describe.
+pub fn build<'a>(
+    virtual_clusters: impl IntoIterator<Item = &'a resources::VirtualCluster>,
+    accounts: impl IntoIterator<Item = &'a Arc<Account>>,
+) -> Result<World, Vec<Problem>> {
+    let mut world = World::empty();
+    let mut problems = Vec::new();
+    for declared in virtual_clusters {
+        check_cluster(declared, &mut problems);
+        if declared.metadata.name != PASSTHROUGH {
+            let cluster = Arc::new(VirtualCluster::declared(declared));
+            world.virtual_clusters.insert(Arc::clone(&cluster.name), cluster);
+        }
+    }
+    check_overlaps(&world, &mut problems);
+    for account in accounts {
+        check_account(account, &world, &mut problems);
+        world.accounts.entry(Arc::clone(&account.username)).or_insert_with(|| Arc::clone(account));
+    }
+    if problems.is_empty() { Ok(world) } else { Err(problems) }
+}
+
+impl VirtualCluster {
+    pub(super) fn passthrough() -> Self {
+        Self { name: Arc::from(PASSTHROUGH), prefix: None, cluster_id: cluster_id(PASSTHROUGH, "") }
+    }
+
+    fn declared(declared: &resources::VirtualCluster) -> Self {
+        let prefix = prefix_of(declared);
+        let name = declared.metadata.name.as_str();
+        Self { name: Arc::from(name), cluster_id: cluster_id(name, &prefix), prefix: Some(Arc::from(prefix)) }
+    }
+}
+
+/// The prefix that a declaration asks for, or gets without asking.
+pub fn prefix_of(declared: &resources::VirtualCluster) -> String {
+    let given = declared.spec.namespace.as_ref().and_then(|namespace| namespace.prefix.clone());
+    given.unwrap_or_else(|| format!("{}.", declared.metadata.name))
+}
+
+fn cluster_id(name: &str, prefix: &str) -> String {
+    let hash = digest(&SHA256, format!("virtual cluster\0{name}\0{prefix}").as_bytes());
+    BASE64_URL_SAFE_NO_PAD.encode(&hash.as_ref()[..CLUSTER_ID_BYTES])
+}
+
+fn check_cluster(declared: &resources::VirtualCluster, problems: &mut Vec<Problem>) {
+    let name = &declared.metadata.name;
+    let mut invalid = |path, message| {
+        let resource = format!("VirtualCluster/{name}");
+        problems.push(Problem { kind: ProblemKind::Invalid, resource, path, message });
+    };
+    if let Err(message) = check_cluster_name(name) {
+        return invalid("metadata.name", message);
+    }
+    let prefix = declared.spec.namespace.as_ref().and_then(|namespace| namespace.prefix.as_ref());
+    if name == PASSTHROUGH && prefix.is_some() {
+        invalid("spec.namespace.prefix", "passthrough renames nothing and has no prefix".to_owned());
+    } else if let Err(message) = check_prefix(&prefix_of(declared)) {
+        let hint = if prefix.is_some() { "" } else { " (it is made from the name; set another)" };
+        invalid("spec.namespace.prefix", format!("{message}{hint}"));
+    }
+    // Accepting it without enforcing it would open what the operator believes closed.
+    if declared.spec.acl_enabled == Some(true) {
+        invalid("spec.aclEnabled", "access control lists are not served by this version: only false holds".to_owned());
+    }
+}
+
+/// Sorted, a prefix stands directly before the first of those that begin with it.
+fn check_overlaps(world: &World, problems: &mut Vec<Problem>) {
+    let clusters = world.virtual_clusters.values();
+    let prefixes = clusters.filter_map(|cluster| Some((comparable(cluster.prefix.as_deref()?), cluster)));
+    let mut prefixes = prefixes.collect::<Vec<_>>();
+    prefixes.sort_by(|left, right| left.0.cmp(&right.0));
+    for pair in prefixes.windows(2) {
+        let [(shorter, first), (longer, second)] = pair else { continue };
+        if longer.starts_with(shorter.as_str()) {
+            let text = |cluster: &VirtualCluster| cluster.prefix.as_deref().unwrap_or_default().to_owned();
+            problems.push(Problem {
+                kind: ProblemKind::Conflict,
+                resource: format!("VirtualCluster/{}", second.name),
+                path: "spec.namespace.prefix",
+                message: format!(
+                    "the prefix '{}' of '{}' and the prefix '{}' of '{}' overlap ('.' and '_' count as the same, as in \
+                     Kafka's topic names): choose another prefix",
+                    text(second),
+                    second.name,
+                    text(first),
+                    first.name,
+                ),
+            });
+        }
+    }
+}
+
+fn check_account(account: &Account, world: &World, problems: &mut Vec<Problem>) {
+    let spec = &account.declared.spec;
+    let mut problem = |kind, path, message| {
+        let resource = format!("GatewayServiceAccount/{}", account.username);
+        problems.push(Problem { kind, resource, path, message });
+    };
+    if let Err(message) = check_username(&account.username) {
+        problem(ProblemKind::Invalid, "metadata.name", message);
+    }
+    if spec.account_type == AccountType::External {
+        let message = "external accounts need mTLS or OAUTHBEARER, which this version does not serve: use LOCAL";
+        problem(ProblemKind::Invalid, "spec.type", message.to_owned());
+    } else if spec.external_names.is_some() {
+        let message = "belongs to external accounts: leave it out of a LOCAL one";
+        problem(ProblemKind::Invalid, "spec.externalNames", message.to_owned());
+    }
+    if !world.virtual_clusters.contains_key(&account.virtual_cluster) {
+        let message = format!("there is no virtual cluster '{}'", account.virtual_cluster);
+        problem(ProblemKind::Missing, "metadata.vCluster", message);
+    }
+    if let Some(other) = world.accounts.get(&account.username) {
+        let message = format!(
+            "the user name is taken in virtual cluster '{}': a name alone decides where a client lands",
+            other.virtual_cluster
+        );
+        problem(ProblemKind::Conflict, "metadata.name", message);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use contract::resources::GatewayServiceAccount;
+
+    use super::*;
+    use crate::authn::AccountLookup as _;
+
+    fn cluster(name: &str) -> resources::VirtualCluster {
+        resources::VirtualCluster::new(name)
+    }
+
+    fn account(name: &str, virtual_cluster: &str) -> Arc<Account> {
+        Arc::new(Account::new(GatewayServiceAccount::local(name, virtual_cluster, None), None))
+    }
+
+    fn problems(clusters: &[resources::VirtualCluster], accounts: &[Arc<Account>]) -> Vec<(ProblemKind, String)> {
+        let problems = build(clusters, accounts).err().unwrap_or_default();
+        problems.into_iter().map(|problem| (problem.kind, problem.to_string())).collect()
+    }
+
+    #[test]
+    fn names_prefixes_and_ids() {
+        let world = build(&[cluster("dev"), cluster("sb").with_prefix("x-")], &[account("app", "dev")]).unwrap();
+        let prefix = |name: &str| world.virtual_cluster(name).unwrap().prefix.clone();
+        assert_eq!(prefix("dev").as_deref(), Some("dev."));
+        assert_eq!(prefix("sb").as_deref(), Some("x-"));
+        assert_eq!(prefix(PASSTHROUGH), None);
+        assert_eq!(&*world.account("app").unwrap().virtual_cluster, "dev");
+        assert!(world.account("nobody").is_none());
+        let ids = world.virtual_clusters().map(|cluster| cluster.cluster_id.clone()).collect::<Vec<_>>();
+        assert!(ids.iter().all(|id| id.len() == 22), "{ids:?}");
+        assert_eq!(ids.iter().collect::<std::collections::BTreeSet<_>>().len(), 3);
+    }
+
+    #[test]
+    fn overlapping_prefixes_are_named_both() {
+        for (left, right) in [("dev.", "dev."), ("dev.", "dev.a."), ("dev_", "dev.a."), ("d", "dev.")] {
+            for (first, second) in [(left, right), (right, left)] {
+                let clusters = [cluster("one").with_prefix(first), cluster("two").with_prefix(second)];
+                let found = problems(&clusters, &[]);
+                let [(ProblemKind::Conflict, text)] = found.as_slice() else { panic!("{found:?}") };
+                assert!(text.contains("'one'") && text.contains("'two'"), "{text}");
+            }
+        }
+        assert_eq!(problems(&[cluster("dev"), cluster("dev2"), cluster("de")], &[]), []);
+    }
+
+    #[test]
+    fn an_overlap_is_found_behind_a_longer_neighbour() {
+        let clusters = [cluster("a"), cluster("b").with_prefix("a.b"), cluster("c").with_prefix("a.c")];
+        assert!(!problems(&clusters, &[]).is_empty());
+    }
+
+    #[test]
+    fn every_problem_is_told() {
+        let mut external = GatewayServiceAccount::local("ext", "dev", None);
+        external.spec.account_type = AccountType::External;
+        let mut acls = cluster("acls");
+        acls.spec.acl_enabled = Some(true);
+        let clusters = [cluster("dev"), cluster("a b"), cluster("_x"), acls, cluster(PASSTHROUGH).with_prefix("p.")];
+        let external = Arc::new(Account::new(external, None));
+        let accounts = [account("x", "dev"), account("app", "none"), external, account("app", "dev")];
+        let texts = problems(&clusters, &accounts).into_iter().map(|(_, text)| text).collect::<Vec<_>>();
+        let expected = [
+            "VirtualCluster/a b metadata.name: 'a b' may hold only",
+            "VirtualCluster/_x spec.namespace.prefix: '_x.' must begin with a letter or digit (it is made",
+            "VirtualCluster/acls spec.aclEnabled: ",
+            "VirtualCluster/passthrough spec.namespace.prefix: ",
+            "GatewayServiceAccount/x metadata.name: 'x' must have 3 to 64",
+            "GatewayServiceAccount/app metadata.vCluster: there is no virtual cluster 'none'",
+            "GatewayServiceAccount/ext spec.type: external accounts",
+            "GatewayServiceAccount/app metadata.name: the user name is taken in virtual cluster 'none'",
+        ];
+        assert_eq!(texts.len(), expected.len(), "{texts:#?}");
+        for (text, start) in texts.iter().zip(expected) {
+            assert!(text.starts_with(start), "{text} should start with {start}");
+        }
+    }
+
+    #[test]
+    fn passthrough_may_be_declared() {
+        assert_eq!(problems(&[cluster(PASSTHROUGH)], &[account("app", PASSTHROUGH)]), []);
+    }
+}

@@ -1,0 +1,81 @@
+//! The world as sessions see it: which virtual clusters and accounts there are. Immutable; a change is a new world.
+
+mod build;
+mod names;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::authn::{Account, AccountLookup};
+
+pub use build::{build, prefix_of};
+
+/// All virtual clusters and accounts at one moment.
+///
+/// Invariants: `passthrough` exists; no prefix begins with another; every account's virtual cluster exists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct World {
+    virtual_clusters: BTreeMap<Arc<str>, Arc<VirtualCluster>>,
+    accounts: BTreeMap<Arc<str>, Arc<Account>>,
+}
+
+/// A tenant at run time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VirtualCluster {
+    pub name: Arc<str>,
+    /// Put before its names on the physical cluster; `None` for `passthrough`, which renames nothing.
+    pub prefix: Option<Arc<str>>,
+    /// What its clients see as the cluster's id: stable, and different for every virtual cluster.
+    pub cluster_id: String,
+}
+
+impl World {
+    /// The world before anything is declared: `passthrough` and nobody.
+    pub fn empty() -> Self {
+        let passthrough = Arc::new(VirtualCluster::passthrough());
+        Self { virtual_clusters: [(Arc::clone(&passthrough.name), passthrough)].into(), accounts: BTreeMap::new() }
+    }
+
+    pub fn virtual_cluster(&self, name: &str) -> Option<&Arc<VirtualCluster>> {
+        self.virtual_clusters.get(name)
+    }
+
+    pub fn virtual_clusters(&self) -> impl Iterator<Item = &Arc<VirtualCluster>> {
+        self.virtual_clusters.values()
+    }
+}
+
+impl AccountLookup for World {
+    fn account(&self, username: &str) -> Option<Arc<Account>> {
+        self.accounts.get(username).cloned()
+    }
+}
+
+/// One reason why declarations do not make a world.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    pub kind: ProblemKind,
+    /// The resource, as `VirtualCluster/dev`.
+    pub resource: String,
+    /// Where in the resource, such as `spec.namespace.prefix`.
+    pub path: &'static str,
+    pub message: String,
+}
+
+/// What sort of problem.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ProblemKind {
+    /// The value can never be right.
+    Invalid,
+    /// It refers to something that is not there.
+    Missing,
+    /// It cannot be together with something else that is there.
+    Conflict,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}: {}", self.resource, self.path, self.message)
+    }
+}

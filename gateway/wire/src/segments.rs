@@ -1,0 +1,173 @@
+//! The output of a walk: untouched ranges of the input and rewritten pieces from a scratch buffer, in order.
+
+use crate::read::write_varint;
+use std::io::IoSlice;
+use std::ops::Range;
+
+/// One piece of the output.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Segment {
+    Input(Range<usize>),
+    Scratch(Range<usize>),
+}
+
+/// A rewritten message as pieces; reused from frame to frame so that a walk allocates nothing.
+#[derive(Debug, Default)]
+pub struct Segments {
+    scratch: Vec<u8>,
+    list: Vec<Segment>,
+    /// The total length of `list`.
+    len: usize,
+    /// The input up to here is in `list` or was replaced.
+    copied: usize,
+    /// Segments before this index are not extended: one of them may be a hole.
+    barrier: usize,
+}
+
+/// A place in the output to which it can be taken back.
+#[derive(Debug, Clone)]
+pub(crate) struct Mark {
+    list: usize,
+    last: Option<Segment>,
+    scratch: usize,
+    len: usize,
+    copied: usize,
+}
+
+/// A place in the output that is filled when its content is known.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Hole {
+    segment: usize,
+    len_after: usize,
+}
+
+impl Segments {
+    /// Forgets the last message; keeps the buffers unless they grew beyond `keep` bytes.
+    pub fn clear(&mut self, keep: usize) {
+        self.scratch.clear();
+        self.scratch.shrink_to(keep);
+        self.list.clear();
+        self.list.shrink_to(keep / size_of::<Segment>());
+        (self.len, self.copied, self.barrier) = (0, 0, 0);
+    }
+
+    /// The length of the output in bytes.
+    pub const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether the output is empty.
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The pieces, over the input that was walked.
+    pub fn slices<'a>(&'a self, input: &'a [u8]) -> impl Iterator<Item = IoSlice<'a>> {
+        self.list.iter().map(|segment| match segment {
+            Segment::Input(range) => IoSlice::new(&input[range.clone()]),
+            Segment::Scratch(range) => IoSlice::new(&self.scratch[range.clone()]),
+        })
+    }
+
+    /// The output in one piece, for what is not on the hot path.
+    pub fn to_vec(&self, input: &[u8]) -> Vec<u8> {
+        let mut out = Vec::with_capacity(self.len);
+        self.slices(input).for_each(|slice| out.extend_from_slice(&slice));
+        out
+    }
+
+    /// Whether anything was replaced or dropped.
+    pub fn is_verbatim(&self) -> bool {
+        self.list.len() <= 1 && self.scratch.is_empty()
+    }
+
+    /// How long the output would be if the input up to `at` were taken over.
+    pub(crate) const fn len_at(&self, at: usize) -> usize {
+        self.len + at - self.copied
+    }
+
+    /// Takes the input over, up to `at`.
+    pub(crate) fn flush(&mut self, at: usize) {
+        if at > self.copied {
+            self.len += at - self.copied;
+            match self.list.last_mut() {
+                Some(Segment::Input(range)) if range.end == self.copied => range.end = at,
+                _ => self.list.push(Segment::Input(self.copied..at)),
+            }
+            self.copied = at;
+        }
+    }
+
+    /// Leaves the input out, up to `at`.
+    pub(crate) const fn omit(&mut self, at: usize) {
+        self.copied = at;
+    }
+
+    /// Appends bytes that are not in the input.
+    pub(crate) fn put(&mut self, bytes: &[u8]) {
+        let start = self.scratch.len();
+        self.scratch.extend_from_slice(bytes);
+        self.len += bytes.len();
+        let end = self.scratch.len();
+        if self.list.len() > self.barrier
+            && let Some(Segment::Scratch(range)) = self.list.last_mut()
+            && range.end == start
+        {
+            range.end = end;
+        } else {
+            self.list.push(Segment::Scratch(start..end));
+        }
+    }
+
+    pub(crate) fn mark(&self) -> Mark {
+        Mark {
+            list: self.list.len(),
+            last: self.list.last().cloned(),
+            scratch: self.scratch.len(),
+            len: self.len,
+            copied: self.copied,
+        }
+    }
+
+    /// Takes the output back to `mark`.
+    pub(crate) fn rewind(&mut self, mark: Mark) {
+        self.list.truncate(mark.list);
+        if let (Some(last), Some(now)) = (mark.last, self.list.last_mut()) {
+            *now = last;
+        }
+        self.scratch.truncate(mark.scratch);
+        self.len = mark.len;
+        self.copied = mark.copied;
+        self.barrier = self.list.len();
+    }
+
+    /// Opens a hole of five bytes in place of what follows in the input.
+    pub(crate) fn hole(&mut self) -> Hole {
+        self.barrier = self.list.len();
+        self.put(&[0; 5]);
+        self.len -= 5;
+        self.barrier = self.list.len();
+        Hole { segment: self.list.len() - 1, len_after: self.len }
+    }
+
+    /// How long the output is after the hole, if the input up to `at` were taken over.
+    pub(crate) const fn len_after(&self, hole: Hole, at: usize) -> usize {
+        self.len_at(at) - hole.len_after
+    }
+
+    /// Fills a hole with a varint.
+    pub(crate) fn fill_varint(&mut self, hole: Hole, value: u32) {
+        let mut bytes = [0; 5];
+        let n = write_varint(&mut bytes, value);
+        self.fill(hole, &bytes[..n]);
+    }
+
+    /// Fills a hole with at most five bytes.
+    pub(crate) fn fill(&mut self, hole: Hole, bytes: &[u8]) {
+        if let Some(Segment::Scratch(range)) = self.list.get_mut(hole.segment) {
+            range.end = range.start + bytes.len();
+            self.scratch[range.clone()].copy_from_slice(bytes);
+            self.len += bytes.len();
+        }
+    }
+}
