@@ -81,9 +81,7 @@ fn status(context: &Context) -> Result<()> {
         return Ok(());
     }
     let rows = [
-        broker.map(|broker| {
-            vec!["kafka".to_owned(), word(broker_runs).to_owned(), broker.bootstrap(), what(broker)]
-        }),
+        broker.map(|broker| vec!["kafka".to_owned(), word(broker_runs).to_owned(), broker.bootstrap(), what(broker)]),
         gateway.map(|gateway| {
             let detail = format!("pid {}, admin {}", gateway.process.pid, gateway.admin_url());
             vec!["gateway".to_owned(), word(gateway_runs).to_owned(), gateway::bootstrap(gateway), detail]
@@ -102,7 +100,9 @@ fn what(broker: &Broker) -> String {
     match broker {
         Broker::Existing { .. } => "existing, not ours to stop".to_owned(),
         Broker::Local { process, .. } => format!("Apache Kafka {}, pid {}", providers::jars::VERSION, process.pid),
-        Broker::Docker { container, image, .. } => format!("{image}, container {}", container.get(..12).unwrap_or(container)),
+        Broker::Docker { container, image, .. } => {
+            format!("{image}, container {}", container.get(..12).unwrap_or(container))
+        }
     }
 }
 

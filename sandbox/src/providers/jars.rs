@@ -60,10 +60,9 @@ pub fn install(context: &Context) -> Result<Vec<PathBuf>> {
         let repository = std::env::var(REPOSITORY_VARIABLE).unwrap_or_else(|_| MAVEN_CENTRAL.to_owned());
         let local = std::env::var_os("HOME").map(|home| Path::new(&home).join(".m2/repository"));
         let megabytes = missing.iter().map(|jar| jar.size).sum::<u64>().div_ceil(1_000_000);
-        context.console.note(&format!(
-            "getting Apache Kafka {VERSION}: {}, {megabytes} MB",
-            output::count(missing.len(), "jar")
-        ));
+        context
+            .console
+            .note(&format!("getting Apache Kafka {VERSION}: {}, {megabytes} MB", output::count(missing.len(), "jar")));
         let download = Download {
             agent: agent(),
             repository: repository.trim_end_matches('/'),
