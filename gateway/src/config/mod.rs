@@ -171,3 +171,6 @@ impl Config {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

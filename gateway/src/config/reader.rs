@@ -8,11 +8,13 @@ use super::Problem;
 use super::settings::{SETTINGS, Setting};
 
 /// How alike two names must be for one to be suggested in place of the other.
-const ALIKE: f64 = 0.7;
+const ALIKE: f64 = 0.8;
 
 /// The values of all settings that were given, by path.
 pub(super) struct Reader {
     given: BTreeMap<&'static str, Given>,
+    /// Whether the file could be read at all: what is missing from one that could not says nothing.
+    readable: bool,
     problems: Vec<Problem>,
     warnings: Vec<String>,
 }
@@ -25,14 +27,19 @@ struct Given {
 
 impl Reader {
     pub(super) fn new(text: &str) -> Self {
-        let mut reader = Self { given: BTreeMap::new(), problems: Vec::new(), warnings: Vec::new() };
+        let mut reader = Self { given: BTreeMap::new(), readable: true, problems: Vec::new(), warnings: Vec::new() };
         match serde_yaml::from_str::<Value>(text) {
             Ok(Value::Mapping(root)) => reader.collect("", root),
             Ok(Value::Null) => {}
-            Ok(_) => reader.problem("the file", "must hold keys and values, such as 'upstream:'"),
-            Err(error) => reader.problem("the file", format!("is not YAML: {error}")),
+            Ok(_) => reader.unreadable("must hold keys and values, such as 'upstream:'".to_owned()),
+            Err(error) => reader.unreadable(format!("is not YAML: {error}")),
         }
         reader
+    }
+
+    fn unreadable(&mut self, message: String) {
+        self.readable = false;
+        self.problem("the file", message);
     }
 
     fn collect(&mut self, parent: &str, mapping: Mapping) {
@@ -74,9 +81,9 @@ impl Reader {
     /// A variable that is given wins over the file.
     pub(super) fn override_with(&mut self, environment: impl IntoIterator<Item = (String, String)>) {
         for (name, value) in environment {
-            if !name.starts_with("GATEWAY_") && !name.starts_with("KAFKA_") {
+            let Some(family) = ["GATEWAY_", "KAFKA_"].into_iter().find(|family| name.starts_with(family)) else {
                 continue;
-            }
+            };
             match SETTINGS.iter().find(|setting| setting.variable == Some(&name)) {
                 Some(setting) => {
                     let value = if setting.structured { self.structured(&name, &value) } else { Some(value.into()) };
@@ -85,8 +92,9 @@ impl Reader {
                     }
                 }
                 None => {
-                    let known = SETTINGS.iter().filter_map(|setting| setting.variable);
-                    let hint = nearest(&name, known).map(|name| format!("; did you mean {name}?")).unwrap_or_default();
+                    let known = SETTINGS.iter().filter_map(|setting| setting.variable?.strip_prefix(family));
+                    let hint = nearest(&name[family.len()..], known);
+                    let hint = hint.map(|rest| format!("; did you mean {family}{rest}?")).unwrap_or_default();
                     self.warnings.push(format!("{name} means nothing to this version and has no effect{hint}"));
                 }
             }
@@ -103,6 +111,13 @@ impl Reader {
 
     pub(super) fn warning(&mut self, message: impl Into<String>) {
         self.warnings.push(message.into());
+    }
+
+    /// Notes that a setting without a default is not there.
+    pub(super) fn require(&mut self, path: &'static str, message: &str) {
+        if self.readable && !self.is_given(path) {
+            self.problem(path, message);
+        }
     }
 
     pub(super) fn is_given(&self, path: &str) -> bool {

@@ -49,7 +49,6 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting("admin.port", "GATEWAY_HTTP_PORT"),
     structured("admin.users", "GATEWAY_ADMIN_API_USERS"),
     file_only("state.store"),
-    file_only("state.topic"),
     setting("tokens.signingKey", "GATEWAY_USER_POOL_SECRET_KEY"),
     setting("clusterId", "GATEWAY_CLUSTER_ID"),
 ];
@@ -78,9 +77,7 @@ pub(super) fn read(reader: &mut Reader) -> Option<Config> {
 
 fn upstream(reader: &mut Reader) -> Option<Upstream> {
     let place = "upstream.bootstrapServers";
-    if !reader.is_given(place) {
-        reader.problem(place, "is required: the host:port of a Kafka broker (or set KAFKA_BOOTSTRAP_SERVERS)");
-    }
+    reader.require(place, "is required: the host:port of a Kafka broker (or set KAFKA_BOOTSTRAP_SERVERS)");
     reader.choice("upstream.securityProtocol", &[("PLAINTEXT", ())]);
     let bootstrap_servers = reader.value(place, |value| parse_list(&text(value)?))?;
     Some(Upstream { bootstrap_servers })
@@ -187,7 +184,6 @@ fn admin_user(entry: &Value) -> Result<AdminUser, String> {
 }
 
 fn state(reader: &mut Reader) -> State {
-    reader.text("state.topic");
     let store = reader.value("state.store", |value| match text(value)?.as_str() {
         "memory" => Ok(State::Memory),
         "topic" => Err("'topic' is not available yet; use memory".to_owned()),

@@ -8,6 +8,8 @@ pub mod handshake;
 pub mod local;
 pub mod pipeline;
 pub mod refusal;
+#[cfg(test)]
+mod tests;
 
 use crate::authn::sasl::Authenticator;
 use crate::authn::{AccountLookup as _, Identity};

@@ -1,0 +1,65 @@
+//! One Kafka in a container, on a port that stays the same when it is restarted.
+
+use std::net::TcpListener;
+use std::process::Command;
+use std::time::Duration;
+
+use testcontainers::core::{IntoContainerPort as _, WaitFor};
+use testcontainers::runners::SyncRunner as _;
+use testcontainers::{Container, GenericImage, ImageExt as _};
+
+pub(crate) struct Broker {
+    container: Container<GenericImage>,
+    pub(crate) address: String,
+}
+
+impl Broker {
+    pub(crate) fn start() -> Self {
+        let image = super::needs::image();
+        let (name, tag) = image.rsplit_once(':').unwrap_or((&image, "latest"));
+        // Chosen here and not by Docker, which would choose another one at a restart.
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let address = format!("127.0.0.1:{port}");
+        let mut request = GenericImage::new(name, tag)
+            .with_wait_for(WaitFor::message_on_either_std("Kafka Server started"))
+            .with_mapped_port(port, 9092.tcp())
+            .with_startup_timeout(Duration::from_secs(90));
+        for (key, value) in settings(&address) {
+            request = request.with_env_var(key, value);
+        }
+        let container = request.start().expect("the broker's container starts");
+        Self { container, address }
+    }
+
+    /// Stops the broker and starts it again, as a rolling upgrade does.
+    pub(crate) fn restart(&self) {
+        let done = Command::new("docker").args(["restart", "--time", "30", self.container.id()]).output().unwrap();
+        assert!(done.status.success(), "docker restart: {}", String::from_utf8_lossy(&done.stderr));
+    }
+}
+
+/// All of them, because the official image forgets its defaults when one is given.
+fn settings(address: &str) -> Vec<(&'static str, String)> {
+    let advertised = format!("PLAINTEXT://{address},BROKER://localhost:9094");
+    let mut settings = vec![("KAFKA_ADVERTISED_LISTENERS", advertised)];
+    let fixed = [
+        ("KAFKA_NODE_ID", "1"),
+        ("KAFKA_PROCESS_ROLES", "broker,controller"),
+        ("KAFKA_LISTENERS", "PLAINTEXT://:9092,BROKER://:9094,CONTROLLER://:9093"),
+        // Without a listener of its own the broker cannot reach itself, and transactions hang.
+        ("KAFKA_INTER_BROKER_LISTENER_NAME", "BROKER"),
+        ("KAFKA_LISTENER_SECURITY_PROTOCOL_MAP", "PLAINTEXT:PLAINTEXT,BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT"),
+        ("KAFKA_CONTROLLER_LISTENER_NAMES", "CONTROLLER"),
+        ("KAFKA_CONTROLLER_QUORUM_VOTERS", "1@localhost:9093"),
+        ("KAFKA_OFFSETS_TOPIC_REPLICATION_FACTOR", "1"),
+        ("KAFKA_OFFSETS_TOPIC_NUM_PARTITIONS", "4"),
+        ("KAFKA_TRANSACTION_STATE_LOG_REPLICATION_FACTOR", "1"),
+        ("KAFKA_TRANSACTION_STATE_LOG_MIN_ISR", "1"),
+        ("KAFKA_TRANSACTION_STATE_LOG_NUM_PARTITIONS", "4"),
+        ("KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS", "0"),
+        // A name that is unknown must stay unknown after somebody asked for it.
+        ("KAFKA_AUTO_CREATE_TOPICS_ENABLE", "false"),
+    ];
+    settings.extend(fixed.map(|(key, value)| (key, value.to_owned())));
+    settings
+}

@@ -1,0 +1,12 @@
+//! Real clients through two sandboxes at once on one broker.
+//!
+//! A test whose broker or client is not on this machine prints `SKIPPED <name>: <why>` and passes; with REQUIRE_E2E=1,
+//! as in CI, it fails instead.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test says what went wrong by failing
+
+mod broker;
+mod clients;
+mod needs;
+mod restart;
+mod scenarios;
+mod stand;

@@ -1,0 +1,63 @@
+//! What a test needs and may not find.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use conformance::drivers::process::ProcessClient;
+use conformance::drivers::{self, Connection};
+use conformance::sandboxes;
+
+/// The image of the broker; `apache/kafka:4.3.0` does as well where it can be pulled.
+pub(crate) fn image() -> String {
+    std::env::var("KAFKA_IMAGE").unwrap_or_else(|_| "kafka-local:4.3.0".to_owned())
+}
+
+pub(crate) fn fixtures() -> PathBuf {
+    drivers::find_fixtures(Path::new(env!("CARGO_MANIFEST_DIR"))).expect("the folder fixtures of this project")
+}
+
+pub(crate) fn sandbox_program() -> PathBuf {
+    sandboxes::find_program(std::env::var_os("SANDBOX_BIN").map(PathBuf::from))
+}
+
+/// Whether the test may run; else it says why not.
+pub(crate) fn met(test: &str, clients: &[&str]) -> bool {
+    let missing = missing(clients);
+    if let Some(why) = &missing {
+        let required = std::env::var("REQUIRE_E2E").is_ok_and(|value| value == "1");
+        assert!(!required, "{test} must run here and cannot: {why}");
+        println!("SKIPPED {test}: {why}");
+    }
+    missing.is_none()
+}
+
+fn missing(clients: &[&str]) -> Option<String> {
+    if !succeeds(Command::new("docker").arg("info")) {
+        return Some("Docker does not answer; see fixtures/services/dockerd".to_owned());
+    }
+    let image = image();
+    if !succeeds(Command::new("docker").args(["image", "inspect", &image])) {
+        return Some(format!(
+            "no image {image}; run fixtures/images/build-kafka-image, or set KAFKA_IMAGE and pull it"
+        ));
+    }
+    let program = sandbox_program();
+    if !succeeds(Command::new(&program).arg("--version")) {
+        return Some(format!("{} does not run; build it with 'cargo build -p sandbox'", program.display()));
+    }
+    // Saying hello takes no broker.
+    let nowhere = Connection::plain("127.0.0.1:1");
+    clients.iter().find_map(|name| {
+        let started = ProcessClient::start(&fixtures(), name, &nowhere);
+        started.err().map(|error| error.to_string())
+    })
+}
+
+fn succeeds(command: &mut Command) -> bool {
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
+}

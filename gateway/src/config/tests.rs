@@ -1,0 +1,96 @@
+//! The files of `fixtures/configs`: each valid one loads, each invalid one is refused with the text beside it.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::settings::SETTINGS;
+use super::*;
+
+fn files(folder: &str) -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/configs").join(folder);
+    let entries = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
+    let mut files =
+        entries.filter(|path| path.extension().is_some_and(|extension| extension == "yaml")).collect::<Vec<_>>();
+    files.sort();
+    assert!(!files.is_empty(), "no files in {}", folder.display());
+    files
+}
+
+/// The variables beside a file: `NAME=value`, one a line.
+fn variables(file: &Path) -> Vec<(String, String)> {
+    let text = fs::read_to_string(file.with_extension("env")).unwrap_or_default();
+    text.lines().map(|line| line.split_once('=').unwrap()).map(|(name, value)| (name.into(), value.into())).collect()
+}
+
+#[test]
+fn valid_files_load() {
+    for file in files("valid") {
+        let loaded = Config::load(Some(&file), variables(&file)).unwrap_or_else(|error| panic!("{error}"));
+        let unknown = loaded.warnings.iter().find(|warning| warning.contains("has no effect"));
+        assert_eq!(unknown, None, "{}", file.display());
+    }
+}
+
+#[test]
+fn invalid_files_are_refused_with_the_expected_text() {
+    for file in files("invalid") {
+        let error = Config::load(Some(&file), variables(&file)).err().map(|error| format!("{error}\n"));
+        let expected = fs::read_to_string(file.with_extension("txt")).unwrap_or_default();
+        assert_eq!(error.unwrap_or_default(), expected, "{}", file.display());
+    }
+}
+
+#[test]
+fn the_documented_file_shows_every_setting_and_variable() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/configs/valid/gateway.yaml");
+    let text = fs::read_to_string(file).unwrap();
+    for setting in SETTINGS {
+        let key = setting.path.rsplit('.').next().unwrap();
+        assert!(text.contains(&format!("{key}:")), "{} is missing", setting.path);
+        assert!(text.contains(setting.variable.unwrap_or_default()), "{} is missing", setting.path);
+    }
+    let paths = SETTINGS.iter().map(|setting| setting.path).collect::<BTreeSet<_>>();
+    assert_eq!(paths.len(), SETTINGS.len(), "no path stands twice");
+}
+
+#[test]
+fn the_documented_file_says_the_defaults() {
+    let shown = files("valid").into_iter().find(|file| file.ends_with("gateway.yaml")).unwrap();
+    let shown = Config::load(Some(&shown), []).unwrap().config;
+    let bare = Config::parse("upstream: {bootstrapServers: '127.0.0.1:9092'}", []).unwrap().config;
+    assert_eq!(shown.upstream, bare.upstream);
+    assert_eq!(shown.clients, Clients { security_protocol: SecurityProtocol::SaslPlaintext, ..bare.clients });
+    assert_eq!(shown.admin, Admin { users: shown.admin.users.clone(), ..bare.admin });
+    assert_eq!(shown.state, bare.state);
+}
+
+#[test]
+fn a_variable_wins_and_an_unknown_one_is_named() {
+    let variables = [("GATEWAY_PORT_START", "7000"), ("GATEWAY_PORT_STRT", "1"), ("KAFKA_SSL_KEY", "x"), ("HOME", "/")];
+    let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let loaded = Config::parse("{upstream: {bootstrapServers: 'k:1'}, clients: {portStart: 1}}", variables).unwrap();
+    assert_eq!(loaded.config.clients.port_start, 7000);
+    let named = loaded.warnings.iter().filter(|warning| warning.contains("has no effect")).collect::<Vec<_>>();
+    assert_eq!(
+        named,
+        [
+            "GATEWAY_PORT_STRT means nothing to this version and has no effect; did you mean GATEWAY_PORT_START?",
+            "KAFKA_SSL_KEY means nothing to this version and has no effect",
+        ]
+    );
+}
+
+#[test]
+fn insecure_choices_are_said_aloud() {
+    let loaded = Config::parse("upstream: {bootstrapServers: 'k:1'}", []).unwrap();
+    assert_eq!(loaded.config.clients.security_protocol, SecurityProtocol::Plaintext);
+    assert!(loaded.warnings[0].starts_with("clients.securityProtocol is not set: PLAINTEXT"), "{:?}", loaded.warnings);
+    assert_eq!(loaded.warnings[1], "admin.users is not set: the admin API refuses everybody");
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let error = Config::load(Some(Path::new("/nowhere/gateway.yaml")), []).unwrap_err().to_string();
+    assert!(error.starts_with("cannot read the settings file /nowhere/gateway.yaml: "), "{error}");
+}

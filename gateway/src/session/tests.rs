@@ -1,0 +1,242 @@
+//! Sessions over real sockets, with a broker that answers as told.
+
+use super::*;
+use crate::authn::tokens::TokenKey;
+use crate::config::HostPort;
+use crate::naming::topic_ids::TopicIds;
+use crate::upstream::metadata;
+use serde_json::json;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+use wire::frame;
+use wire::schema::ApiKey;
+use wire::value;
+
+struct OneAddress;
+
+impl Addresses for OneAddress {
+    fn of(&self, id: i32) -> Option<(&str, u16)> {
+        (id == 1).then_some(("gateway.test", 6969))
+    }
+}
+
+/// A broker that answers each request after `delay`; Heartbeats with their correlation id as throttle time.
+async fn broker(delay: Duration) -> (HostPort, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let produced = Arc::new(AtomicUsize::new(0));
+    let seen = produced.clone();
+    drop(tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            drop(tokio::spawn(broker_connection(stream, port, delay, seen.clone())));
+        }
+    }));
+    (HostPort { host: "127.0.0.1".into(), port }, produced)
+}
+
+async fn broker_connection(mut stream: TcpStream, port: u16, delay: Duration, produced: Arc<AtomicUsize>) {
+    while let Ok(length) = stream.read_u32().await {
+        let mut request = vec![0; length as usize];
+        if stream.read_exact(&mut request).await.is_err() {
+            return;
+        }
+        let (code, version, correlation_id) = frame::request_start(&request).unwrap();
+        let key = ApiKey::from_code(code).unwrap();
+        let body = match key {
+            ApiKey::Metadata => json!({
+                "Brokers": [{ "NodeId": 1, "Host": "127.0.0.1", "Port": port }], "ClusterId": "physical", "ControllerId": 1,
+            }),
+            ApiKey::ApiVersions => json!({ "ApiKeys": [
+                { "ApiKey": 3, "MinVersion": 0, "MaxVersion": metadata::VERSION }, { "ApiKey": 12, "MinVersion": 0, "MaxVersion": 4 },
+            ] }),
+            ApiKey::Produce => {
+                let _ = produced.fetch_add(1, Ordering::SeqCst);
+                continue;
+            }
+            _ => json!({ "ThrottleTimeMs": correlation_id }),
+        };
+        tokio::time::sleep(delay).await;
+        let body = value::encode(key.response(), version, &body).unwrap();
+        if stream.write_all(&frame::response(key, version, correlation_id, &body)).await.is_err() {
+            return;
+        }
+    }
+}
+
+struct Gateway {
+    shared: Arc<Shared>,
+    world: watch::Sender<Arc<World>>,
+}
+
+fn gateway(broker: &HostPort, sasl: bool) -> Gateway {
+    let (world, receiver) = watch::channel(Arc::new(World::empty()));
+    let authenticator = Authenticator::new(TokenKey::random().unwrap()).unwrap();
+    let shared = Arc::new(Shared {
+        cluster: Arc::new(Cluster::new(std::slice::from_ref(broker), Arc::new(TopicIds::new([9; 16])))),
+        world: receiver,
+        authenticator: sasl.then(|| Arc::new(authenticator)),
+        addresses: Arc::new(OneAddress),
+        metrics: Arc::default(),
+        limits: Limits {
+            max_in_flight: 3,
+            max_produce_bytes: 10_000,
+            max_request_bytes: 1_000,
+            max_answer_bytes: 10_000,
+            handshake: Duration::from_secs(20),
+        },
+        api_versions: local::ApiVersionsCache::default(),
+        fetch_sessions: Mutex::default(),
+    });
+    Gateway { shared, world }
+}
+
+type Ended = tokio::task::JoinHandle<Result<(), SessionError>>;
+
+async fn client(gateway: &Gateway) -> (TcpStream, Ended) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (client, accepted) = tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
+    let session = tokio::spawn(serve(accepted.unwrap().0, 1, gateway.shared.clone()));
+    (client.unwrap(), session)
+}
+
+fn request(key: ApiKey, version: i16, correlation_id: i32, body: &serde_json::Value) -> Vec<u8> {
+    let body = value::encode(key.request(), version, body).unwrap();
+    frame::request(key, version, correlation_id, Some("test"), &body)
+}
+
+async fn answer(client: &mut TcpStream) -> Vec<u8> {
+    let length = client.read_u32().await.unwrap();
+    let mut frame = vec![0; length as usize];
+    let _ = client.read_exact(&mut frame).await.unwrap();
+    frame
+}
+
+fn correlation_id(frame: &[u8]) -> i32 {
+    i32::from_be_bytes([frame[0], frame[1], frame[2], frame[3]])
+}
+
+#[tokio::test]
+async fn answers_leave_in_the_order_of_the_requests_also_when_some_are_made_here() {
+    let (address, _) = broker(Duration::from_millis(20)).await;
+    let gateway = gateway(&address, false);
+    let (mut client, _session) = client(&gateway).await;
+    let mut sent = Vec::new();
+    for id in 0..12 {
+        let frame = match id % 3 {
+            0 => request(ApiKey::Heartbeat, 4, id, &json!({ "GroupId": "g" })),
+            1 => request(ApiKey::DescribeAcls, 3, id, &json!({})),
+            _ => request(ApiKey::ApiVersions, 3, id, &json!({})),
+        };
+        sent.extend(frame);
+    }
+    client.write_all(&sent).await.unwrap();
+    for id in 0..12 {
+        assert_eq!(correlation_id(&answer(&mut client).await), id);
+    }
+}
+
+#[tokio::test]
+async fn a_produce_without_acknowledgement_has_no_answer_and_the_next_ones_stay_aligned() {
+    let (address, produced) = broker(Duration::ZERO).await;
+    let gateway = gateway(&address, false);
+    let (mut client, _session) = client(&gateway).await;
+    let produce = request(ApiKey::Produce, 9, 1, &json!({ "Acks": 0, "TimeoutMs": 1, "TransactionalId": null }));
+    let heartbeat = request(ApiKey::Heartbeat, 4, 2, &json!({ "GroupId": "g" }));
+    client.write_all(&[produce.clone(), produce, heartbeat].concat()).await.unwrap();
+    let frame = answer(&mut client).await;
+    assert_eq!(correlation_id(&frame), 2);
+    assert_eq!(produced.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn a_frame_that_is_none_closes_its_connection_and_no_other() {
+    let (address, _) = broker(Duration::ZERO).await;
+    let gateway = gateway(&address, false);
+    let (mut other, _session) = client(&gateway).await;
+    let garbage: [&[u8]; 5] = [
+        &[0x7f, 0xff, 0xff, 0xff, 0, 3],             // two gigabytes of Metadata
+        &[0, 0, 0, 8, 0x27, 0x10, 0, 0, 0, 0, 0, 1], // an unknown key
+        &[0, 0, 0, 1, 0],                            // not even a key
+        &[0xff, 0xff, 0xff, 0xff, 0, 3],             // a negative length
+        &[0, 0, 0, 14, 0, 12, 0, 0, 0, 0, 0, 1, 0xff, 0xff, 0x7f, 0xff, 0, 0], // a string longer than its frame
+    ];
+    for bytes in garbage {
+        let (mut client, session) = client(&gateway).await;
+        client.write_all(bytes).await.unwrap();
+        assert!(matches!(session.await.unwrap(), Err(SessionError::Frame { .. })), "{bytes:?}");
+        assert_eq!(client.read(&mut [0; 1]).await.unwrap_or(0), 0);
+    }
+    other.write_all(&request(ApiKey::Heartbeat, 4, 5, &json!({ "GroupId": "g" }))).await.unwrap();
+    assert_eq!(correlation_id(&answer(&mut other).await), 5);
+}
+
+#[tokio::test]
+async fn before_authentication_nothing_else_is_read() {
+    let (address, _) = broker(Duration::ZERO).await;
+    let gateway = gateway(&address, true);
+    let (mut client, session) = client(&gateway).await;
+    client.write_all(&request(ApiKey::ApiVersions, 3, 1, &json!({}))).await.unwrap();
+    assert_eq!(correlation_id(&answer(&mut client).await), 1);
+    client.write_all(&request(ApiKey::Metadata, 9, 2, &json!({ "Topics": null }))).await.unwrap();
+    let refused = session.await.unwrap();
+    assert!(matches!(refused, Err(SessionError::Frame { reason: FrameRefusal::Unauthenticated, .. })), "{refused:?}");
+}
+
+#[tokio::test]
+async fn an_unknown_version_of_api_versions_is_answered_in_version_0_with_what_is_served() {
+    let (address, _) = broker(Duration::ZERO).await;
+    let gateway = gateway(&address, true);
+    let (mut client, _session) = client(&gateway).await;
+    let mut frame = request(ApiKey::ApiVersions, 4, 8, &json!({}));
+    frame[7] = 99;
+    client.write_all(&frame).await.unwrap();
+    let answer = answer(&mut client).await;
+    let body = value::decode(ApiKey::ApiVersions.response(), 0, &answer[4..]).unwrap();
+    assert_eq!(body["ErrorCode"], 35);
+    assert!(body["ApiKeys"].as_array().unwrap().iter().any(|key| key["ApiKey"] == 18 && key["MaxVersion"] == 4));
+}
+
+#[tokio::test]
+async fn a_broker_that_goes_away_ends_the_session() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let accepting = tokio::spawn(async move {
+        // Answers the look-up of the brokers, then hangs up on whoever comes next.
+        let (stream, _) = listener.accept().await.unwrap();
+        drop(tokio::spawn(broker_connection(stream, port, Duration::ZERO, Arc::default())));
+        drop(listener.accept().await.unwrap());
+    });
+    let gateway = gateway(&HostPort { host: "127.0.0.1".into(), port }, false);
+    let (mut client, session) = client(&gateway).await;
+    client.write_all(&request(ApiKey::Heartbeat, 4, 1, &json!({ "GroupId": "g" }))).await.unwrap();
+    let ended = session.await.unwrap();
+    assert!(matches!(ended, Err(SessionError::Upstream(_))), "{ended:?}");
+    accepting.await.unwrap();
+}
+
+#[tokio::test]
+async fn credentials_that_expired_end_the_session() {
+    let (address, _) = broker(Duration::ZERO).await;
+    let gateway = gateway(&address, true);
+    let identity = Identity {
+        username: "gone".into(),
+        virtual_cluster: "passthrough".into(),
+        expires_at: Some(std::time::SystemTime::now() + Duration::from_millis(50)),
+    };
+    assert_eq!(ended(&gateway.shared, &identity).await, "the credentials expired");
+}
+
+#[tokio::test]
+async fn a_virtual_cluster_that_is_removed_ends_its_sessions() {
+    let (address, _) = broker(Duration::ZERO).await;
+    let gateway = gateway(&address, true);
+    let declared = contract::resources::VirtualCluster::new("team-a");
+    let _ = gateway.world.send_replace(Arc::new(crate::world::build([&declared], []).unwrap()));
+    let identity = Identity { username: "app".into(), virtual_cluster: "team-a".into(), expires_at: None };
+    let shared = gateway.shared.clone();
+    let ending = tokio::spawn(async move { ended(&shared, &identity).await });
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    let _ = gateway.world.send_replace(Arc::new(World::empty()));
+    assert_eq!(ending.await.unwrap(), "the virtual cluster was removed or changed");
+}
