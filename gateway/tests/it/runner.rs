@@ -211,9 +211,13 @@ fn same(what: &str, message: &'static Message, version: i16, expected: &Value, g
     compare(what, message, version, expected, &got)
 }
 
-/// Compares what is said of a message with the message; what is left unsaid has its default.
+/// Compares what is said of a message with the message; what is left unsaid has its default, on both sides.
 fn compare(what: &str, message: &'static Message, version: i16, expected: &Value, got: &Value) -> Result<(), String> {
-    let whole = value::encode(message, version, expected).map_err(|e| format!("then.{what}: {e}"))?;
-    let whole = value::decode(message, version, &whole).map_err(|e| format!("then.{what}: {e}"))?;
-    if whole == *got { Ok(()) } else { Err(format!("{what}\n  expected {whole}\n  got      {got}")) }
+    let whole = |value: &Value| {
+        let body = value::encode(message, version, value)?;
+        value::decode(message, version, &body)
+    };
+    let expected = whole(expected).map_err(|e| format!("then.{what}: {e}"))?;
+    let got = whole(got).map_err(|e| format!("{what}: {e}"))?;
+    if expected == got { Ok(()) } else { Err(format!("{what}\n  expected {expected}\n  got      {got}")) }
 }
