@@ -30,12 +30,13 @@ pub enum Format {
 }
 
 impl Connection {
-    /// SCRAM-SHA-512 without TLS, as a gateway on this machine asks for.
-    pub fn scram(bootstrap: impl Into<String>, username: impl Into<String>, password: Secret) -> Self {
+    /// PLAIN without TLS, for a gateway on this machine. The account also takes SCRAM, whose last message librdkafka before
+    /// 2.6.1 gets wrong (it repeats its nonce), as Debian's kcat does: what every client can do comes first.
+    pub fn plain(bootstrap: impl Into<String>, username: impl Into<String>, password: Secret) -> Self {
         Self {
             bootstrap: bootstrap.into(),
             security_protocol: "SASL_PLAINTEXT".to_owned(),
-            mechanism: "SCRAM-SHA-512".to_owned(),
+            mechanism: "PLAIN".to_owned(),
             username: username.into(),
             password,
         }
@@ -62,8 +63,10 @@ impl Connection {
             Format::Dotenv => lines(&variables, |key, value| format!("{key}={}", dotenv_value(value))),
             Format::Shell => lines(&variables, |key, value| format!("export {key}={}", shell_value(value))),
             Format::Json => {
-                let object =
-                    variables.into_iter().map(|(key, value)| (key.to_owned(), value.into())).collect::<serde_json::Map<_, _>>();
+                let object = variables
+                    .into_iter()
+                    .map(|(key, value)| (key.to_owned(), value.into()))
+                    .collect::<serde_json::Map<_, _>>();
                 format!("{:#}\n", serde_json::Value::Object(object))
             }
             Format::Properties => lines(
@@ -120,7 +123,7 @@ mod tests {
     use super::*;
 
     fn render(format: Format) -> String {
-        Connection::scram("127.0.0.1:6969", "sb_aaaaaaaaaa_app", Secret::new("s3cret")).render(
+        Connection::plain("127.0.0.1:6969", "sb_aaaaaaaaaa_app", Secret::new("s3cret")).render(
             format,
             "demo",
             "sb_aaaaaaaaaa",
@@ -133,10 +136,10 @@ mod tests {
             render(Format::Dotenv),
             r#"KAFKA_BOOTSTRAP_SERVERS=127.0.0.1:6969
 KAFKA_SECURITY_PROTOCOL=SASL_PLAINTEXT
-KAFKA_SASL_MECHANISM=SCRAM-SHA-512
+KAFKA_SASL_MECHANISM=PLAIN
 KAFKA_SASL_USERNAME=sb_aaaaaaaaaa_app
 KAFKA_SASL_PASSWORD=s3cret
-KAFKA_SASL_JAAS_CONFIG='org.apache.kafka.common.security.scram.ScramLoginModule required username="sb_aaaaaaaaaa_app" password="s3cret";'
+KAFKA_SASL_JAAS_CONFIG='org.apache.kafka.common.security.plain.PlainLoginModule required username="sb_aaaaaaaaaa_app" password="s3cret";'
 SANDBOX_NAME=demo
 SANDBOX_ID=sb_aaaaaaaaaa
 "#
@@ -156,13 +159,13 @@ SANDBOX_ID=sb_aaaaaaaaaa
             render(Format::Properties),
             r#"bootstrap.servers=127.0.0.1:6969
 security.protocol=SASL_PLAINTEXT
-sasl.mechanism=SCRAM-SHA-512
-sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required username="sb_aaaaaaaaaa_app" password="s3cret";
+sasl.mechanism=PLAIN
+sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required username="sb_aaaaaaaaaa_app" password="s3cret";
 "#
         );
         assert_eq!(
             render(Format::Librdkafka),
-            "bootstrap.servers=127.0.0.1:6969\nsecurity.protocol=SASL_PLAINTEXT\nsasl.mechanism=SCRAM-SHA-512\n\
+            "bootstrap.servers=127.0.0.1:6969\nsecurity.protocol=SASL_PLAINTEXT\nsasl.mechanism=PLAIN\n\
              sasl.username=sb_aaaaaaaaaa_app\nsasl.password=s3cret\n"
         );
     }

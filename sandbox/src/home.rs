@@ -69,8 +69,7 @@ pub fn private_dir(path: &Path) -> Result<()> {
 pub fn write_private(path: &Path, text: &str) -> Result<()> {
     let temporary = path.with_extension(format!("{}.part", std::process::id()));
     let written = (|| {
-        let mut file =
-            fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+        let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
         std::io::Write::write_all(&mut file, text.as_bytes())?;
         file.sync_all()?;
         fs::rename(&temporary, path)

@@ -56,8 +56,11 @@ pub fn resolve(argument: Option<&str>, around: &Surroundings<'_>) -> Result<Name
         let unique = format!("{}\n{branch}", repository.identity());
         return Ok(Name { text: slug(&branch, &unique)?, source: Source::Branch });
     }
-    Err(Failure::new(Kind::Usage, "no name: none was given, and there is no pull request or git branch to take it from")
-        .hint("give one, such as `sandbox up demo`, or set SANDBOX_NAME"))
+    Err(Failure::new(
+        Kind::Usage,
+        "no name: none was given, and there is no pull request or git branch to take it from",
+    )
+    .hint("give one, such as `sandbox up demo`, or set SANDBOX_NAME"))
 }
 
 /// Lower case, `[a-z0-9-]`, at most 40 characters. If that loses anything, six digits of a hash of `unique` follow, so
@@ -213,7 +216,8 @@ mod tests {
 
     #[test]
     fn a_lossy_slug_tells_its_origins_apart() {
-        let (one, other) = (slug("feature/a_b", "r\nfeature/a_b").unwrap(), slug("feature/a-b", "r\nfeature/a-b").unwrap());
+        let (one, other) =
+            (slug("feature/a_b", "r\nfeature/a_b").unwrap(), slug("feature/a-b", "r\nfeature/a-b").unwrap());
         assert!(one.starts_with("feature-a-b-") && other.starts_with("feature-a-b-"), "{one} {other}");
         assert_ne!(one, other);
         assert_ne!(slug("Demo", "Demo").unwrap(), "demo");

@@ -100,7 +100,10 @@ mod tests {
 
     #[test]
     fn steps_line_up() {
-        assert_eq!(step_line("broker", Duration::from_millis(3140), "pid 7"), "  ok  broker                3.14s  pid 7");
+        assert_eq!(
+            step_line("broker", Duration::from_millis(3140), "pid 7"),
+            "  ok  broker                3.14s  pid 7"
+        );
         assert_eq!(step_line("jars", Duration::from_secs(41), ""), "  ok  jars                    41s");
     }
 

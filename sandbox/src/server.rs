@@ -58,8 +58,7 @@ pub fn declare(admin: &AdminClient, sandbox: &Sandbox) -> Result<UpsertResult> {
     let cluster = VirtualCluster::new(&sandbox.id).with_prefix(prefix(&sandbox.id));
     let result = admin.put_virtual_cluster(&cluster, false)?.upsert_result;
     let connection = &sandbox.connection;
-    let account =
-        GatewayServiceAccount::local(&connection.username, &sandbox.id, Some(connection.password.clone()));
+    let account = GatewayServiceAccount::local(&connection.username, &sandbox.id, Some(connection.password.clone()));
     admin.put_service_account(&account, false)?;
     Ok(result)
 }

@@ -212,7 +212,7 @@ mod tests {
         Sandbox {
             id: id.to_owned(),
             server: Server::Local,
-            connection: Connection::scram("127.0.0.1:6969", "user", Secret::new("secret")),
+            connection: Connection::plain("127.0.0.1:6969", "user", Secret::new("secret")),
             created_at: "2026-01-01T00:00:00Z".to_owned(),
         }
     }

@@ -95,8 +95,11 @@ fn empty(context: &Context, name: &str, sandbox: &Sandbox) -> Result<usize> {
     let in_use = delete_groups(&target, &groups, deadline)?;
     if !in_use.is_empty() {
         let names = in_use.iter().map(|group| group.name.as_str()).collect::<Vec<_>>().join(", ");
-        return Err(Failure::new(Kind::Conflict, format!("sandbox '{name}' is in use: these groups have members: {names}"))
-            .hint(format!("stop those consumers, then run `sandbox down {name}` again; no topic was deleted")));
+        return Err(Failure::new(
+            Kind::Conflict,
+            format!("sandbox '{name}' is in use: these groups have members: {names}"),
+        )
+        .hint(format!("stop those consumers, then run `sandbox down {name}` again; no topic was deleted")));
     }
     context.console.step("groups", since, &format!("{} deleted", groups.len()));
     let since = Instant::now();
@@ -107,11 +110,7 @@ fn empty(context: &Context, name: &str, sandbox: &Sandbox) -> Result<usize> {
 }
 
 /// Deletes groups, waiting a little for members that are leaving. Returns those that are still in use.
-fn delete_groups(
-    target: &Target,
-    groups: &[Group],
-    deadline: Instant,
-) -> std::result::Result<Vec<Group>, KafkaError> {
+fn delete_groups(target: &Target, groups: &[Group], deadline: Instant) -> std::result::Result<Vec<Group>, KafkaError> {
     let patience = Instant::now() + GROUP_PATIENCE;
     let mut in_use = cluster::delete_groups(target, groups, deadline)?;
     while !in_use.is_empty() && Instant::now() < patience {

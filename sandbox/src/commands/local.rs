@@ -21,7 +21,7 @@ pub(super) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Shows what runs, where, and since when it is known
+    /// Shows what runs, and where
     Status,
     /// Stops the gateway, then the broker; the data stays for the next `up --local`
     Stop {
@@ -61,6 +61,8 @@ fn status(context: &Context) -> Result<()> {
     let gateway = state.stack.as_ref().and_then(|stack| stack.gateway.as_ref());
     let broker_runs = broker.is_some_and(providers::is_running);
     let gateway_runs = gateway.is_some_and(|gateway| gateway.process.is_alive());
+    let jars = matches!(broker, Some(Broker::Local { .. }))
+        .then(|| providers::jars::folder(&context.home.cache).display().to_string());
     let word = |runs| if runs { "running" } else { "stopped" };
     if context.console.form == Form::Json {
         context.console.json(&json!({
@@ -70,6 +72,7 @@ fn status(context: &Context) -> Result<()> {
                 "state": word(broker_runs),
                 "bootstrap": broker.map(Broker::bootstrap),
                 "what": broker.map(what),
+                "jars": jars,
             },
             "gateway": {
                 "state": word(gateway_runs),
@@ -81,12 +84,13 @@ fn status(context: &Context) -> Result<()> {
         return Ok(());
     }
     let rows = [
-        broker.map(|broker| {
-            vec!["kafka".to_owned(), word(broker_runs).to_owned(), broker.bootstrap(), what(broker)]
-        }),
+        broker.map(|broker| vec!["kafka".to_owned(), word(broker_runs).to_owned(), broker.bootstrap(), what(broker)]),
         gateway.map(|gateway| {
             let detail = format!("pid {}, admin {}", gateway.process.pid, gateway.admin_url());
             vec!["gateway".to_owned(), word(gateway_runs).to_owned(), gateway::bootstrap(gateway), detail]
+        }),
+        jars.map(|jars| {
+            vec!["jars".to_owned(), "installed".to_owned(), jars, "Kafka and its console tools".to_owned()]
         }),
     ];
     let rows = rows.into_iter().flatten().collect::<Vec<_>>();
@@ -102,7 +106,9 @@ fn what(broker: &Broker) -> String {
     match broker {
         Broker::Existing { .. } => "existing, not ours to stop".to_owned(),
         Broker::Local { process, .. } => format!("Apache Kafka {}, pid {}", providers::jars::VERSION, process.pid),
-        Broker::Docker { container, image, .. } => format!("{image}, container {}", container.get(..12).unwrap_or(container)),
+        Broker::Docker { container, image, .. } => {
+            format!("{image}, container {}", container.get(..12).unwrap_or(container))
+        }
     }
 }
 

@@ -37,6 +37,7 @@ struct Cli {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Global options")]
 struct Global {
     /// Text for people or JSON for programs
     #[arg(short, long, global = true, value_enum, default_value_t)]

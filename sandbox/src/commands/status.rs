@@ -71,9 +71,10 @@ fn look(target: &Target) -> std::result::Result<Inside, KafkaError> {
 fn told(condition: &str, inside: &std::result::Result<Inside, KafkaError>) -> Value {
     match inside {
         Ok(inside) => {
-            let brokers = inside.brokers.iter().map(|broker| {
-                json!({ "id": broker.id, "host": broker.host, "port": broker.port, "reachable": true })
-            });
+            let brokers = inside
+                .brokers
+                .iter()
+                .map(|broker| json!({ "id": broker.id, "host": broker.host, "port": broker.port, "reachable": true }));
             let topics =
                 inside.topics.iter().map(|topic| json!({ "name": topic.name, "partitions": topic.partitions }));
             let groups = inside.groups.iter().map(|group| json!({ "name": group.name, "state": group.state }));

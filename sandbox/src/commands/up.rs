@@ -162,7 +162,7 @@ fn new(on: &Server) -> Result<Sandbox> {
     Ok(Sandbox {
         id,
         server: on.clone(),
-        connection: Connection::scram("", username, Secret::new(identity::password()?)),
+        connection: Connection::plain("", username, Secret::new(identity::password()?)),
         created_at: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
     })
 }
@@ -236,7 +236,7 @@ mod tests {
         Sandbox {
             id: "sb_7f3k2q9xma".to_owned(),
             server: Server::Local,
-            connection: Connection::scram("127.0.0.1:6969", "sb_7f3k2q9xma_app", Secret::new("s3cret")),
+            connection: Connection::plain("127.0.0.1:6969", "sb_7f3k2q9xma_app", Secret::new("s3cret")),
             created_at: "2026-01-01T00:00:00Z".to_owned(),
         }
     }
@@ -245,7 +245,7 @@ mod tests {
     fn the_block_of_a_sandbox() {
         assert_eq!(
             block("demo", &sandbox()) + &next("demo"),
-            "bootstrap  127.0.0.1:6969  SASL_PLAINTEXT  SCRAM-SHA-512
+            "bootstrap  127.0.0.1:6969  SASL_PLAINTEXT  PLAIN
 username   sb_7f3k2q9xma_app  password hidden (sandbox env demo)
 
 next   sandbox exec demo -- ./your-program
@@ -294,7 +294,7 @@ next   sandbox exec demo -- ./your-program
   "connection": {
     "bootstrap": "127.0.0.1:6969",
     "securityProtocol": "SASL_PLAINTEXT",
-    "mechanism": "SCRAM-SHA-512",
+    "mechanism": "PLAIN",
     "username": "sb_7f3k2q9xma_app"
   }
 }"#

@@ -37,8 +37,7 @@ impl Target {
 
 impl From<&Connection> for Target {
     fn from(connection: &Connection) -> Self {
-        let credentials =
-            Credentials { username: connection.username.clone(), password: connection.password.clone() };
+        let credentials = Credentials { username: connection.username.clone(), password: connection.password.clone() };
         Self { bootstrap: connection.bootstrap.clone(), credentials: Some(credentials) }
     }
 }

@@ -6,10 +6,12 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::messages::create_topics_request::CreatableTopic;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
-use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
-use kafka_protocol::messages::{CreateTopicsRequest, FetchRequest, ListOffsetsRequest, MetadataRequest, ProduceRequest};
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
+use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
+use kafka_protocol::messages::{
+    CreateTopicsRequest, FetchRequest, ListOffsetsRequest, MetadataRequest, ProduceRequest,
+};
 use kafka_protocol::records::{
     Compression, NO_PARTITION_LEADER_EPOCH, NO_PRODUCER_EPOCH, NO_PRODUCER_ID, NO_SEQUENCE, Record, RecordBatchDecoder,
     RecordBatchEncoder, RecordEncodeOptions, TimestampType,
@@ -58,10 +60,7 @@ pub fn round_trip(target: &Target, deadline: Instant) -> Result<(), KafkaError> 
 fn create(target: &Target, topic: &str, deadline: Instant) -> Result<(), KafkaError> {
     let request = CreateTopicsRequest::default()
         .with_topics(vec![
-            CreatableTopic::default()
-                .with_name(topic_name(topic))
-                .with_num_partitions(1)
-                .with_replication_factor(-1),
+            CreatableTopic::default().with_name(topic_name(topic)).with_num_partitions(1).with_replication_factor(-1),
         ])
         .with_timeout_ms(TIMEOUT_MS);
     let answer = cluster::bootstrap(target, deadline)?.call(&request, 4)?;

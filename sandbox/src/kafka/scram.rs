@@ -59,7 +59,8 @@ impl Exchange {
         let without_proof = format!("c={GS2_HEADER_BASE64},r={nonce}");
         let signed = format!("{},{challenge},{without_proof}", self.first_bare);
         let signature = sign(stored_key.as_ref(), signed.as_bytes());
-        let proof = client_key.as_ref().iter().zip(signature.as_ref()).map(|(key, mask)| key ^ mask).collect::<Vec<_>>();
+        let proof =
+            client_key.as_ref().iter().zip(signature.as_ref()).map(|(key, mask)| key ^ mask).collect::<Vec<_>>();
         let server_key = sign(&salted, b"Server Key");
         self.server_signature = Some(sign(server_key.as_ref(), signed.as_bytes()));
         Ok(format!("{without_proof},p={}", BASE64_STANDARD.encode(proof)).into_bytes())

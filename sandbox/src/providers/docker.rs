@@ -70,10 +70,8 @@ pub fn remove(container: &str) -> Result<()> {
     let options = RemoveContainerOptions { force: true, v: true, ..RemoveContainerOptions::default() };
     match call(async |docker| docker.remove_container(container, Some(options)).await) {
         Ok(()) | Err(Error::DockerResponseServerError { status_code: 404, .. }) => Ok(()),
-        Err(error) => {
-            Err(Failure::new(Kind::Unreachable, format!("cannot remove the container {container}: {error}"))
-                .hint("is the Docker daemon running?"))
-        }
+        Err(error) => Err(Failure::new(Kind::Unreachable, format!("cannot remove the container {container}: {error}"))
+            .hint("is the Docker daemon running?")),
     }
 }
 

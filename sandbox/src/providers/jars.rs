@@ -57,13 +57,13 @@ pub fn install(context: &Context) -> Result<Vec<PathBuf>> {
     let jars = table();
     let missing = jars.iter().copied().filter(|jar| !is_installed(&folder, jar)).collect::<Vec<_>>();
     if !missing.is_empty() {
+        remove_parts(&folder);
         let repository = std::env::var(REPOSITORY_VARIABLE).unwrap_or_else(|_| MAVEN_CENTRAL.to_owned());
         let local = std::env::var_os("HOME").map(|home| Path::new(&home).join(".m2/repository"));
         let megabytes = missing.iter().map(|jar| jar.size).sum::<u64>().div_ceil(1_000_000);
-        context.console.note(&format!(
-            "getting Apache Kafka {VERSION}: {}, {megabytes} MB",
-            output::count(missing.len(), "jar")
-        ));
+        context
+            .console
+            .note(&format!("getting Apache Kafka {VERSION}: {}, {megabytes} MB", output::count(missing.len(), "jar")));
         let download = Download {
             agent: agent(),
             repository: repository.trim_end_matches('/'),
@@ -91,6 +91,15 @@ fn table() -> Vec<Jar> {
 /// A jar got to its place only when its checksum was right; its size shows whether someone cut it since.
 fn is_installed(folder: &Path, jar: &Jar) -> bool {
     fs::metadata(folder.join(jar.file_name())).is_ok_and(|metadata| metadata.len() == jar.size)
+}
+
+/// What a command that was killed had begun to download. Only one command at a time gets here.
+fn remove_parts(folder: &Path) {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    for part in entries.filter(|path| path.extension().is_some_and(|extension| extension == "part")) {
+        // It only takes room: the download goes to a file of its own.
+        let _ = fs::remove_file(part);
+    }
 }
 
 struct Download<'a> {

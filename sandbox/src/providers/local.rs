@@ -52,9 +52,10 @@ struct Ports {
 /// Starts the broker on the data of last time, if any, and waits until it answers.
 pub fn start(context: &Context, port: Option<u16>, before: Option<&Broker>, remember: Remember<'_>) -> Result<()> {
     let jdk = jdk::find()?;
+    // Before the download, which would be for nothing if a port is taken.
+    let ports = choose_ports(context, port, before)?;
     let jars = jars::install(context)?;
     let since = Instant::now();
-    let ports = choose_ports(context, port, before)?;
     let folder = context.home.broker();
     lay_out(&folder)?;
     let config = folder.join("server.properties");

@@ -122,11 +122,8 @@ mod tests {
     #[test]
     fn what_runs_must_suit_the_wish() {
         let running = Broker::Existing { bootstrap: "kafka:9092".to_owned() };
-        let wish = |provider, bootstrap: Option<&str>| Wish {
-            provider,
-            bootstrap: bootstrap.map(str::to_owned),
-            port: None,
-        };
+        let wish =
+            |provider, bootstrap: Option<&str>| Wish { provider, bootstrap: bootstrap.map(str::to_owned), port: None };
         assert!(suits(&running, &wish(Provider::Auto, None)).is_ok());
         assert!(suits(&running, &wish(Provider::Existing, Some("kafka:9092"))).is_ok());
         assert!(suits(&running, &wish(Provider::Auto, Some("other:9092"))).is_err());

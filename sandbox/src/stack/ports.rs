@@ -19,9 +19,10 @@ pub fn is_free(port: u16) -> bool {
 /// another place in each process, so that two commands at once do not choose the same.
 pub fn choose(preferred: u16, count: u16) -> Result<u16> {
     let spread = u16::try_from(std::process::id() % u32::from(CHOSEN_TO - CHOSEN_FROM) / 2).unwrap_or_default();
-    let mut first = preferred;
+    let (mut first, mut searching) = (preferred, false);
     while let Some(taken) = (first..first.saturating_add(count)).rev().find(|port| !is_free(*port)) {
-        first = if first < CHOSEN_FROM { CHOSEN_FROM + spread } else { taken.saturating_add(1) };
+        first = if searching { taken.saturating_add(1) } else { CHOSEN_FROM + spread };
+        searching = true;
         if first.saturating_add(count) > CHOSEN_TO {
             return Err(Failure::new(Kind::Conflict, format!("no {count} free ports in a row up to {CHOSEN_TO}")));
         }
@@ -93,7 +94,7 @@ mod tests {
         let first = choose(CHOSEN_FROM, 3).unwrap();
         let _middle = TcpListener::bind((Ipv4Addr::LOCALHOST, first + 1)).unwrap();
         let row = choose(first, 3).unwrap();
-        assert!(row > first + 1, "{row} after {first}");
+        assert!(!(row..row + 3).contains(&(first + 1)), "{row} holds {}", first + 1);
     }
 
     #[test]

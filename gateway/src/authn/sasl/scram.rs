@@ -9,9 +9,9 @@ use aws_lc_rs::rand;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
-use super::super::credentials::{Hash, Verifier};
-use super::super::{Account, AccountLookup, Failure, Identity};
 use super::{Authenticator, Step};
+use crate::authn::credentials::{Hash, Verifier};
+use crate::authn::{Account, AccountLookup, Failure, Identity};
 
 /// 18 bytes make 24 characters without padding.
 const NONCE_BYTES: usize = 18;
