@@ -197,7 +197,12 @@ fn state(reader: &mut Reader) -> State {
     });
     let choices = [("memory", false), ("topic", true)];
     if reader.choice("state.store", &choices).unwrap_or(false) {
-        State::Topic(topic.unwrap_or_else(|| STATE_TOPIC.to_owned()))
+        let topic = topic.unwrap_or_else(|| STATE_TOPIC.to_owned());
+        reader.warning(format!(
+            "state.store is topic: clients of 'passthrough' see the topic {topic} like any other; give accounts there to \
+             administrators only"
+        ));
+        State::Topic(topic)
     } else {
         State::Memory
     }
