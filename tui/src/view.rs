@@ -73,15 +73,15 @@ fn draw_header(model: &Model, theme: Theme, frame: &mut Frame<'_>, area: Rect) {
     let paused = if model.paused { format!(" | paused +{}", model.held_back) } else { String::new() };
     let interval = model.interval.as_secs();
     let title = format!("gateway-top {version} | {state} | RO | {interval}s . {age}{paused} | {}", model.gateway);
-    let second = match (&model.trouble, &model.shown) {
-        (Some(trouble), _) => {
-            let retry = model.due.saturating_sub(model.now).as_secs();
-            Line::styled(format!("no answer, values are old, next try in {retry}s: {trouble}"), theme.alarm())
-        }
-        (None, Some(shown)) => Line::styled(totals(shown), alarming(shown, theme)),
-        (None, None) => Line::raw(""),
-    };
-    let lines = vec![Line::styled(title, theme.heading()), second];
+    let mut lines = vec![Line::styled(title, theme.heading())];
+    if let Some(trouble) = &model.trouble {
+        let retry = model.due.saturating_sub(model.now).as_secs();
+        let old = if model.shown.is_some() { ", values are old" } else { "" };
+        lines.push(Line::styled(format!("no answer{old}, next try in {retry}s"), theme.alarm()));
+        lines.push(Line::styled(trouble.as_str(), theme.alarm()));
+    } else if let Some(shown) = &model.shown {
+        lines.push(Line::styled(totals(shown), alarming(shown, theme)));
+    }
     frame.render_widget(Paragraph::new(lines), area);
 }
 
@@ -219,7 +219,7 @@ payments                 3     200    200k       0         0
         let mut model = model();
         update(&mut model, Message::Read(Err("connection refused".into())));
         let text = screen(&model, 100, 15);
-        assert!(text.contains("values are old, next try in 2s: connection refused"), "{text}");
+        assert!(text.contains("no answer, values are old, next try in 2s\nconnection refused\n"), "{text}");
         assert!(text.contains("payments"), "{text}");
     }
 
