@@ -7,7 +7,7 @@ use ratatui::text::Line;
 use ratatui::widgets::{Cell, Paragraph, Row, Table, TableState, Wrap};
 
 use crate::model::Model;
-use crate::snapshot::{Snapshot, Tenant, short};
+use crate::snapshot::{Snapshot, Tenant, short, short_count};
 use crate::update::KEYS;
 
 const SMALLEST: (u16, u16) = (60, 15);
@@ -86,22 +86,22 @@ fn draw_header(model: &Model, theme: Theme, frame: &mut Frame<'_>, area: Rect) {
 }
 
 fn totals(shown: &Snapshot) -> String {
-    let connections = shown.tenants.iter().map(|tenant| tenant.connections).sum::<f64>();
+    let connections = shown.tenants.iter().map(|tenant| tenant.connections).sum::<u64>();
     let mut text = format!(
         "{} tenants | {} conn | {} failed logins | {} refused frames",
         shown.tenants.len(),
-        short(Some(connections)),
-        short(Some(shown.authentication_failures)),
-        short(Some(shown.frames_refused)),
+        short_count(connections),
+        short_count(shown.authentication_failures),
+        short_count(shown.frames_refused),
     );
-    if shown.isolation_violations > 0.0 {
-        text.push_str(&format!(" | ISOLATION VIOLATIONS {}", short(Some(shown.isolation_violations))));
+    if shown.isolation_violations > 0 {
+        text.push_str(&format!(" | ISOLATION VIOLATIONS {}", short_count(shown.isolation_violations)));
     }
     text
 }
 
 fn alarming(shown: &Snapshot, theme: Theme) -> Style {
-    if shown.isolation_violations > 0.0 || !shown.healthy { theme.alarm() } else { Style::new() }
+    if shown.isolation_violations > 0 || !shown.healthy { theme.alarm() } else { Style::new() }
 }
 
 fn draw_tenants(model: &Model, theme: Theme, frame: &mut Frame<'_>, area: Rect) {
@@ -132,7 +132,7 @@ fn row(tenant: &Tenant, theme: Theme) -> Row<'static> {
 fn cells(tenant: &Tenant) -> [String; 6] {
     [
         tenant.name.clone(),
-        short(Some(tenant.connections)),
+        short_count(tenant.connections),
         short(tenant.requests_per_second),
         short(tenant.bytes_in_per_second),
         short(tenant.bytes_out_per_second),
