@@ -129,11 +129,13 @@ fn stop(context: &Context, purge: bool) -> Result<()> {
     }
     stop_broker(context, &mut locked, &stack)?;
     if purge {
-        let data = context.home.broker();
-        remove(&data)?;
+        remove(&context.home.broker())?;
         locked.state.stack = None;
         locked.state.sandboxes.retain(|_, sandbox| sandbox.server != Server::Local);
-        context.console.note("the broker's data and the local sandboxes are deleted");
+        context.console.note(match &stack.broker {
+            Broker::Existing { .. } => "the local sandboxes are forgotten; their topics stay on that Kafka",
+            Broker::Local { .. } | Broker::Docker { .. } => "the broker's data and the local sandboxes are deleted",
+        });
     }
     locked.save()
 }

@@ -32,7 +32,7 @@ pub fn choose(preferred: u16, count: u16) -> Result<u16> {
 
 /// The failure of a port that was asked for and is taken.
 pub fn taken(port: u16, wanted_for: &str) -> Failure {
-    let by = holder(port).unwrap_or_else(|| "a program that this user may not look at".to_owned());
+    let by = holder(port).unwrap_or_else(|| "another program".to_owned());
     Failure::new(Kind::Conflict, format!("port {port}, wanted for {wanted_for}, is taken by {by}"))
 }
 
