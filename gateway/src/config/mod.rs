@@ -24,8 +24,6 @@ pub struct Config {
     pub admin: Admin,
     pub state: State,
     pub tokens: Tokens,
-    /// The cluster id that clients of `passthrough` see; the physical cluster's if not given.
-    pub cluster_id: Option<String>,
 }
 
 /// The physical Kafka cluster.
@@ -93,10 +91,12 @@ pub struct AdminUser {
 }
 
 /// Where resources are kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum State {
     /// In the process: gone when it ends.
     Memory,
+    /// In this topic of the physical cluster, shared by all gateways that name it.
+    Topic(String),
 }
 
 /// The tokens that local accounts use as passwords.

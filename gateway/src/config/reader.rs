@@ -81,9 +81,9 @@ impl Reader {
     /// A variable that is given wins over the file.
     pub(super) fn override_with(&mut self, environment: impl IntoIterator<Item = (String, String)>) {
         for (name, value) in environment {
-            if !name.starts_with("GATEWAY_") && !name.starts_with("KAFKA_") {
+            let Some(family) = ["GATEWAY_", "KAFKA_"].into_iter().find(|family| name.starts_with(family)) else {
                 continue;
-            }
+            };
             match SETTINGS.iter().find(|setting| setting.variable == Some(&name)) {
                 Some(setting) => {
                     let value = if setting.structured { self.structured(&name, &value) } else { Some(value.into()) };
@@ -92,8 +92,9 @@ impl Reader {
                     }
                 }
                 None => {
-                    let known = SETTINGS.iter().filter_map(|setting| setting.variable);
-                    let hint = nearest(&name, known).map(|name| format!("; did you mean {name}?")).unwrap_or_default();
+                    let known = SETTINGS.iter().filter_map(|setting| setting.variable?.strip_prefix(family));
+                    let hint = nearest(&name[family.len()..], known);
+                    let hint = hint.map(|rest| format!("; did you mean {family}{rest}?")).unwrap_or_default();
                     self.warnings.push(format!("{name} means nothing to this version and has no effect{hint}"));
                 }
             }
