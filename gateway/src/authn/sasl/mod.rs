@@ -125,9 +125,9 @@ pub(super) mod fixtures {
 
     use contract::resources::GatewayServiceAccount;
 
-    use super::super::Account;
-    use super::super::credentials::Credentials;
     use super::*;
+    use crate::authn::Account;
+    use crate::authn::credentials::Credentials;
 
     #[derive(Default)]
     pub(super) struct Accounts(BTreeMap<String, Arc<Account>>);

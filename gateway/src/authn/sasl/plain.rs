@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::super::credentials::{Hash, Verifier};
-use super::super::{AccountLookup, Failure, Identity};
 use super::{Authenticator, Step};
+use crate::authn::credentials::{Hash, Verifier};
+use crate::authn::{AccountLookup, Failure, Identity};
 
 pub(super) struct Plain {
     authenticator: Arc<Authenticator>,
