@@ -407,10 +407,9 @@ fn uncovered(served: &[(&str, std::ops::RangeInclusive<i16>)], cases: &[Source])
     let mut covered: BTreeSet<(&str, i16)> = BTreeSet::new();
     for case in cases {
         let api = case.path.split('/').rev().nth(1).unwrap_or("");
-        let line = case.text.lines().find_map(|line| line.strip_prefix("versions:"));
-        let versions = line.map(|text| text.split('#').next().unwrap_or("").trim().trim_matches(['"', '\'']));
-        let Some(versions) = versions.and_then(parse_versions) else {
-            wrong.push(format!("{}: no `versions: \"from-to\"` at the top level", case.path));
+        let yaml: serde_yaml::Value = serde_yaml::from_str(&case.text).unwrap_or_default();
+        let Some(versions) = yaml["metadata"]["versions"].as_str().and_then(parse_versions) else {
+            wrong.push(format!("{}: no `versions: \"from-to\"` in its metadata", case.path));
             continue;
         };
         if !served.iter().any(|(name, range)| *name == api && versions.clone().all(|version| range.contains(&version)))
@@ -563,9 +562,9 @@ fn a_wrong_manifest_is_found() {
 #[test]
 fn a_served_version_without_a_case_is_found() {
     let cases = [
-        Source::new("gateway/tests/cases/Fetch/v4-names.yaml", "versions: \"4-12\"\n"),
-        Source::new("gateway/tests/cases/Fetch/v13-ids.yaml", "versions: 13 # ids\n"),
-        Source::new("gateway/tests/cases/Fetch/v0-old.yaml", "versions: \"0-3\"\n"),
+        Source::new("gateway/tests/cases/Fetch/v4-names.yaml", "metadata: { versions: \"4-12\" }"),
+        Source::new("gateway/tests/cases/Fetch/v13-ids.yaml", "metadata: { versions: \"13\" }"),
+        Source::new("gateway/tests/cases/Fetch/v0-old.yaml", "metadata: { versions: \"0-3\" }"),
         Source::new("gateway/tests/cases/Fetch/v4-nothing.yaml", "given: {}\n"),
     ];
     let wrong = uncovered(&[("Fetch", 4..=14), ("EndTxn", 0..=1)], &cases).join("\n");
