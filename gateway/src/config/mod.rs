@@ -16,6 +16,9 @@ use contract::secret::Secret;
 pub use addresses::HostPort;
 use reader::Reader;
 
+/// What the names of the gateway's own topics on the physical cluster begin with. No client sees or reaches them.
+pub const INTERNAL_TOPICS: &str = "_anabranch.";
+
 /// All settings of a gateway process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {

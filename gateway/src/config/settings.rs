@@ -8,7 +8,7 @@ use serde_yaml::Value;
 
 use super::addresses::parse_list;
 use super::reader::{Reader, listed, nearest, text};
-use super::{Admin, AdminUser, Clients, Config, Limits, SecurityProtocol, State, Tokens, Upstream};
+use super::{Admin, AdminUser, Clients, Config, INTERNAL_TOPICS, Limits, SecurityProtocol, State, Tokens, Upstream};
 
 /// One setting: where it stands in the file, and the variable that overrides it.
 pub(super) struct Setting {
@@ -188,16 +188,17 @@ fn state(reader: &mut Reader) -> State {
         let topic = text(value)?;
         let fits =
             topic.len() <= 249 && topic.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
-        // No tenant's prefix begins with an underscore, so no tenant can reach such a topic.
-        if fits && topic.starts_with('_') {
+        // Such topics are hidden from everybody, and no tenant's prefix begins with an underscore.
+        if fits && topic.starts_with(INTERNAL_TOPICS) {
             Ok(topic)
         } else {
-            Err(format!("'{topic}' is not a topic's name that begins with '_'"))
+            Err(format!("'{topic}' is not a topic's name that begins with '{INTERNAL_TOPICS}'"))
         }
     });
     let choices = [("memory", false), ("topic", true)];
     if reader.choice("state.store", &choices).unwrap_or(false) {
-        State::Topic(topic.unwrap_or_else(|| STATE_TOPIC.to_owned()))
+        let topic = topic.unwrap_or_else(|| STATE_TOPIC.to_owned());
+        State::Topic(topic)
     } else {
         State::Memory
     }

@@ -208,10 +208,10 @@ impl Names<'_> {
                 self.asked.consumer_protocol = Some(text == "consumer");
                 Action::Keep
             }
-            Role::ResourceName if namespace.is_transparent() => Action::Keep,
             Role::ResourceName => match self.resource {
                 TOPIC_RESOURCE => Action::Str(namespace.map_topic(text, buffer)),
                 GROUP_RESOURCE => Action::Str(namespace.map_id(text, buffer)),
+                _ if namespace.is_transparent() => Action::Keep,
                 ty => {
                     self.asked.refused.push(RefusedResource { ty, name: text.to_owned() });
                     Action::Drop

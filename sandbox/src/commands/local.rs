@@ -89,9 +89,7 @@ fn status(context: &Context) -> Result<()> {
             let detail = format!("pid {}, admin {}", gateway.process.pid, gateway.admin_url());
             vec!["gateway".to_owned(), word(gateway_runs).to_owned(), gateway::bootstrap(gateway), detail]
         }),
-        jars.map(|jars| {
-            vec!["jars".to_owned(), "installed".to_owned(), jars, "Kafka and its console tools".to_owned()]
-        }),
+        jars.map(|jars| vec!["jars".to_owned(), "installed".to_owned(), "-".to_owned(), jars]),
     ];
     let rows = rows.into_iter().flatten().collect::<Vec<_>>();
     if rows.is_empty() {

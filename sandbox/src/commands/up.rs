@@ -29,7 +29,7 @@ pub(super) struct Args {
     #[arg(long)]
     local: bool,
     /// Where the local stack's Kafka comes from
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(long, value_enum, default_value_t, requires = "local")]
     provider: Provider,
     /// The Kafka to use instead of starting one
     #[arg(long, env = "SANDBOX_KAFKA_BOOTSTRAP", value_name = "HOST:PORT")]

@@ -34,7 +34,7 @@ pub fn start(context: &Context, port: Option<u16>, remember: Remember<'_>) -> Re
             return Err(ports::taken(port, "Kafka").hint("end that, or leave --kafka-port out to get a free one"));
         }
         Some(port) => port,
-        None => ports::choose(USUAL_PORT, 1)?,
+        None => ports::choose(USUAL_PORT, 1, &[])?,
     };
     let container = request(&image, port).start().map_err(|error| {
         Failure::new(Kind::Unreachable, format!("Docker cannot start {image}: {error}"))

@@ -1,0 +1,174 @@
+//! The shape of a case file, and what its short spellings stand for.
+//!
+//! Messages are written as [`wire::value`] spells them, and besides
+//! - `Name@4+` or `Name@0-3` is a field that the case has at these versions only;
+//! - `id:1` is the topic id of sixteen bytes 1, `veiled:1` what the broker sees in its place where it is not the tenant's;
+//! - `{ $text: abc }` are those bytes;
+//! - `{ $subscription: 1, Topics: [...] }` and `{ $assignment: 1, ... }` are bytes of the consumer protocol at that version,
+//!   and `$after` is what follows them.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+use wire::schema::Message;
+use wire::value;
+
+/// Unknown and foreign topic ids reach brokers combined with this.
+pub(crate) const VEIL: [u8; 16] = [0xA0; 16];
+
+/// One file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Case {
+    pub(crate) metadata: Metadata,
+    #[serde(default)]
+    pub(crate) given: Given,
+    pub(crate) when: When,
+    pub(crate) then: Then,
+}
+
+/// What the case is about.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Metadata {
+    pub(crate) api: String,
+    /// `4-12`, or one version.
+    pub(crate) versions: String,
+    pub(crate) about: String,
+}
+
+/// The virtual cluster and what the gateway knows.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(crate) struct Given {
+    /// Absent for the transparent virtual cluster.
+    pub(crate) prefix: Option<String>,
+    /// The tenant's topics by virtual name, with the number of their id.
+    #[serde(default)]
+    pub(crate) topics: BTreeMap<String, u8>,
+    /// Other topics by physical name.
+    #[serde(default)]
+    pub(crate) others: BTreeMap<String, u8>,
+    /// The fetch sessions that broker 1 issued to the virtual cluster.
+    #[serde(default)]
+    pub(crate) fetch_sessions: Vec<i32>,
+    /// The session has joined this group before.
+    pub(crate) joined: Option<Joined>,
+}
+
+/// A group that was joined before.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(crate) struct Joined {
+    pub(crate) group: String,
+    pub(crate) protocol_type: String,
+}
+
+/// What the client sends.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct When {
+    pub(crate) request: Value,
+}
+
+/// What must come of it: one of `forwarded`, `refused` and `answered`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Then {
+    /// What the broker gets; `unchanged` for the request itself.
+    pub(crate) forwarded: Option<Value>,
+    /// What the client gets in place of the broker's answer.
+    pub(crate) refused: Option<Value>,
+    /// What the client gets for a request that is the gateway's own business.
+    pub(crate) answered: Option<Value>,
+    /// No answer will come.
+    #[serde(default)]
+    pub(crate) silent: bool,
+    pub(crate) answer: Option<Answer>,
+    /// Entities of others that were counted on the way out.
+    #[serde(default)]
+    pub(crate) violations: u32,
+    /// Fetch sessions that are the tenant's afterwards.
+    #[serde(default)]
+    pub(crate) issued: Vec<i32>,
+}
+
+/// What the broker answers, and what the client gets: one of `to` and `withheld`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Answer {
+    pub(crate) from: Value,
+    /// `unchanged` for the broker's answer itself.
+    pub(crate) to: Option<Value>,
+    /// Why nothing is sent on.
+    pub(crate) withheld: Option<String>,
+}
+
+/// The first and last version of `4-12` or `4`.
+pub(crate) fn versions(text: &str) -> Result<(i16, i16), String> {
+    let number = |t: &str| t.parse::<i16>().map_err(|_| format!("{text:?} is no range of versions such as \"4-12\""));
+    let (min, max) = text.split_once('-').unwrap_or((text, text));
+    Ok((number(min)?, number(max)?))
+}
+
+/// The value that a case's spelling stands for at a version.
+pub(crate) fn resolve(given: &Value, version: i16) -> Result<Value, String> {
+    Ok(match given {
+        Value::Object(map) => match map.keys().next().map(String::as_str) {
+            Some("$text") => Value::String(STANDARD.encode(map["$text"].as_str().unwrap_or_default())),
+            Some("$subscription") => embedded("ConsumerProtocolSubscription", "$subscription", map, version)?,
+            Some("$assignment") => embedded("ConsumerProtocolAssignment", "$assignment", map, version)?,
+            _ => object(map, version)?,
+        },
+        Value::Array(list) => Value::Array(list.iter().map(|item| resolve(item, version)).collect::<Result<_, _>>()?),
+        Value::String(text) => Value::String(match (number_behind(text, "id:"), number_behind(text, "veiled:")) {
+            (Some(n), _) => value::uuid_text(&[n; 16]),
+            (_, Some(n)) => value::uuid_text(&[n ^ VEIL[0]; 16]),
+            _ => text.clone(),
+        }),
+        other => other.clone(),
+    })
+}
+
+fn number_behind(text: &str, word: &str) -> Option<u8> {
+    text.strip_prefix(word)?.parse().ok()
+}
+
+fn object(map: &Map<String, Value>, version: i16) -> Result<Value, String> {
+    let mut out = Map::new();
+    for (key, value) in map {
+        let name = match key.split_once('@') {
+            Some((name, range)) => {
+                let (min, max) = match range.strip_suffix('+') {
+                    Some(min) => (versions(min)?.0, i16::MAX),
+                    None => versions(range)?,
+                };
+                if !(min..=max).contains(&version) {
+                    continue;
+                }
+                name
+            }
+            None => key,
+        };
+        if out.insert(name.to_owned(), resolve(value, version)?).is_some() {
+            return Err(format!("{name} is given twice at version {version}"));
+        }
+    }
+    Ok(Value::Object(out))
+}
+
+/// Bytes of the consumer protocol. A version that is not known has the fields of the newest that is.
+fn embedded(message: &str, word: &str, map: &Map<String, Value>, version: i16) -> Result<Value, String> {
+    let message = Message::named(message).ok_or("the schema table has no consumer protocol")?;
+    let own = map[word].as_i64().and_then(|n| i16::try_from(n).ok()).ok_or_else(|| format!("{word} wants a version"))?;
+    let mut fields = map.clone();
+    let after = fields.remove("$after");
+    let _ = fields.remove(word);
+    let mut bytes = own.to_be_bytes().to_vec();
+    let fields = resolve(&Value::Object(fields), version)?;
+    bytes.extend(value::encode(message, own.min(message.versions.max), &fields).map_err(|e| e.to_string())?);
+    bytes.extend_from_slice(after.as_ref().and_then(Value::as_str).unwrap_or_default().as_bytes());
+    Ok(Value::String(STANDARD.encode(bytes)))
+}

@@ -1,0 +1,219 @@
+//! Runs one case at one version through the stages of a session, in the session's order.
+
+use crate::model::{Answer, Case, Given, VEIL, resolve};
+use gateway::apis::check::{Checked, check};
+use gateway::apis::{Verdict, row};
+use gateway::authn::Identity;
+use gateway::authz::permit;
+use gateway::naming::prefix::Namespace;
+use gateway::naming::request::{self, Asked, Physical, Refusal};
+use gateway::naming::topic_ids::{FetchSessions, TopicIds};
+use gateway::naming::{Addresses, Tenant, response};
+use gateway::session::{handshake, refusal};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use wire::schema::{ApiKey, Message};
+use wire::segments::Segments;
+use wire::walk::Stop;
+use wire::{frame, value};
+
+/// The broker that the client is connected to.
+const BROKER: i32 = 1;
+/// The cluster id that clients see.
+const CLUSTER: &str = "virtual-cluster";
+const CORRELATION: i32 = 77;
+
+/// Brokers 1 and 2 have a port on the gateway, others have none.
+struct Gateway;
+
+impl Addresses for Gateway {
+    fn of(&self, id: i32) -> Option<(&str, u16)> {
+        match id {
+            1 => Some(("gateway", 9001)),
+            2 => Some(("gateway", 9002)),
+            _ => None,
+        }
+    }
+}
+
+fn tenant(given: &Given) -> Tenant {
+    let topic_ids = TopicIds::new(VEIL);
+    let prefix = given.prefix.as_deref().unwrap_or_default();
+    for (name, id) in &given.topics {
+        topic_ids.learn([*id; 16], &format!("{prefix}{name}"));
+    }
+    for (name, id) in &given.others {
+        topic_ids.learn([*id; 16], name);
+    }
+    let fetch_sessions = FetchSessions::default();
+    for session in &given.fetch_sessions {
+        fetch_sessions.issue(BROKER, *session);
+    }
+    Tenant {
+        namespace: Namespace::new(given.prefix.as_deref().map(Arc::from)),
+        cluster_id: CLUSTER.into(),
+        topic_ids: Arc::new(topic_ids),
+        addresses: Arc::new(Gateway),
+        fetch_sessions: Arc::new(fetch_sessions),
+    }
+}
+
+/// Runs `case` at `version`; an error says which expectation failed and how.
+pub(crate) fn run(case: &Case, key: ApiKey, version: i16) -> Result<(), String> {
+    let tenant = tenant(&case.given);
+    let mut memory = request::Memory::default();
+    if let Some(joined) = &case.given.joined {
+        let request = json!({ "GroupId": joined.group, "ProtocolType": joined.protocol_type });
+        let _ = send(ApiKey::JoinGroup, 5, &request, &tenant, &mut memory)?;
+    }
+    let request = resolve(&case.when.request, version)?;
+    let then = &case.then;
+    match (&then.forwarded, &then.refused, &then.answered) {
+        (Some(forwarded), None, None) => {
+            let (sent, asked) = match send(key, version, &request, &tenant, &mut memory)? {
+                Outcome::Forwarded(sent, asked) => (sent, asked),
+                Outcome::Refused(answer) => return Err(format!("the request is not forwarded but answered {answer}")),
+            };
+            let expected = if forwarded == "unchanged" { request } else { resolve(forwarded, version)? };
+            same("forwarded", key.request(), version, &expected, &sent)?;
+            if asked.silent != then.silent {
+                return Err(format!("silent is {}", asked.silent));
+            }
+            let violations = match &then.answer {
+                Some(answer) => answered(answer, key, version, &asked, &tenant)?,
+                None if then.silent => 0,
+                None => return Err("the case says nothing of the answer".to_owned()),
+            };
+            if violations != then.violations {
+                return Err(format!("{violations} violations are counted, not {}", then.violations));
+            }
+            match then.issued.iter().find(|session| !tenant.fetch_sessions.holds(BROKER, **session)) {
+                Some(session) => Err(format!("fetch session {session} is not the tenant's afterwards")),
+                None => Ok(()),
+            }
+        }
+        (None, Some(refused), None) => match send(key, version, &request, &tenant, &mut memory)? {
+            Outcome::Refused(answer) => compare("refused", key.response(), version, &resolve(refused, version)?, &answer),
+            Outcome::Forwarded(..) => Err("the request is forwarded".to_owned()),
+        },
+        (None, None, Some(answered)) => {
+            let frame = request_frame(key, version, &request)?;
+            let answer = own_answer(&checked(&frame)?)?;
+            compare("answered", key.response(), version, &resolve(answered, version)?, &answer)
+        }
+        _ => Err("a case has one of forwarded, refused and answered".to_owned()),
+    }
+}
+
+enum Outcome {
+    /// The body that a broker gets.
+    Forwarded(Vec<u8>, Asked),
+    /// The answer that the client gets at once.
+    Refused(Value),
+}
+
+fn request_frame(key: ApiKey, version: i16, request: &Value) -> Result<Vec<u8>, String> {
+    let body = value::encode(key.request(), version, request).map_err(|e| format!("when.request: {e}"))?;
+    Ok(frame::request(key, version, CORRELATION, Some("case"), &body))
+}
+
+/// A frame without its length is what sessions check.
+fn checked(frame: &[u8]) -> Result<Checked<'_>, String> {
+    check(&frame[4..]).map_err(|e| format!("not served: {e}"))
+}
+
+fn send(
+    key: ApiKey,
+    version: i16,
+    request: &Value,
+    tenant: &Tenant,
+    memory: &mut request::Memory,
+) -> Result<Outcome, String> {
+    let frame = request_frame(key, version, request)?;
+    let checked = checked(&frame)?;
+    if row(key).verdict != Verdict::Map {
+        return Err("the gateway answers this API itself: use then.answered".to_owned());
+    }
+    let identity = Identity { username: "case".into(), virtual_cluster: "case".into(), expires_at: None };
+    let permitted = permit(checked, &identity);
+    for last_word in [false, true] {
+        let mut segments = Segments::default();
+        match request::map(permitted, tenant, BROKER, last_word, memory, &mut segments) {
+            Ok((physical, asked)) => {
+                if physical.head() != checked.head() {
+                    return Err("the header changed".to_owned());
+                }
+                return Ok(Outcome::Forwarded(body_of(&physical), asked));
+            }
+            Err(Stop::Refused(Refusal::UnknownTopicId)) if !last_word => {}
+            Err(Stop::Refused(why)) => {
+                let answer = refusal::refused(&why, key, version, CORRELATION, checked.body()).map_err(|e| e.to_string())?;
+                return response_of(key, version, &answer).map(Outcome::Refused);
+            }
+            Err(other) => return Err(format!("request: {other}")),
+        }
+    }
+    Err("the last word was not the last".to_owned())
+}
+
+fn body_of(physical: &Physical<'_>) -> Vec<u8> {
+    physical.segments().to_vec(physical.body())
+}
+
+/// Maps the broker's answer and compares it; returns the violations.
+fn answered(answer: &Answer, key: ApiKey, version: i16, asked: &Asked, tenant: &Tenant) -> Result<u32, String> {
+    let from = resolve(&answer.from, version)?;
+    let body = value::encode(key.response(), version, &from).map_err(|e| format!("then.answer.from: {e}"))?;
+    let (mut memory, mut segments) = (response::Memory::default(), Segments::default());
+    let found = match response::map(key, version, &body, asked, tenant, BROKER, &mut memory, &mut segments) {
+        Ok(found) => found,
+        Err(Stop::Refused(why)) => {
+            return match &answer.withheld {
+                Some(expected) if why.to_string() == *expected => Ok(0),
+                _ => Err(format!("the answer is withheld: {why}")),
+            };
+        }
+        Err(other) => return Err(format!("answer: {other}")),
+    };
+    let Some(to) = &answer.to else { return Err("the answer is sent on".to_owned()) };
+    let expected = if to == "unchanged" { from } else { resolve(to, version)? };
+    let mut got = segments.to_vec(&body);
+    if !asked.refused.is_empty() {
+        got = refusal::with_refused_resources(key, version, &got, asked).map_err(|e| e.to_string())?;
+    }
+    same("answer.to", key.response(), version, &expected, &got)?;
+    Ok(found.violations)
+}
+
+/// The answer to an API that the session answers itself, after authentication.
+fn own_answer(request: &Checked<'_>) -> Result<Value, String> {
+    match request.key() {
+        ApiKey::SaslHandshake | ApiKey::SaslAuthenticate => {
+            let answer = handshake::already_authenticated(request).map_err(|e| e.to_string())?;
+            response_of(request.key(), request.version(), &answer)
+        }
+        other => Err(format!("{other:?} is not answered without a broker")),
+    }
+}
+
+/// The body of a whole response frame.
+fn response_of(key: ApiKey, version: i16, answer: &[u8]) -> Result<Value, String> {
+    let (correlation_id, start) =
+        frame::response_header(key.response_header(version), &answer[4..]).map_err(|e| e.to_string())?;
+    if correlation_id != CORRELATION {
+        return Err(format!("the answer has correlation id {correlation_id}"));
+    }
+    value::decode(key.response(), version, &answer[4 + start..]).map_err(|e| format!("the answer does not decode: {e}"))
+}
+
+fn same(what: &str, message: &'static Message, version: i16, expected: &Value, got: &[u8]) -> Result<(), String> {
+    let got = value::decode(message, version, got).map_err(|e| format!("{what} does not decode: {e}"))?;
+    compare(what, message, version, expected, &got)
+}
+
+/// Compares what is said of a message with the message; what is left unsaid has its default.
+fn compare(what: &str, message: &'static Message, version: i16, expected: &Value, got: &Value) -> Result<(), String> {
+    let whole = value::encode(message, version, expected).map_err(|e| format!("then.{what}: {e}"))?;
+    let whole = value::decode(message, version, &whole).map_err(|e| format!("then.{what}: {e}"))?;
+    if whole == *got { Ok(()) } else { Err(format!("{what}\n  expected {whole}\n  got      {got}")) }
+}
