@@ -26,13 +26,14 @@ use tokio::sync::watch;
 use admin::{Admin, ClientAccess};
 use authn::sasl::Authenticator;
 use authn::tokens::TokenKey;
-use config::{Config, HostPort, SecurityProtocol};
+use config::{Config, HostPort, SecurityProtocol, State};
 use listeners::{ListenError, Listeners};
 use naming::topic_ids::TopicIds;
 use observe::health::{Health, Part};
 use observe::metrics::Metrics;
 use routing::port::Ports;
 use session::{Limits, Shared};
+use store::topic::StateLog;
 use upstream::cluster::Cluster;
 use world::World;
 
@@ -64,8 +65,14 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     let (sender, world) = watch::channel(Arc::new(World::empty()));
     let (health, metrics) = (Arc::<Health>::default(), Arc::<Metrics>::default());
     let authenticator = authenticator(&config)?;
-    let admin = Admin::new(
+    let cluster = Arc::new(Cluster::new(&config.upstream.bootstrap_servers, Arc::new(TopicIds::new(veil()?))));
+    let log = match &config.state {
+        State::Memory => None,
+        State::Topic(topic) => Some(StateLog::new(Arc::clone(&cluster), topic.clone())),
+    };
+    let admin = Arc::new(Admin::new(
         sender,
+        log,
         config.admin.users.clone(),
         Arc::clone(&authenticator),
         ClientAccess {
@@ -74,12 +81,11 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         },
         Arc::clone(&health),
         Arc::clone(&metrics),
-    );
+    ));
     let admin_listener = listen(&config.admin.bind_host, config.admin.port, "the admin API").await?;
     let ports = Ports::new(&config.clients);
     let listeners = Listeners::bind(&config, &ports).await?;
-    health.set_listeners(Part::Up(ports.bootstrap()));
-    let cluster = Arc::new(Cluster::new(&config.upstream.bootstrap_servers, Arc::new(TopicIds::new(veil()?))));
+    let bootstrap = ports.bootstrap();
     let sasl = config.clients.security_protocol == SecurityProtocol::SaslPlaintext;
     let shared = Arc::new(Shared {
         cluster: Arc::clone(&cluster),
@@ -92,10 +98,17 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         fetch_sessions: std::sync::Mutex::default(),
     });
     let shutdown = shutdown(Arc::clone(&health))?;
+    let clients = async {
+        // Before the declarations are known every login would fail, and clients give up for good on a failed login.
+        admin.catch_up_until_done().await;
+        health.set_listeners(Part::Up(bootstrap));
+        listeners.serve(shared, config.clients.limits.max_connections).await;
+    };
     tokio::select! {
-        () = listeners.serve(shared, config.clients.limits.max_connections) => Ok(()),
+        () = clients => Ok(()),
+        () = admin.follow() => Ok(()),
         () = watch_upstream(&cluster, &health) => Ok(()),
-        done = admin::serve(admin_listener, Arc::new(admin), shutdown) => done.map_err(RunError::Admin),
+        done = admin::serve(admin_listener, Arc::clone(&admin), shutdown) => done.map_err(RunError::Admin),
     }
 }
 

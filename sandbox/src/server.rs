@@ -52,6 +52,12 @@ pub fn not_running() -> Failure {
         .hint("`sandbox up NAME --local` starts it, with what it held before")
 }
 
+/// Whether the gateway of a sandbox may run, as far as can be told without asking it.
+pub fn may_run(state: &State, sandbox: &Sandbox) -> bool {
+    let gateway = state.stack.as_ref().and_then(|stack| stack.gateway.as_ref());
+    sandbox.server != Server::Local || gateway.is_some_and(|gateway| gateway.process.is_alive())
+}
+
 /// Declares the virtual cluster and its account. The same declaration again changes nothing, and a gateway that forgot
 /// learns it anew.
 pub fn declare(admin: &AdminClient, sandbox: &Sandbox) -> Result<UpsertResult> {

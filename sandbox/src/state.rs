@@ -14,8 +14,8 @@ use crate::error::{Failure, Kind, Result};
 use crate::home::{self, Home};
 use crate::stack::process::Process;
 
-/// How long a command waits for another one; starting a broker on a slow machine is the longest of all.
-const LOCK_WAIT: Duration = Duration::from_secs(180);
+/// How long a command waits for another one; the first download over a slow line is the longest of all.
+const LOCK_WAIT: Duration = Duration::from_secs(600);
 const LOCK_POLL: Duration = Duration::from_millis(20);
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

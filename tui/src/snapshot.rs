@@ -74,13 +74,13 @@ impl Counters {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Tenant {
     pub name: String,
-    pub connections: f64,
+    pub connections: u64,
     pub requests_per_second: Option<f64>,
     pub bytes_in_per_second: Option<f64>,
     pub bytes_out_per_second: Option<f64>,
     pub refusals_per_second: Option<f64>,
-    pub requests: f64,
-    pub refusals: f64,
+    pub requests: u64,
+    pub refusals: u64,
 }
 
 /// Everything that is shown, also as JSON.
@@ -91,9 +91,9 @@ pub(crate) struct Snapshot {
     pub gateway: String,
     pub version: String,
     pub healthy: bool,
-    pub authentication_failures: f64,
-    pub frames_refused: f64,
-    pub isolation_violations: f64,
+    pub authentication_failures: u64,
+    pub frames_refused: u64,
+    pub isolation_violations: u64,
     pub tenants: Vec<Tenant>,
 }
 
@@ -110,13 +110,13 @@ impl Snapshot {
             };
             Tenant {
                 name: name.clone(),
-                connections: counters.connections,
+                connections: counters.connections as u64,
                 requests_per_second: rate(|counters| counters.requests),
                 bytes_in_per_second: rate(|counters| counters.bytes_in),
                 bytes_out_per_second: rate(|counters| counters.bytes_out),
                 refusals_per_second: rate(|counters| counters.refused),
-                requests: counters.requests,
-                refusals: counters.refused,
+                requests: counters.requests as u64,
+                refusals: counters.refused as u64,
             }
         };
         Self {
@@ -124,12 +124,17 @@ impl Snapshot {
             gateway: plain(gateway),
             version: now.version.clone(),
             healthy: now.healthy,
-            authentication_failures: now.authentication_failures,
-            frames_refused: now.frames_refused,
-            isolation_violations: now.isolation_violations,
+            authentication_failures: now.authentication_failures as u64,
+            frames_refused: now.frames_refused as u64,
+            isolation_violations: now.isolation_violations as u64,
             tenants: now.tenants.iter().map(tenant).collect(),
         }
     }
+}
+
+/// A count in the same form.
+pub(crate) fn short_count(count: u64) -> String {
+    short(Some(count as f64))
 }
 
 /// A number of at most five characters: `987`, `12.4k`, `3.1M`.
@@ -170,7 +175,7 @@ pub(crate) mod tests {
         assert_eq!((idle.name.as_str(), idle.requests_per_second), ("idle", Some(0.0)));
         assert_eq!(payments.requests_per_second, Some(100.0));
         assert_eq!(payments.bytes_in_per_second, Some(100_000.0));
-        assert_eq!((payments.connections, snapshot.frames_refused, snapshot.authentication_failures), (3.0, 2.0, 2.0));
+        assert_eq!((payments.connections, snapshot.frames_refused, snapshot.authentication_failures), (3, 2, 2));
     }
 
     #[test]

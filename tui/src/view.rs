@@ -7,7 +7,7 @@ use ratatui::text::Line;
 use ratatui::widgets::{Cell, Paragraph, Row, Table, TableState, Wrap};
 
 use crate::model::Model;
-use crate::snapshot::{Snapshot, Tenant, short};
+use crate::snapshot::{Snapshot, Tenant, short, short_count};
 use crate::update::KEYS;
 
 const SMALLEST: (u16, u16) = (60, 15);
@@ -73,35 +73,35 @@ fn draw_header(model: &Model, theme: Theme, frame: &mut Frame<'_>, area: Rect) {
     let paused = if model.paused { format!(" | paused +{}", model.held_back) } else { String::new() };
     let interval = model.interval.as_secs();
     let title = format!("gateway-top {version} | {state} | RO | {interval}s . {age}{paused} | {}", model.gateway);
-    let second = match (&model.trouble, &model.shown) {
-        (Some(trouble), _) => {
-            let retry = model.due.saturating_sub(model.now).as_secs();
-            Line::styled(format!("no answer, values are old, next try in {retry}s: {trouble}"), theme.alarm())
-        }
-        (None, Some(shown)) => Line::styled(totals(shown), alarming(shown, theme)),
-        (None, None) => Line::raw(""),
-    };
-    let lines = vec![Line::styled(title, theme.heading()), second];
+    let mut lines = vec![Line::styled(title, theme.heading())];
+    if let Some(trouble) = &model.trouble {
+        let retry = model.due.saturating_sub(model.now).as_secs();
+        let old = if model.shown.is_some() { ", values are old" } else { "" };
+        lines.push(Line::styled(format!("no answer{old}, next try in {retry}s"), theme.alarm()));
+        lines.push(Line::styled(trouble.as_str(), theme.alarm()));
+    } else if let Some(shown) = &model.shown {
+        lines.push(Line::styled(totals(shown), alarming(shown, theme)));
+    }
     frame.render_widget(Paragraph::new(lines), area);
 }
 
 fn totals(shown: &Snapshot) -> String {
-    let connections = shown.tenants.iter().map(|tenant| tenant.connections).sum::<f64>();
+    let connections = shown.tenants.iter().map(|tenant| tenant.connections).sum::<u64>();
     let mut text = format!(
         "{} tenants | {} conn | {} failed logins | {} refused frames",
         shown.tenants.len(),
-        short(Some(connections)),
-        short(Some(shown.authentication_failures)),
-        short(Some(shown.frames_refused)),
+        short_count(connections),
+        short_count(shown.authentication_failures),
+        short_count(shown.frames_refused),
     );
-    if shown.isolation_violations > 0.0 {
-        text.push_str(&format!(" | ISOLATION VIOLATIONS {}", short(Some(shown.isolation_violations))));
+    if shown.isolation_violations > 0 {
+        text.push_str(&format!(" | ISOLATION VIOLATIONS {}", short_count(shown.isolation_violations)));
     }
     text
 }
 
 fn alarming(shown: &Snapshot, theme: Theme) -> Style {
-    if shown.isolation_violations > 0.0 || !shown.healthy { theme.alarm() } else { Style::new() }
+    if shown.isolation_violations > 0 || !shown.healthy { theme.alarm() } else { Style::new() }
 }
 
 fn draw_tenants(model: &Model, theme: Theme, frame: &mut Frame<'_>, area: Rect) {
@@ -132,7 +132,7 @@ fn row(tenant: &Tenant, theme: Theme) -> Row<'static> {
 fn cells(tenant: &Tenant) -> [String; 6] {
     [
         tenant.name.clone(),
-        short(Some(tenant.connections)),
+        short_count(tenant.connections),
         short(tenant.requests_per_second),
         short(tenant.bytes_in_per_second),
         short(tenant.bytes_out_per_second),
@@ -219,7 +219,7 @@ payments                 3     200    200k       0         0
         let mut model = model();
         update(&mut model, Message::Read(Err("connection refused".into())));
         let text = screen(&model, 100, 15);
-        assert!(text.contains("values are old, next try in 2s: connection refused"), "{text}");
+        assert!(text.contains("no answer, values are old, next try in 2s\nconnection refused\n"), "{text}");
         assert!(text.contains("payments"), "{text}");
     }
 

@@ -8,6 +8,7 @@ use contract::resources::ErrorBody;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use crate::store::topic::LogError;
 use crate::world::{Problem, ProblemKind};
 
 /// An error answer.
@@ -44,6 +45,12 @@ impl ApiError {
 
     pub(super) fn internal(msg: impl Into<String>) -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "The gateway failed", msg)
+    }
+
+    /// The log of declarations could not be read or written.
+    pub(super) fn unavailable(error: &LogError) -> Self {
+        let msg = format!("{error}; the change may or may not hold: ask again");
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "The declarations are out of reach", msg)
     }
 
     /// The status of the gravest problem, and all of them.

@@ -37,8 +37,8 @@ fn refuse(nobody_may: bool) -> Response {
     answer
 }
 
-/// Compares with every user, digests of equal length only: the time tells neither how many users there are tried nor how
-/// much of a password was right.
+/// Compares with every user, and digests of equal length only: the time tells neither which user was right nor how much of
+/// a password was.
 fn user_of<'a>(users: &'a [AdminUser], headers: &HeaderMap) -> Option<&'a AdminUser> {
     let (scheme, encoded) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     let given = BASE64_STANDARD.decode(encoded.trim()).ok().filter(|_| scheme.eq_ignore_ascii_case("basic"))?;

@@ -12,6 +12,8 @@ mod virtual_clusters;
 
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
@@ -24,11 +26,16 @@ use crate::authn::sasl::Authenticator;
 use crate::config::{AdminUser, HostPort, SecurityProtocol};
 use crate::observe::health::Health;
 use crate::observe::metrics::Metrics;
+use crate::store::topic::StateLog;
 use crate::world::World;
 use declare::Declare;
 
 /// No resource is longer.
 const LONGEST_BODY: usize = 256 * 1024;
+/// What one gateway declares holds at the others after this time.
+const FOLLOW: Duration = Duration::from_secs(1);
+/// After a failure to read the log, the next attempt waits this long.
+const RETRY: Duration = Duration::from_millis(500);
 
 /// What the routes work with.
 #[derive(Debug)]
@@ -39,6 +46,7 @@ pub struct Admin {
     clients: ClientAccess,
     health: Arc<Health>,
     metrics: Arc<Metrics>,
+    log_failed: AtomicBool,
 }
 
 /// How Kafka clients reach this gateway: told in answers.
@@ -49,16 +57,50 @@ pub struct ClientAccess {
 }
 
 impl Admin {
-    /// Starts with nothing declared; `world` gets every change.
+    /// Starts with nothing declared; `world` gets every change. Without a log declarations end with the process.
     pub fn new(
         world: watch::Sender<Arc<World>>,
+        log: Option<StateLog>,
         users: Vec<AdminUser>,
         authenticator: Arc<Authenticator>,
         clients: ClientAccess,
         health: Arc<Health>,
         metrics: Arc<Metrics>,
     ) -> Self {
-        Self { declare: Declare::new(world), users, authenticator, clients, health, metrics }
+        Self {
+            declare: Declare::new(world, log),
+            users,
+            authenticator,
+            clients,
+            health,
+            metrics,
+            log_failed: AtomicBool::new(false),
+        }
+    }
+
+    /// Takes over what is declared in the log, trying until that has worked once.
+    pub async fn catch_up_until_done(&self) {
+        while !self.catch_up().await {
+            tokio::time::sleep(RETRY).await;
+        }
+    }
+
+    /// Takes over what other gateways declare, for as long as it is polled.
+    pub async fn follow(&self) {
+        loop {
+            tokio::time::sleep(FOLLOW).await;
+            self.catch_up().await;
+        }
+    }
+
+    /// Tells whether it worked; reports the first failure of a row.
+    async fn catch_up(&self) -> bool {
+        let result = self.declare.catch_up().await;
+        let failed_before = self.log_failed.swap(result.is_err(), Ordering::Relaxed);
+        if let (Err(error), false) = (&result, failed_before) {
+            tracing::warn!("cannot read the declarations, trying again until it works: {error}");
+        }
+        result.is_ok()
     }
 }
 

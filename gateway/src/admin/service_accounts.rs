@@ -15,6 +15,7 @@ use super::answer::{ApiError, PutQuery, parse, query};
 use super::declare::upsert_result;
 use crate::authn::Account;
 use crate::authn::credentials::Credentials;
+use crate::store::Declarations;
 
 pub(super) async fn list(
     State(admin): State<Arc<Admin>>,
@@ -33,7 +34,7 @@ pub(super) async fn list(
         }
         declared
     };
-    Ok(Json(admin.declare.read(|declared| declared.accounts.values().filter(matches).map(answer).collect())))
+    Ok(Json(admin.declare.now().accounts.values().filter(matches).map(answer).collect()))
 }
 
 pub(super) async fn put(
@@ -48,13 +49,14 @@ pub(super) async fn put(
         return Err(ApiError::invalid("spec.password: is empty; leave it out to keep the one that is set"));
     }
     let key = (resource.virtual_cluster().to_owned(), resource.metadata.name.clone());
-    let old = admin.declare.read(|declared| declared.accounts.get(&key).cloned());
+    let old = admin.declare.now().accounts.get(&key).cloned();
     let credentials = credentials(old.and_then(|old| old.credentials.clone()), password).await?;
     let account = Arc::new(Account::new(resource.clone(), credentials));
-    let upsert_result = admin.declare.change(dry_mode, |declared| {
+    let change = |declared: &mut Declarations| {
         let old = declared.accounts.insert(key, Arc::clone(&account));
         Ok(upsert_result(old.as_ref(), &account))
-    })?;
+    };
+    let upsert_result = admin.declare.change(dry_mode, change).await?;
     Ok(Json(Upserted { resource, upsert_result }))
 }
 
@@ -76,8 +78,9 @@ pub(super) async fn delete(State(admin): State<Arc<Admin>>, body: Bytes) -> Resu
     let id: ServiceAccountId = parse(&body)?;
     let vcluster = id.v_cluster.unwrap_or_else(|| PASSTHROUGH.to_owned());
     let key = (vcluster, id.name);
-    admin.declare.change(false, |declared| match declared.accounts.remove(&key) {
+    let change = |declared: &mut Declarations| match declared.accounts.remove(&key) {
         Some(_) => Ok(StatusCode::NO_CONTENT),
         None => Err(ApiError::not_found(format!("there is no service account '{}' in '{}'", key.1, key.0))),
-    })
+    };
+    admin.declare.change(false, change).await
 }

@@ -36,6 +36,7 @@ impl Gateway {
         let health = Arc::new(Health::default());
         let admin = Admin::new(
             sender,
+            None,
             users,
             Arc::clone(&authenticator),
             clients,

@@ -17,7 +17,7 @@ pub(super) async fn issue(State(admin): State<Arc<Admin>>, body: Bytes) -> Resul
     let username = request.username;
     let vcluster = request.v_cluster.unwrap_or_else(|| PASSTHROUGH.to_owned());
     let key = (vcluster.clone(), username.clone());
-    if !admin.declare.read(|declared| declared.accounts.contains_key(&key)) {
+    if !admin.declare.now().accounts.contains_key(&key) {
         return Err(ApiError::not_found(format!("there is no service account '{username}' in '{vcluster}'")));
     }
     let life_time = u64::try_from(request.life_time_seconds).ok().filter(|seconds| *seconds > 0);

@@ -13,10 +13,11 @@ use super::answer::{ApiError, PutQuery, parse, query};
 use super::declare::upsert_result;
 use super::{Admin, ClientAccess};
 use crate::config::SecurityProtocol;
+use crate::store::Declarations;
 use crate::world::prefix_of;
 
 pub(super) async fn list(State(admin): State<Arc<Admin>>) -> Json<Vec<VirtualCluster>> {
-    let mut declared = admin.declare.read(|declared| declared.virtual_clusters.clone());
+    let mut declared = admin.declare.now().virtual_clusters.clone();
     declared.entry(PASSTHROUGH.to_owned()).or_insert_with(|| VirtualCluster::new(PASSTHROUGH));
     Json(declared.into_values().map(|cluster| filled_in(cluster, &admin.clients)).collect())
 }
@@ -25,7 +26,7 @@ pub(super) async fn get(
     State(admin): State<Arc<Admin>>,
     Path(name): Path<String>,
 ) -> Result<Json<VirtualCluster>, ApiError> {
-    let declared = admin.declare.read(|declared| declared.virtual_clusters.get(&name).cloned());
+    let declared = admin.declare.now().virtual_clusters.get(&name).cloned();
     let default = || (name == PASSTHROUGH).then(|| VirtualCluster::new(PASSTHROUGH));
     let cluster = declared.or_else(default).ok_or_else(|| no_such_cluster(&name))?;
     Ok(Json(filled_in(cluster, &admin.clients)))
@@ -41,13 +42,14 @@ pub(super) async fn put(
     // An answer to GET may be sent back: what only the gateway fills in is not part of the declaration.
     resource.spec.bootstrap_servers = None;
     resource.spec.client_properties = None;
-    let upsert_result = admin.declare.change(dry_mode, |declared| {
+    let change = |declared: &mut Declarations| {
         let old = declared.virtual_clusters.insert(resource.metadata.name.clone(), resource.clone());
         if let Some(old) = &old {
             keeps_prefix(old, &resource)?;
         }
         Ok(upsert_result(old.as_ref(), &resource))
-    })?;
+    };
+    let upsert_result = admin.declare.change(dry_mode, change).await?;
     Ok(Json(Upserted { resource, upsert_result }))
 }
 
@@ -55,7 +57,7 @@ pub(super) async fn delete(State(admin): State<Arc<Admin>>, Path(name): Path<Str
     if name == PASSTHROUGH {
         return Err(ApiError::invalid("virtual cluster 'passthrough' always exists and cannot be deleted"));
     }
-    admin.declare.change(false, |declared| {
+    let change = |declared: &mut Declarations| {
         declared.virtual_clusters.remove(&name).ok_or_else(|| no_such_cluster(&name))?;
         let accounts = declared.accounts.keys().filter(|(cluster, _)| *cluster == name);
         let accounts = accounts.map(|(_, username)| username.as_str()).collect::<Vec<_>>();
@@ -64,7 +66,8 @@ pub(super) async fn delete(State(admin): State<Arc<Admin>>, Path(name): Path<Str
         }
         let accounts = accounts.join(", ");
         Err(ApiError::conflict(format!("virtual cluster '{name}' has service accounts: delete {accounts} first")))
-    })?;
+    };
+    admin.declare.change(false, change).await?;
     admin.metrics.forget_tenant(&name);
     Ok(StatusCode::NO_CONTENT)
 }

@@ -8,13 +8,15 @@ use std::num::NonZeroU32;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::{digest, hmac, pbkdf2, rand};
+use serde::{Deserialize, Serialize};
 
 /// Twice the least that RFC 7677 and Kafka's clients ask for: clients pay this at every connection.
 pub const ITERATIONS: NonZeroU32 = NonZeroU32::MIN.saturating_add(8_191);
 const SALT_LENGTH: usize = 16;
 
 /// The hash of a SCRAM mechanism.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum Hash {
     Sha256,
     Sha512,
@@ -44,7 +46,8 @@ impl Hash {
 }
 
 /// The verifiers of one password, one per SCRAM mechanism.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Credentials {
     pub sha256: Verifier,
     pub sha512: Verifier,
@@ -73,13 +76,34 @@ impl Credentials {
 }
 
 /// Salt, iterations, StoredKey and ServerKey of RFC 5802.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Verifier {
     hash: Hash,
+    #[serde(with = "as_base64")]
     salt: Vec<u8>,
     iterations: NonZeroU32,
+    #[serde(with = "as_base64")]
     stored_key: Vec<u8>,
+    #[serde(with = "as_base64")]
     server_key: Vec<u8>,
+}
+
+/// How bytes are written at rest.
+mod as_base64 {
+    use base64::Engine as _;
+    use base64::prelude::BASE64_STANDARD;
+    use serde::de::Error as _;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&BASE64_STANDARD.encode(bytes))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        BASE64_STANDARD.decode(text).map_err(D::Error::custom)
+    }
 }
 
 impl Verifier {

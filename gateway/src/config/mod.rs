@@ -16,6 +16,9 @@ use contract::secret::Secret;
 pub use addresses::HostPort;
 use reader::Reader;
 
+/// What the names of the gateway's own topics on the physical cluster begin with. No client sees or reaches them.
+pub const INTERNAL_TOPICS: &str = "_anabranch.";
+
 /// All settings of a gateway process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
@@ -24,8 +27,6 @@ pub struct Config {
     pub admin: Admin,
     pub state: State,
     pub tokens: Tokens,
-    /// The cluster id that clients of `passthrough` see; the physical cluster's if not given.
-    pub cluster_id: Option<String>,
 }
 
 /// The physical Kafka cluster.
@@ -93,10 +94,12 @@ pub struct AdminUser {
 }
 
 /// Where resources are kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum State {
     /// In the process: gone when it ends.
     Memory,
+    /// In this topic of the physical cluster, shared by all gateways that name it.
+    Topic(String),
 }
 
 /// The tokens that local accounts use as passwords.

@@ -8,7 +8,7 @@ use serde_yaml::Value;
 
 use super::addresses::parse_list;
 use super::reader::{Reader, listed, nearest, text};
-use super::{Admin, AdminUser, Clients, Config, Limits, SecurityProtocol, State, Tokens, Upstream};
+use super::{Admin, AdminUser, Clients, Config, INTERNAL_TOPICS, Limits, SecurityProtocol, State, Tokens, Upstream};
 
 /// One setting: where it stands in the file, and the variable that overrides it.
 pub(super) struct Setting {
@@ -49,10 +49,11 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting("admin.port", "GATEWAY_HTTP_PORT"),
     structured("admin.users", "GATEWAY_ADMIN_API_USERS"),
     file_only("state.store"),
+    file_only("state.topic"),
     setting("tokens.signingKey", "GATEWAY_USER_POOL_SECRET_KEY"),
-    setting("clusterId", "GATEWAY_CLUSTER_ID"),
 ];
 
+const STATE_TOPIC: &str = "_anabranch.state";
 const LOOPBACK: &str = "127.0.0.1";
 /// What Kafka brokers accept too (`socket.request.max.bytes`).
 const MAX_FRAME_BYTES: i64 = 100 * 1024 * 1024;
@@ -71,8 +72,7 @@ pub(super) fn read(reader: &mut Reader) -> Option<Config> {
         }
         key => Ok(Secret::new(key)),
     });
-    let cluster_id = reader.text("clusterId");
-    Some(Config { upstream: upstream?, clients, admin, state, tokens: Tokens { signing_key }, cluster_id })
+    Some(Config { upstream: upstream?, clients, admin, state, tokens: Tokens { signing_key } })
 }
 
 fn upstream(reader: &mut Reader) -> Option<Upstream> {
@@ -184,12 +184,24 @@ fn admin_user(entry: &Value) -> Result<AdminUser, String> {
 }
 
 fn state(reader: &mut Reader) -> State {
-    let store = reader.value("state.store", |value| match text(value)?.as_str() {
-        "memory" => Ok(State::Memory),
-        "topic" => Err("'topic' is not available yet; use memory".to_owned()),
-        other => Err(format!("'{other}' is not served; served are memory")),
+    let topic = reader.value("state.topic", |value| {
+        let topic = text(value)?;
+        let fits =
+            topic.len() <= 249 && topic.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
+        // Such topics are hidden from everybody, and no tenant's prefix begins with an underscore.
+        if fits && topic.starts_with(INTERNAL_TOPICS) {
+            Ok(topic)
+        } else {
+            Err(format!("'{topic}' is not a topic's name that begins with '{INTERNAL_TOPICS}'"))
+        }
     });
-    store.unwrap_or(State::Memory)
+    let choices = [("memory", false), ("topic", true)];
+    if reader.choice("state.store", &choices).unwrap_or(false) {
+        let topic = topic.unwrap_or_else(|| STATE_TOPIC.to_owned());
+        State::Topic(topic)
+    } else {
+        State::Memory
+    }
 }
 
 // The reader has checked the ranges.

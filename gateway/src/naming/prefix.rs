@@ -1,6 +1,10 @@
 //! The prefix of a virtual cluster, put before every name and taken off again.
 
+use crate::config::INTERNAL_TOPICS;
 use std::sync::Arc;
+
+/// Behind the name of one of the gateway's own topics it makes a name that no topic can have.
+const NOT_IN_NAMES: &str = "/";
 
 /// The longest name of a topic that Kafka takes.
 pub const TOPIC_NAME_MAX: usize = 249;
@@ -30,7 +34,18 @@ impl Namespace {
     /// The physical name of a topic, written to `out`. Names that Kafka takes nowhere (empty, `.`, `..`) stay what they are,
     /// so that the broker refuses them; with a prefix they would be good names.
     pub fn map_topic<'o>(&self, name: &str, out: &'o mut String) -> &'o str {
-        if is_reserved(name) { put(out, "", name) } else { put(out, self.prefix(), name) }
+        if self.hides(name) {
+            put(out, name, NOT_IN_NAMES)
+        } else if is_reserved(name) {
+            put(out, "", name)
+        } else {
+            put(out, self.prefix(), name)
+        }
+    }
+
+    /// Whether a topic is one of the gateway's own, which the transparent namespace would show as well.
+    pub fn hides(&self, physical: &str) -> bool {
+        self.is_transparent() && physical.starts_with(INTERNAL_TOPICS)
     }
 
     /// The physical name of a group or transactional id, written to `out`.
@@ -40,10 +55,12 @@ impl Namespace {
 
     /// The virtual name of a physical topic; `None` if it is not the tenant's.
     pub fn unmap_topic<'n>(&self, name: &'n str) -> Option<&'n str> {
-        if is_reserved(name) {
+        if self.hides(name) {
+            name.strip_suffix(NOT_IN_NAMES)
+        } else if is_reserved(name) {
             Some(name)
         } else {
-            self.unmap_id(name).filter(|n| self.is_transparent() || !is_reserved(n))
+            self.unmap_id(name).filter(|n| !is_reserved(n))
         }
     }
 
@@ -113,6 +130,17 @@ mod tests {
             assert_eq!(ns.unmap_topic(name), Some(name));
             assert_eq!(ns.unmap_topic(&format!("a.{name}")), None);
         }
+    }
+
+    #[test]
+    fn the_gateways_own_topics_are_out_of_reach_for_the_transparent_namespace_too() {
+        let (ns, mut out) = (Namespace::new(None), String::new());
+        assert_eq!(ns.map_topic("orders", &mut out), "orders");
+        assert_eq!(ns.unmap_topic("orders"), Some("orders"));
+        // The broker answers that the name is invalid, and the client reads the one that it sent.
+        assert_eq!(ns.map_topic("_anabranch.state", &mut out), "_anabranch.state/");
+        assert_eq!(ns.unmap_topic("_anabranch.state/"), Some("_anabranch.state"));
+        assert_eq!(ns.unmap_topic("_anabranch.state"), None);
     }
 
     #[test]

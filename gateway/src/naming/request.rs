@@ -7,7 +7,7 @@ use crate::authz::Permitted;
 use wire::plan::Role;
 use wire::schema::ApiKey;
 use wire::segments::Segments;
-use wire::walk::{Action, Stop, Value, Visitor, scan, walk};
+use wire::walk::{Action, Stop, Value, Visitor, scan, walk_prefix};
 
 /// A request in physical names. Only [`map`] makes one, so that a name that was not mapped cannot reach a broker.
 #[derive(Debug)]
@@ -122,7 +122,8 @@ pub fn map<'a>(
     let asked = Asked { coordinator: coordinator.0, ..Asked::default() };
     let mut names =
         Names { key: request.key(), tenant, broker, last_word, memory, asked, resource: 0, group: String::new() };
-    walk(plan, request.body(), &mut names, segments)?;
+    // What follows the last field is not forwarded.
+    let _ = walk_prefix(plan, request.body(), &mut names, segments)?;
     let Names { mut asked, memory, group, .. } = names;
     match (request.key(), asked.consumer_protocol, &memory.joined) {
         (ApiKey::JoinGroup, Some(consumer), _) => memory.joined = Some((group, consumer)),
@@ -207,10 +208,10 @@ impl Names<'_> {
                 self.asked.consumer_protocol = Some(text == "consumer");
                 Action::Keep
             }
-            Role::ResourceName if namespace.is_transparent() => Action::Keep,
             Role::ResourceName => match self.resource {
                 TOPIC_RESOURCE => Action::Str(namespace.map_topic(text, buffer)),
                 GROUP_RESOURCE => Action::Str(namespace.map_id(text, buffer)),
+                _ if namespace.is_transparent() => Action::Keep,
                 ty => {
                     self.asked.refused.push(RefusedResource { ty, name: text.to_owned() });
                     Action::Drop

@@ -152,8 +152,9 @@ impl Names<'_> {
         match len {
             Some(len) if len == text.len() => Action::Keep,
             Some(len) => {
+                let start = if self.tenant.namespace.hides(text) { 0 } else { text.len() - len };
                 self.memory.buffer.clear();
-                self.memory.buffer.push_str(&text[text.len() - len..]);
+                self.memory.buffer.push_str(&text[start..start + len]);
                 Action::Str(&self.memory.buffer)
             }
             // Where everything is listed, the others' are filtered; elsewhere nothing of theirs should have come.
@@ -170,7 +171,7 @@ impl Names<'_> {
     }
 
     fn topic_id(&mut self, id: [u8; 16]) -> Action<'static> {
-        if self.tenant.namespace.is_transparent() || self.memory.own_ids.owns(self.tenant, &id) {
+        if self.memory.own_ids.owns(self.tenant, &id) {
             Action::Keep
         } else if self.name_is_ours {
             // The name before it is in the buffer, without the prefix.

@@ -36,14 +36,12 @@ impl TopicIds {
 
     /// Whether the id stands for a topic of the namespace.
     pub fn belongs(&self, id: &[u8; 16], namespace: &Namespace) -> bool {
-        *id == [0; 16]
-            || namespace.is_transparent()
-            || self
-                .names
-                .read()
-                .unwrap_or_else(PoisonError::into_inner)
-                .get(id)
-                .is_some_and(|name| namespace.unmap_topic(name).is_some())
+        if *id == [0; 16] {
+            return true;
+        }
+        let names = self.names.read().unwrap_or_else(PoisonError::into_inner);
+        // For the transparent namespace every topic is its own but those of the gateway.
+        names.get(id).map_or(namespace.is_transparent(), |name| namespace.unmap_topic(name).is_some())
     }
 
     /// The id that no topic has in place of one that is not the tenant's; the same function takes it back.
@@ -100,6 +98,10 @@ mod tests {
         let (a, b) = (Namespace::new(Some("a.".into())), Namespace::new(Some("b.".into())));
         assert!(ids.belongs(&[1; 16], &a) && !ids.belongs(&[1; 16], &b));
         assert!(!ids.belongs(&[2; 16], &a), "unknown and foreign are alike");
+        let transparent = Namespace::new(None);
+        ids.learn([3; 16], "_anabranch.state");
+        assert!(ids.belongs(&[1; 16], &transparent) && ids.belongs(&[2; 16], &transparent));
+        assert!(!ids.belongs(&[3; 16], &transparent), "the gateway's own");
         assert_eq!(ids.veiled(ids.veiled([2; 16])), [2; 16]);
         assert_ne!(ids.veiled([2; 16]), [2; 16]);
     }

@@ -82,7 +82,7 @@ pub enum Stop<E> {
 /// # Errors
 /// [`Stop`]; what is in `out` is then of no use.
 pub fn walk<V: Visitor>(plan: &Plan, body: &[u8], visitor: &mut V, out: &mut Segments) -> Result<(), Stop<V::Error>> {
-    let end = pass(plan, body, visitor, out)?;
+    let end = walk_prefix(plan, body, visitor, out)?;
     if end < body.len() {
         return Err(Malformed::Trailing { at: end, left: body.len() - end }.into());
     }
@@ -100,13 +100,22 @@ pub fn walk_open<V: Visitor>(
     visitor: &mut V,
     out: &mut Segments,
 ) -> Result<(), Stop<V::Error>> {
-    let _ = pass(plan, body, visitor, out)?;
+    let _ = walk_prefix(plan, body, visitor, out)?;
     out.flush(body.len());
     Ok(())
 }
 
-/// The pass itself; returns where the last field ends.
-fn pass<V: Visitor>(plan: &Plan, body: &[u8], visitor: &mut V, out: &mut Segments) -> Result<usize, Stop<V::Error>> {
+/// As [`walk`], but bytes may follow the last field; they are left out. Brokers ignore them in requests, and librdkafka
+/// writes three too many when it asks for all topics. Returns where the last field ends.
+///
+/// # Errors
+/// [`Stop`]
+pub fn walk_prefix<V: Visitor>(
+    plan: &Plan,
+    body: &[u8],
+    visitor: &mut V,
+    out: &mut Segments,
+) -> Result<usize, Stop<V::Error>> {
     let mut walker = Walker { cursor: Cursor::new(body), flexible: plan.flexible, visitor, out, muted: false };
     walker.ops(&plan.ops)?;
     if walker.muted {
@@ -117,12 +126,12 @@ fn pass<V: Visitor>(plan: &Plan, body: &[u8], visitor: &mut V, out: &mut Segment
     Ok(end)
 }
 
-/// Walks `body` by `plan` for what the visitor sees, not for an output.
+/// Walks `body` by `plan` for what the visitor sees, not for an output. Bytes may follow the last field.
 ///
 /// # Errors
-/// As [`walk`].
+/// As [`walk_prefix`].
 pub fn scan<V: Visitor>(plan: &Plan, body: &[u8], visitor: &mut V) -> Result<(), Stop<V::Error>> {
-    walk(plan, body, visitor, &mut Segments::default())
+    walk_prefix(plan, body, visitor, &mut Segments::default()).map(drop)
 }
 
 /// A visitor that keeps everything: the walk is then a check of the frame.

@@ -10,7 +10,7 @@ use wire::plan::{Plan, Role};
 use wire::schema::{Field, MESSAGES, Message, Type};
 use wire::segments::Segments;
 use wire::value;
-use wire::walk::{Action, KeepAll, Visitor, walk};
+use wire::walk::{Action, KeepAll, Visitor, walk, walk_open, walk_prefix};
 
 /// Every string is a topic, every uuid a topic id: the plan with the most to look at.
 fn all_roles(place: wire::plan::Place<'_>) -> Option<Role> {
@@ -179,6 +179,20 @@ fn unknown_tagged_fields_survive_a_rewrite() {
     assert_eq!(back["Topics"][0]["Name"], "p.odd");
     assert_eq!(back["Topics"][0]["_tags"]["77"], "AAEC");
     assert_eq!(back["_tags"]["99"], "AwQ=");
+}
+
+#[test]
+fn bytes_behind_the_last_field_are_refused_left_out_or_kept_as_asked() {
+    let plan = Plan::compile(Message::named("MetadataRequest").unwrap(), 13, &all_roles);
+    // All topics, as librdkafka 2.16 asks for them.
+    let body = [0, 0, 0, 0, 1, 0, 0];
+    assert!(walk(&plan, &body, &mut KeepAll, &mut Segments::default()).is_err());
+    let mut out = Segments::default();
+    assert_eq!(walk_prefix(&plan, &body, &mut KeepAll, &mut out), Ok(4));
+    assert_eq!(out.to_vec(&body), [0, 0, 0, 0]);
+    let mut out = Segments::default();
+    walk_open(&plan, &body, &mut KeepAll, &mut out).unwrap();
+    assert_eq!(out.to_vec(&body), body);
 }
 
 #[test]

@@ -6,6 +6,7 @@ use crate::envfile;
 use crate::error::{Failure, Kind, Result};
 use crate::home;
 use crate::output::Form;
+use crate::server;
 use crate::state::State;
 
 /// Prints how to connect, with the password
@@ -25,6 +26,9 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     let name = context.name(args.name.as_deref())?;
     let state = State::read(&context.home)?;
     let sandbox = state.sandbox(&name.text)?;
+    if !server::may_run(&state, sandbox) {
+        context.console.note(&format!("'{0}' does not answer now; `sandbox up {0} --local` starts it", name.text));
+    }
     let format = args.format.unwrap_or(match context.console.form {
         Form::Human => Format::Dotenv,
         Form::Json => Format::Json,

@@ -4,6 +4,7 @@ use std::process::Command;
 
 use crate::context::Context;
 use crate::error::{Failure, Kind};
+use crate::server;
 use crate::state::State;
 
 /// Runs a command with the sandbox's variables; nothing else changes
@@ -36,6 +37,9 @@ fn prepare(context: &Context, args: &Args) -> Result<Command, Failure> {
     let name = context.name(args.name.as_deref())?;
     let state = State::read(&context.home)?;
     let sandbox = state.sandbox(&name.text)?;
+    if !server::may_run(&state, sandbox) {
+        context.console.note(&format!("'{0}' does not answer now; `sandbox up {0} --local` starts it", name.text));
+    }
     let (program, arguments) =
         args.command.split_first().ok_or_else(|| Failure::new(Kind::Usage, "no command was given"))?;
     let mut command = Command::new(program);

@@ -89,9 +89,7 @@ fn status(context: &Context) -> Result<()> {
             let detail = format!("pid {}, admin {}", gateway.process.pid, gateway.admin_url());
             vec!["gateway".to_owned(), word(gateway_runs).to_owned(), gateway::bootstrap(gateway), detail]
         }),
-        jars.map(|jars| {
-            vec!["jars".to_owned(), "installed".to_owned(), jars, "Kafka and its console tools".to_owned()]
-        }),
+        jars.map(|jars| vec!["jars".to_owned(), "installed".to_owned(), "-".to_owned(), jars]),
     ];
     let rows = rows.into_iter().flatten().collect::<Vec<_>>();
     if rows.is_empty() {
@@ -129,11 +127,13 @@ fn stop(context: &Context, purge: bool) -> Result<()> {
     }
     stop_broker(context, &mut locked, &stack)?;
     if purge {
-        let data = context.home.broker();
-        remove(&data)?;
+        remove(&context.home.broker())?;
         locked.state.stack = None;
         locked.state.sandboxes.retain(|_, sandbox| sandbox.server != Server::Local);
-        context.console.note("the broker's data and the local sandboxes are deleted");
+        context.console.note(match &stack.broker {
+            Broker::Existing { .. } => "the local sandboxes are forgotten; their topics stay on that Kafka",
+            Broker::Local { .. } | Broker::Docker { .. } => "the broker's data and the local sandboxes are deleted",
+        });
     }
     locked.save()
 }

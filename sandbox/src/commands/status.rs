@@ -7,7 +7,8 @@ use crate::error::{Failure, Kind, Result};
 use crate::kafka::cluster::{self, Broker, Group, Topic};
 use crate::kafka::{KafkaError, Target, probe};
 use crate::output::{self, Form};
-use crate::state::{Sandbox, Server, State};
+use crate::server;
+use crate::state::{Sandbox, State};
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -36,10 +37,10 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     let state = State::read(&context.home)?;
     let sandbox = state.sandbox(&name.text)?;
     let inside = look(&Target::from(&sandbox.connection));
-    let condition = match (&inside, &sandbox.server) {
-        (Ok(_), _) => "ready",
-        (Err(_), Server::Local) if !stack_runs(&state) => "stopped",
-        (Err(_), _) => "unreachable",
+    let condition = match &inside {
+        Ok(_) => "ready",
+        Err(_) if !server::may_run(&state, sandbox) => "stopped",
+        Err(_) => "unreachable",
     };
     match context.console.form {
         Form::Json => {
@@ -53,11 +54,6 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
         return Err(Failure::new(Kind::Different, format!("sandbox '{}' is {condition}", name.text)));
     }
     Ok(())
-}
-
-fn stack_runs(state: &State) -> bool {
-    let gateway = state.stack.as_ref().and_then(|stack| stack.gateway.as_ref());
-    gateway.is_some_and(|gateway| gateway.process.is_alive())
 }
 
 fn look(target: &Target) -> std::result::Result<Inside, KafkaError> {

@@ -29,7 +29,7 @@ pub(super) struct Args {
     #[arg(long)]
     local: bool,
     /// Where the local stack's Kafka comes from
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(long, value_enum, default_value_t, requires = "local")]
     provider: Provider,
     /// The Kafka to use instead of starting one
     #[arg(long, env = "SANDBOX_KAFKA_BOOTSTRAP", value_name = "HOST:PORT")]
@@ -68,8 +68,11 @@ pub(super) fn run(context: &Context, args: Args) -> Result<()> {
     drop(locked);
 
     let brokers = wait(context, &name.text, &sandbox, args.wait_timeout)?;
-    if matches!(name.source, Source::Argument) {
-        naming::pin(&context.directory, &name.text)?;
+    if name.source == Source::Argument
+        && let Err(failure) = naming::pin(&context.directory, &name.text)
+    {
+        // The sandbox is there all the same; only its name must be given again.
+        context.console.note(&format!("the name is not pinned: {failure}"));
     }
     context.console.note(&format!("{} {} in {}", name.text, action.word(), output::seconds(started.elapsed())));
     match context.console.form {

@@ -47,6 +47,7 @@ pub struct Group {
 /// A cluster as its metadata tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cluster {
+    pub id: Option<String>,
     pub brokers: Vec<Broker>,
     pub topics: Vec<Topic>,
 }
@@ -147,7 +148,7 @@ pub(super) fn told(answer: &MetadataResponse) -> Cluster {
         })
         .collect::<Vec<_>>();
     topics.sort_by(|one, other| one.name.cmp(&other.name));
-    Cluster { brokers, topics }
+    Cluster { id: answer.cluster_id.as_ref().map(ToString::to_string), brokers, topics }
 }
 
 pub(super) fn topic_name(name: &str) -> TopicName {

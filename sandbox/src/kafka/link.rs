@@ -8,15 +8,17 @@ use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use kafka_protocol::messages::{ApiKey, RequestHeader, ResponseHeader, SaslAuthenticateRequest, SaslHandshakeRequest};
 use kafka_protocol::protocol::{Decodable as _, Encodable as _, Request, StrBytes};
 
+use wire::plan::Plan;
+use wire::walk::{KeepAll, scan};
+
 use super::scram::Exchange;
-use super::{Credentials, KafkaError};
+use super::{Credentials, KafkaError, Mechanism};
 
 /// The largest answer that is read. Far above what is asked for here, far below what garbage claims.
 const MAX_FRAME: usize = 16 * 1024 * 1024;
 /// How long one attempt to connect may take, so that one dead address does not use up the whole deadline.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const CLIENT_ID: &str = "sandbox";
-const MECHANISM: &str = "SCRAM-SHA-512";
 
 #[derive(Debug)]
 pub struct Link {
@@ -54,6 +56,10 @@ impl Link {
         if header.correlation_id != self.correlation {
             return Err(self.not_kafka("the answer belongs to another request"));
         }
+        // The typed decoder reserves what a count claims, so what is claimed is checked first.
+        let schema = wire::schema::ApiKey::from_code(Q::KEY).ok_or_else(|| self.not_kafka("unknown key"))?;
+        scan(&Plan::compile(schema.response(), version, &|_| None), &answer, &mut KeepAll)
+            .map_err(|error| self.not_kafka(error))?;
         <Q::Response as kafka_protocol::protocol::Decodable>::decode(&mut answer, version)
             .map_err(|error| self.not_kafka(error))
     }
@@ -82,11 +88,16 @@ impl Link {
             username: credentials.username.clone(),
             reason,
         };
-        let handshake = SaslHandshakeRequest::default().with_mechanism(StrBytes::from_static_str(MECHANISM));
+        let mechanism = credentials.mechanism.name();
+        let handshake = SaslHandshakeRequest::default().with_mechanism(StrBytes::from_static_str(mechanism));
         let answer = self.call(&handshake, 1)?;
         if answer.error_code != 0 {
             let offered = answer.mechanisms.iter().map(StrBytes::as_str).collect::<Vec<_>>().join(", ");
-            return Err(refused(self, format!("it does not offer {MECHANISM}, only: {offered}")));
+            return Err(refused(self, format!("it does not offer {mechanism}, only: {offered}")));
+        }
+        if credentials.mechanism == Mechanism::Plain {
+            let message = format!("\0{}\0{}", credentials.username, credentials.password.reveal());
+            return self.authenticate(message.into_bytes(), &refused).map(|_| ());
         }
         let (mut exchange, first) = Exchange::begin(credentials).map_err(|reason| refused(self, reason))?;
         let challenge = self.authenticate(first, &refused)?;
@@ -232,6 +243,12 @@ mod tests {
             told(&[0, 0, 0, 4, 0, 0, 0, 99]),
             "HOST does not speak Kafka: the answer belongs to another request"
         );
+    }
+
+    #[test]
+    fn a_count_that_the_frame_cannot_hold_is_refused_before_anything_is_reserved() {
+        let said = told(&[0, 0, 0, 12, 0, 0, 0, 1, 0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff]);
+        assert!(said.starts_with("HOST does not speak Kafka: malformed: "), "{said}");
     }
 
     #[test]

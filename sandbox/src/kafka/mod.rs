@@ -24,8 +24,25 @@ pub struct Target {
 
 #[derive(Debug, Clone)]
 pub struct Credentials {
+    pub mechanism: Mechanism,
     pub username: String,
     pub password: Secret,
+}
+
+/// How the password is proven.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mechanism {
+    Plain,
+    ScramSha512,
+}
+
+impl Mechanism {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "PLAIN",
+            Self::ScramSha512 => "SCRAM-SHA-512",
+        }
+    }
 }
 
 impl Target {
@@ -37,7 +54,10 @@ impl Target {
 
 impl From<&Connection> for Target {
     fn from(connection: &Connection) -> Self {
-        let credentials = Credentials { username: connection.username.clone(), password: connection.password.clone() };
+        let mechanism =
+            if connection.mechanism == Mechanism::Plain.name() { Mechanism::Plain } else { Mechanism::ScramSha512 };
+        let credentials =
+            Credentials { mechanism, username: connection.username.clone(), password: connection.password.clone() };
         Self { bootstrap: connection.bootstrap.clone(), credentials: Some(credentials) }
     }
 }

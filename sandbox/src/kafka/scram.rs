@@ -99,9 +99,14 @@ mod tests {
     use contract::secret::Secret;
 
     use super::*;
+    use crate::kafka::Mechanism;
 
     fn begin() -> Exchange {
-        let credentials = Credentials { username: "a,b=c".to_owned(), password: Secret::new("pencil") };
+        let credentials = Credentials {
+            mechanism: Mechanism::ScramSha512,
+            username: "a,b=c".to_owned(),
+            password: Secret::new("pencil"),
+        };
         let (exchange, first) = Exchange::with_nonce(&credentials, "nonce".to_owned());
         assert_eq!(String::from_utf8(first).unwrap(), "n,,n=a=2Cb=3Dc,r=nonce");
         exchange

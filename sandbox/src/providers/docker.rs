@@ -1,5 +1,6 @@
 //! Apache Kafka in a container that outlives the command.
 
+use std::collections::HashMap;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -7,7 +8,7 @@ use testcontainers::bollard::Docker;
 use testcontainers::bollard::query_parameters::{InspectContainerOptions, RemoveContainerOptions};
 use testcontainers::core::IntoContainerPort as _;
 use testcontainers::runners::SyncRunner as _;
-use testcontainers::{GenericImage, ImageExt as _};
+use testcontainers::{ContainerRequest, GenericImage, ImageExt as _};
 
 use super::Remember;
 use crate::context::Context;
@@ -33,14 +34,9 @@ pub fn start(context: &Context, port: Option<u16>, remember: Remember<'_>) -> Re
             return Err(ports::taken(port, "Kafka").hint("end that, or leave --kafka-port out to get a free one"));
         }
         Some(port) => port,
-        None => ports::choose(USUAL_PORT, 1)?,
+        None => ports::choose(USUAL_PORT, 1, &[])?,
     };
-    let (repository, tag) = split(&image);
-    let mut request = GenericImage::new(repository, tag).with_mapped_port(port, CONTAINER_PORT.tcp());
-    for (variable, value) in environment(port) {
-        request = request.with_env_var(variable, value);
-    }
-    let container = request.start().map_err(|error| {
+    let container = request(&image, port).start().map_err(|error| {
         Failure::new(Kind::Unreachable, format!("Docker cannot start {image}: {error}"))
             .hint(format!("is the daemon running, and can it get the image? {IMAGE_VARIABLE} names another one"))
     })?;
@@ -73,6 +69,20 @@ pub fn remove(container: &str) -> Result<()> {
         Err(error) => Err(Failure::new(Kind::Unreachable, format!("cannot remove the container {container}: {error}"))
             .hint("is the Docker daemon running?")),
     }
+}
+
+fn request(image: &str, port: u16) -> ContainerRequest<GenericImage> {
+    let (repository, tag) = split(image);
+    let mut request = GenericImage::new(repository, tag).with_mapped_port(port, CONTAINER_PORT.tcp());
+    for (variable, value) in environment(port) {
+        request = request.with_env_var(variable, value);
+    }
+    // Whoever reaches the broker itself is in no sandbox: it is for this machine alone.
+    request.with_host_config_modifier(|host| {
+        for binding in host.port_bindings.iter_mut().flat_map(HashMap::values_mut).flatten().flatten() {
+            binding.host_ip = Some("127.0.0.1".to_owned());
+        }
+    })
 }
 
 /// The official image's variables; together they replace its configuration. The brokers' own listener stands beside

@@ -15,7 +15,7 @@ use super::jdk::{self, Jdk};
 use crate::context::Context;
 use crate::error::{Failure, Kind, Result};
 use crate::home::{self, Home};
-use crate::kafka::{Target, probe};
+use crate::kafka::{KafkaError, Target, cluster, probe};
 use crate::stack::ports;
 use crate::stack::process::{self, Process};
 use crate::state::Broker;
@@ -26,17 +26,22 @@ const START_PATIENCE: Duration = Duration::from_secs(90);
 const STOP_PATIENCE: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(25);
 const LOG_LINES: usize = 15;
+const ATTEMPTS: u32 = 3;
+const CLUSTER_ID: &str = "cluster.id=";
 
 /// What `kafka-storage format` writes for this version: the levels of its features, and nothing of a cluster's own.
 /// With it and `meta.properties` the storage is laid out without starting another JVM.
 const BOOTSTRAP_CHECKPOINT: &[u8] = include_bytes!("bootstrap.checkpoint");
 
 /// Options of the JVM: it starts quickly and stays small, for a laptop rather than for throughput.
-const JVM_OPTIONS: [&str; 7] = [
+const JVM_OPTIONS: [&str; 9] = [
     "-Xms256m",
     "-Xmx512m",
     "-XX:+UseSerialGC",
     "-XX:TieredStopAtLevel=1",
+    // What it has to say about class archives would hide the broker's own last lines.
+    "-Xlog:disable",
+    "-Xlog:all=error:stderr",
     "-Dorg.slf4j.simpleLogger.defaultLogLevel=info",
     "-Dorg.slf4j.simpleLogger.showDateTime=true",
     "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd HH:mm:ss,SSS",
@@ -49,26 +54,46 @@ struct Ports {
     controller: u16,
 }
 
+impl Ports {
+    fn are_free(self) -> bool {
+        [self.client, self.internal, self.controller].into_iter().all(ports::is_free)
+    }
+}
+
 /// Starts the broker on the data of last time, if any, and waits until it answers.
 pub fn start(context: &Context, port: Option<u16>, before: Option<&Broker>, remember: Remember<'_>) -> Result<()> {
     let jdk = jdk::find()?;
     // Before the download, which would be for nothing if a port is taken.
-    let ports = choose_ports(context, port, before)?;
+    let mut ports = choose_ports(context, port, before)?;
     let jars = jars::install(context)?;
+    let mut attempt = 1;
+    loop {
+        match start_on(context, &jdk, &jars, ports, remember) {
+            // Someone may take a port between our look and the broker's; then there are others.
+            Err(_) if port.is_none() && attempt < ATTEMPTS && !ports.are_free() => {
+                ports = choose_ports(context, port, before)?;
+                attempt += 1;
+            }
+            result => return result,
+        }
+    }
+}
+
+fn start_on(context: &Context, jdk: &Jdk, jars: &[PathBuf], ports: Ports, remember: Remember<'_>) -> Result<()> {
     let since = Instant::now();
     let folder = context.home.broker();
-    lay_out(&folder)?;
+    let cluster_id = lay_out(&folder)?;
     let config = folder.join("server.properties");
     home::write_private(&config, &properties(&folder.join("data"), ports))?;
-    let archive = Archive::of(&context.home, &jdk);
-    let process = launch(context, &jdk, &jars, &config, &archive)?;
+    let archive = Archive::of(&context.home, jdk);
+    let process = launch(context, jdk, jars, &config, &archive)?;
     remember(Broker::Local {
         process: process.clone(),
         port: ports.client,
         internal_port: ports.internal,
         controller_port: ports.controller,
     })?;
-    wait(context, &process, ports.client)?;
+    wait(context, &process, ports.client, &cluster_id)?;
     let detail = format!("Apache Kafka {} on port {}, pid {}", jars::VERSION, ports.client, process.pid);
     context.console.step("kafka", since, &detail);
     Ok(())
@@ -97,7 +122,7 @@ fn choose_ports(context: &Context, wanted: Option<u16>, before: Option<&Broker>)
         }
         None => {
             let preferred = last.map_or(USUAL_PORT, |last| last.client);
-            let chosen = ports::choose(preferred, 1)?;
+            let chosen = ports::choose(preferred, 1, &[])?;
             if chosen != preferred {
                 let by = ports::taken(preferred, "Kafka").message;
                 context.console.note(&format!("{by}; using port {chosen}"));
@@ -106,27 +131,31 @@ fn choose_ports(context: &Context, wanted: Option<u16>, before: Option<&Broker>)
         }
     };
     // These two serve the broker alone, so any will do, but the last ones again where they are free.
-    let internal = ports::choose(last.map_or(client.saturating_add(2), |last| last.internal), 1)?;
-    let mut controller = ports::choose(last.map_or(client.saturating_add(1), |last| last.controller), 1)?;
-    if controller == internal {
-        controller = ports::choose(internal.saturating_add(1), 1)?;
-    }
+    let internal = last.map_or(client.saturating_add(2), |last| last.internal);
+    let internal = ports::choose(internal, 1, &[client])?;
+    let controller = last.map_or(client.saturating_add(1), |last| last.controller);
+    let controller = ports::choose(controller, 1, &[client, internal])?;
     Ok(Ports { client, internal, controller })
 }
 
-/// Writes what `kafka-storage format` would; storage that was used before is left as it is.
-fn lay_out(folder: &Path) -> Result<()> {
+/// Writes what `kafka-storage format` would; storage that was used before is left as it is. Returns the cluster's id.
+fn lay_out(folder: &Path) -> Result<String> {
     let data = folder.join("data");
     home::private_dir(&data)?;
     let meta = data.join("meta.properties");
-    if meta.exists() {
-        return Ok(());
+    if let Ok(text) = fs::read_to_string(&meta) {
+        let id = text.lines().find_map(|line| line.strip_prefix(CLUSTER_ID));
+        return id.map(str::to_owned).ok_or_else(|| {
+            Failure::new(Kind::Internal, format!("{} does not tell the cluster's id", meta.display()))
+                .hint("`sandbox local stop --purge` deletes the broker's data to begin anew")
+        });
     }
     let checkpoint = data.join("bootstrap.checkpoint");
     fs::write(&checkpoint, BOOTSTRAP_CHECKPOINT).map_err(|error| Failure::file("write", &checkpoint, &error))?;
+    let id = uuid()?;
     // Last, because its presence says that the storage is complete.
-    let text = format!("version=1\ncluster.id={}\nnode.id=1\ndirectory.id={}\n", uuid()?, uuid()?);
-    home::write_private(&meta, &text)
+    home::write_private(&meta, &format!("version=1\n{CLUSTER_ID}{id}\nnode.id=1\ndirectory.id={}\n", uuid()?))?;
+    Ok(id)
 }
 
 /// A random id as Kafka writes them: 16 bytes in base64.
@@ -178,7 +207,8 @@ fn launch(context: &Context, jdk: &Jdk, jars: &[PathBuf], config: &Path, archive
     process::start_detached(&context.launcher, &command, &context.home.broker_log())
 }
 
-fn wait(context: &Context, process: &Process, port: u16) -> Result<()> {
+/// Waits for the broker itself: another Kafka may have taken the port first, and would answer as well.
+fn wait(context: &Context, process: &Process, port: u16, cluster_id: &str) -> Result<()> {
     let target = Target::open(format!("127.0.0.1:{port}"));
     let log = context.home.broker_log();
     let told = |what: String| {
@@ -190,14 +220,22 @@ fn wait(context: &Context, process: &Process, port: u16) -> Result<()> {
         if !process.is_alive() {
             return Err(told("Kafka did not start".to_owned()));
         }
-        match probe::every_broker(&target, Instant::now() + Duration::from_secs(2)) {
-            Ok(_) => return Ok(()),
+        match answers(&target, cluster_id) {
+            Ok(()) => return Ok(()),
             Err(error) if Instant::now() > deadline => {
                 process.stop(STOP_PATIENCE)?;
                 return Err(told(format!("Kafka was not ready after {START_PATIENCE:?} ({error})")));
             }
             Err(_) => thread::sleep(POLL),
         }
+    }
+}
+
+fn answers(target: &Target, cluster_id: &str) -> std::result::Result<(), KafkaError> {
+    let deadline = Instant::now() + Duration::from_secs(2);
+    match cluster::describe(target, deadline)?.id {
+        Some(id) if id == cluster_id => probe::every_broker(target, deadline).map(|_| ()),
+        _ => Err(KafkaError::Unexpected { what: format!("another Kafka answers at {}", target.bootstrap) }),
     }
 }
 
@@ -261,10 +299,10 @@ mod tests {
     fn storage_is_laid_out_once() {
         let folder = std::env::temp_dir().join(format!("local-{}", std::process::id()));
         let _ = fs::remove_dir_all(&folder);
-        lay_out(&folder).unwrap();
+        let id = lay_out(&folder).unwrap();
         let first = fs::read_to_string(folder.join("data/meta.properties")).unwrap();
         assert_eq!(fs::read(folder.join("data/bootstrap.checkpoint")).unwrap(), BOOTSTRAP_CHECKPOINT);
-        lay_out(&folder).unwrap();
+        assert_eq!(lay_out(&folder).unwrap(), id);
         assert_eq!(fs::read_to_string(folder.join("data/meta.properties")).unwrap(), first);
         fs::remove_dir_all(folder).unwrap();
     }

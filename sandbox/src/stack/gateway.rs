@@ -13,6 +13,7 @@ use crate::context::Context;
 use crate::error::{Failure, Kind, Result};
 use crate::home;
 use crate::identity;
+use crate::kafka::cluster::Broker;
 use crate::kafka::{Target, probe};
 use crate::state::Gateway;
 
@@ -27,6 +28,7 @@ const START_PATIENCE: Duration = Duration::from_secs(30);
 const STOP_PATIENCE: Duration = Duration::from_secs(15);
 const POLL: Duration = Duration::from_millis(20);
 const LOG_LINES: usize = 15;
+const ATTEMPTS: u32 = 3;
 
 /// Starts a gateway before `upstream` and waits until it can serve. Ports of last time are taken again if they are free.
 pub fn start(
@@ -36,49 +38,89 @@ pub fn start(
     port: Option<u16>,
     remember: &mut dyn FnMut(Gateway) -> Result<()>,
 ) -> Result<()> {
-    let since = Instant::now();
-    let brokers = probe::brokers(&Target::open(upstream), since + BROKER_PATIENCE)?;
-    let lowest = brokers.iter().map(|broker| broker.id).min().unwrap_or_default();
-    let highest = brokers.iter().map(|broker| broker.id).max().unwrap_or_default();
-    let port_count = u16::try_from(highest - lowest + 1).unwrap_or(u16::MAX).max(LEAST_PORTS);
-    let port = choose_port(context, port, before, port_count)?;
-    let after = port.saturating_add(port_count);
-    let mut admin_port = ports::choose(before.map_or(USUAL_ADMIN_PORT, |before| before.admin_port), 1)?;
-    if (port..after).contains(&admin_port) {
-        admin_port = ports::choose(after, 1)?;
+    let brokers = probe::brokers(&Target::open(upstream), Instant::now() + BROKER_PATIENCE)?;
+    let mut attempt = 1;
+    loop {
+        let plan = plan(context, upstream, &brokers, before, port)?;
+        match start_on(context, &plan, remember) {
+            // Someone may take a port between our look and the gateway's; then there are others.
+            Err(_) if port.is_none() && attempt < ATTEMPTS && !plan.ports_are_free() => attempt += 1,
+            result => return result,
+        }
     }
-    let admin_password = Secret::new(identity::password()?);
+}
 
-    let config = json!({
-        "upstream": { "bootstrapServers": upstream },
-        "clients": {
-            "securityProtocol": "SASL_PLAINTEXT",
-            "bindHost": "127.0.0.1",
-            "advertisedHost": "127.0.0.1",
-            "portStart": port,
-            "portCount": port_count,
-            "minBrokerId": lowest,
-        },
-        "admin": {
-            "bindHost": "127.0.0.1",
-            "port": admin_port,
-            "users": [{ "username": ADMIN_USER, "password": admin_password.reveal() }],
-        },
-        "state": { "store": "memory" },
-    });
-    let process = launch(context, &config)?;
+/// A gateway that is about to be started.
+struct Plan {
+    upstream: String,
+    lowest_broker: i32,
+    port: u16,
+    port_count: u16,
+    admin_port: u16,
+    admin_password: Secret,
+}
+
+impl Plan {
+    fn ports_are_free(&self) -> bool {
+        let mut all = (self.port..self.port.saturating_add(self.port_count)).chain([self.admin_port]);
+        all.all(ports::is_free)
+    }
+
+    /// What the gateway reads.
+    fn settings(&self) -> serde_json::Value {
+        json!({
+            "upstream": { "bootstrapServers": self.upstream },
+            "clients": {
+                "securityProtocol": "SASL_PLAINTEXT",
+                "bindHost": "127.0.0.1",
+                "advertisedHost": "127.0.0.1",
+                "portStart": self.port,
+                "portCount": self.port_count,
+                "minBrokerId": self.lowest_broker,
+            },
+            "admin": {
+                "bindHost": "127.0.0.1",
+                "port": self.admin_port,
+                "users": [{ "username": ADMIN_USER, "password": self.admin_password.reveal() }],
+            },
+            "state": { "store": "memory" },
+        })
+    }
+}
+
+fn plan(
+    context: &Context,
+    upstream: &str,
+    brokers: &[Broker],
+    before: Option<&Gateway>,
+    port: Option<u16>,
+) -> Result<Plan> {
+    let lowest_broker = brokers.iter().map(|broker| broker.id).min().unwrap_or_default();
+    let highest = brokers.iter().map(|broker| broker.id).max().unwrap_or_default();
+    let port_count = u16::try_from(highest - lowest_broker + 1).unwrap_or(u16::MAX).max(LEAST_PORTS);
+    let port = choose_port(context, port, before, port_count)?;
+    let promised = (port..port.saturating_add(port_count)).collect::<Vec<_>>();
+    let admin_port = before.map_or(USUAL_ADMIN_PORT, |before| before.admin_port);
+    let admin_port = ports::choose(admin_port, 1, &promised)?;
+    let admin_password = Secret::new(identity::password()?);
+    Ok(Plan { upstream: upstream.to_owned(), lowest_broker, port, port_count, admin_port, admin_password })
+}
+
+fn start_on(context: &Context, plan: &Plan, remember: &mut dyn FnMut(Gateway) -> Result<()>) -> Result<()> {
+    let since = Instant::now();
+    let process = launch(context, &plan.settings())?;
     let gateway = Gateway {
         process,
-        upstream: upstream.to_owned(),
-        port,
-        port_count,
-        admin_port,
+        upstream: plan.upstream.clone(),
+        port: plan.port,
+        port_count: plan.port_count,
+        admin_port: plan.admin_port,
         admin_user: ADMIN_USER.to_owned(),
-        admin_password,
+        admin_password: plan.admin_password.clone(),
     };
     remember(gateway.clone())?;
     wait(context, &gateway)?;
-    let detail = format!("port {port}, admin port {admin_port}, pid {}", gateway.process.pid);
+    let detail = format!("port {}, admin port {}, pid {}", gateway.port, gateway.admin_port, gateway.process.pid);
     context.console.step("gateway", since, &detail);
     Ok(())
 }
@@ -108,7 +150,7 @@ pub fn stop(gateway: &Gateway) -> Result<bool> {
 fn choose_port(context: &Context, wanted: Option<u16>, before: Option<&Gateway>, count: u16) -> Result<u16> {
     let Some(wanted) = wanted else {
         let preferred = before.map_or(USUAL_PORT, |before| before.port);
-        let chosen = ports::choose(preferred, count)?;
+        let chosen = ports::choose(preferred, count, &[])?;
         if chosen != preferred
             && let Some(taken) = (preferred..preferred.saturating_add(count)).find(|port| !ports::is_free(*port))
         {
@@ -139,11 +181,12 @@ fn wait(context: &Context, gateway: &Gateway) -> Result<()> {
     let log = context.home.gateway_log();
     let deadline = Instant::now() + START_PATIENCE;
     loop {
-        let ready = admin.ready();
-        if matches!(ready, Ok(true)) {
+        // Another gateway may have taken the port first, but its admin has another password.
+        let ready = matches!(admin.ready(), Ok(true)) && admin.list_virtual_clusters().is_ok();
+        let alive = gateway.process.is_alive();
+        if ready && alive {
             return Ok(());
         }
-        let alive = gateway.process.is_alive();
         if !alive || Instant::now() > deadline {
             let what = if alive { "was not ready in time" } else { "did not start" };
             if alive {

@@ -16,11 +16,13 @@ pub fn is_free(port: u16) -> bool {
 }
 
 /// The first of `count` free ports in a row: `preferred` if they are free, else where there are. The search begins at
-/// another place in each process, so that two commands at once do not choose the same.
-pub fn choose(preferred: u16, count: u16) -> Result<u16> {
+/// another place in each process, so that two commands at once do not choose the same. Those in `promised` are taken
+/// too: someone will listen there soon.
+pub fn choose(preferred: u16, count: u16, promised: &[u16]) -> Result<u16> {
+    let is_taken = |port: &u16| promised.contains(port) || !is_free(*port);
     let spread = u16::try_from(std::process::id() % u32::from(CHOSEN_TO - CHOSEN_FROM) / 2).unwrap_or_default();
     let (mut first, mut searching) = (preferred, false);
-    while let Some(taken) = (first..first.saturating_add(count)).rev().find(|port| !is_free(*port)) {
+    while let Some(taken) = (first..first.saturating_add(count)).rev().find(is_taken) {
         first = if searching { taken.saturating_add(1) } else { CHOSEN_FROM + spread };
         searching = true;
         if first.saturating_add(count) > CHOSEN_TO {
@@ -32,7 +34,7 @@ pub fn choose(preferred: u16, count: u16) -> Result<u16> {
 
 /// The failure of a port that was asked for and is taken.
 pub fn taken(port: u16, wanted_for: &str) -> Failure {
-    let by = holder(port).unwrap_or_else(|| "a program that this user may not look at".to_owned());
+    let by = holder(port).unwrap_or_else(|| "another program".to_owned());
     Failure::new(Kind::Conflict, format!("port {port}, wanted for {wanted_for}, is taken by {by}"))
 }
 
@@ -86,15 +88,21 @@ mod tests {
             let message = taken(port, "Kafka").message;
             assert!(message.contains(&format!("(pid {})", std::process::id())), "{message}");
         }
-        assert_ne!(choose(port, 1).unwrap(), port);
+        assert_ne!(choose(port, 1, &[]).unwrap(), port);
     }
 
     #[test]
     fn a_row_skips_what_is_taken() {
-        let first = choose(CHOSEN_FROM, 3).unwrap();
+        let first = choose(CHOSEN_FROM, 3, &[]).unwrap();
         let _middle = TcpListener::bind((Ipv4Addr::LOCALHOST, first + 1)).unwrap();
-        let row = choose(first, 3).unwrap();
+        let row = choose(first, 3, &[]).unwrap();
         assert!(!(row..row + 3).contains(&(first + 1)), "{row} holds {}", first + 1);
+    }
+
+    #[test]
+    fn what_is_promised_is_taken() {
+        let first = choose(CHOSEN_FROM, 1, &[]).unwrap();
+        assert_ne!(choose(first, 1, &[first]).unwrap(), first);
     }
 
     #[test]

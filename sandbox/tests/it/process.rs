@@ -47,6 +47,10 @@ impl Place {
         self.root.join("home/cache/kafka-4.3.0")
     }
 
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
     pub(crate) fn state(&self) -> PathBuf {
         self.root.join("home/state")
     }

@@ -34,6 +34,9 @@ struct Challenge {
     verifier: Verifier,
     gs2_header: String,
     nonce: String,
+    /// The same behind the client's nonce once more: librdkafka before 2.6.1 answers so. It holds the server's nonce all
+    /// the same, so a proof made for one exchange fits no other.
+    doubled_nonce: String,
     /// client-first-message-bare "," server-first-message
     messages: String,
 }
@@ -66,7 +69,9 @@ impl Scram {
         let answer = format!("r={nonce},s={salt},i={}", verifier.iterations());
         let messages = format!("{},{answer}", first.bare);
         let gs2_header = first.gs2_header.to_owned();
-        self.state = State::ExpectFinal(Box::new(Challenge { account, verifier, gs2_header, nonce, messages }));
+        let doubled_nonce = format!("{}{nonce}", first.nonce);
+        let challenge = Challenge { account, verifier, gs2_header, nonce, doubled_nonce, messages };
+        self.state = State::ExpectFinal(Box::new(challenge));
         Ok(Step::Continue(answer.into_bytes()))
     }
 }
@@ -84,8 +89,9 @@ impl Challenge {
         }
         let auth_message = format!("{},{without_proof}", self.messages);
         let proven = self.verifier.is_proof(auth_message.as_bytes(), &proof);
+        let fresh = nonce == self.nonce || nonce == self.doubled_nonce;
         match &self.account {
-            Some(account) if proven && nonce == self.nonce => {
+            Some(account) if proven && fresh => {
                 let signature = self.verifier.server_signature(auth_message.as_bytes());
                 let identity = Identity {
                     username: Arc::clone(&account.username),
@@ -172,6 +178,18 @@ mod tests {
 
     /// The client's last message and the server's signature it will expect.
     fn client_final(hash: Hash, password: &str, gs2: &str, bare: &str, server_first: &str) -> (String, String) {
+        client_final_with("", hash, password, gs2, bare, server_first)
+    }
+
+    /// The same with something before the nonce.
+    fn client_final_with(
+        prefix: &str,
+        hash: Hash,
+        password: &str,
+        gs2: &str,
+        bare: &str,
+        server_first: &str,
+    ) -> (String, String) {
         let attribute = |name: &str| server_first.split(',').find_map(|part| part.strip_prefix(name)).unwrap();
         let salt = BASE64_STANDARD.decode(attribute("s=")).unwrap();
         let iterations = attribute("i=").parse::<NonZeroU32>().unwrap();
@@ -182,7 +200,7 @@ mod tests {
             Hash::Sha512 => &aws_lc_rs::digest::SHA512,
         };
         let stored_key = aws_lc_rs::digest::digest(algorithm, &client_key);
-        let without_proof = format!("c={},r={}", BASE64_STANDARD.encode(gs2), attribute("r="));
+        let without_proof = format!("c={},r={prefix}{}", BASE64_STANDARD.encode(gs2), attribute("r="));
         let auth_message = format!("{bare},{server_first},{without_proof}");
         let signature = sign(hash, stored_key.as_ref(), auth_message.as_bytes());
         let proof = client_key.iter().zip(&signature).map(|(left, right)| left ^ right).collect::<Vec<_>>();
@@ -253,6 +271,18 @@ mod tests {
         let mut other = authenticator().start("SCRAM-SHA-256", jdoe()).unwrap();
         assert!(matches!(other.step(b"n,,n=jdoe,r=abc"), Step::Continue(_)));
         assert_eq!(other.step(message.as_bytes()), Step::Failed(Failure::InvalidCredentials));
+    }
+
+    #[test]
+    fn the_nonce_of_old_librdkafka_is_accepted_and_no_other() {
+        for (prefix, accepted) in [("abc", true), ("", true), ("abcabc", false), ("x", false)] {
+            let mut exchange = authenticator().start("SCRAM-SHA-256", jdoe()).unwrap();
+            let Step::Continue(first) = exchange.step(b"n,,n=jdoe,r=abc") else { panic!() };
+            let first = String::from_utf8(first).unwrap();
+            let (message, _) = client_final_with(prefix, Hash::Sha256, "pencil", "n,,", "n=jdoe,r=abc", &first);
+            let done = matches!(exchange.step(message.as_bytes()), Step::Done { .. });
+            assert_eq!(done, accepted, "{prefix}");
+        }
     }
 
     #[test]

@@ -1,0 +1,115 @@
+//! Changes as records of a compacted topic: the key names the resource, the value is its JSON, or nothing for a deletion.
+
+use std::sync::Arc;
+
+use contract::resources::GatewayServiceAccount;
+use serde::{Deserialize, Serialize};
+
+use super::Change;
+use crate::authn::Account;
+use crate::authn::credentials::Credentials;
+
+/// Why a record does not hold a change.
+#[derive(Debug, thiserror::Error)]
+pub enum EntryError {
+    #[error("its key names no resource")]
+    Key,
+    #[error("its value is not the resource that its key names: {0}")]
+    Value(#[from] serde_json::Error),
+}
+
+/// An account at rest: no password, only verifiers.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredAccount {
+    resource: GatewayServiceAccount,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    credentials: Option<Credentials>,
+}
+
+const CLUSTER: &str = "VirtualCluster";
+const ACCOUNT: &str = "GatewayServiceAccount";
+
+/// Key and value of the record for a change.
+///
+/// # Errors
+/// None for resources that came in as JSON.
+pub fn write(change: &Change) -> Result<(String, Option<Vec<u8>>), serde_json::Error> {
+    Ok(match change {
+        Change::PutVirtualCluster(cluster) => {
+            (format!("{CLUSTER}/{}", cluster.metadata.name), Some(serde_json::to_vec(cluster)?))
+        }
+        Change::DeleteVirtualCluster(name) => (format!("{CLUSTER}/{name}"), None),
+        Change::PutAccount(account) => {
+            let key = format!("{ACCOUNT}/{}/{}", account.virtual_cluster, account.username);
+            let resource = account.declared.clone();
+            let stored = StoredAccount { resource, credentials: account.credentials.clone() };
+            (key, Some(serde_json::to_vec(&stored)?))
+        }
+        Change::DeleteAccount { virtual_cluster, username } => {
+            (format!("{ACCOUNT}/{virtual_cluster}/{username}"), None)
+        }
+    })
+}
+
+/// The change in a record.
+///
+/// # Errors
+/// [`EntryError`]: the record was written by somebody else, or by a newer version.
+pub fn read(key: &[u8], value: Option<&[u8]>) -> Result<Change, EntryError> {
+    let key = std::str::from_utf8(key).map_err(|_| EntryError::Key)?;
+    let parts = key.split('/').collect::<Vec<_>>();
+    let change = match (parts.as_slice(), value) {
+        ([CLUSTER, name], None) => Change::DeleteVirtualCluster((*name).to_owned()),
+        ([CLUSTER, _], Some(value)) => Change::PutVirtualCluster(serde_json::from_slice(value)?),
+        ([ACCOUNT, virtual_cluster, username], None) => {
+            Change::DeleteAccount { virtual_cluster: (*virtual_cluster).to_owned(), username: (*username).to_owned() }
+        }
+        ([ACCOUNT, _, _], Some(value)) => {
+            let stored: StoredAccount = serde_json::from_slice(value)?;
+            Change::PutAccount(Arc::new(Account::new(stored.resource, stored.credentials)))
+        }
+        _ => return Err(EntryError::Key),
+    };
+    // A value under a foreign key would never be compacted away with it.
+    if write(&change)?.0 == key { Ok(change) } else { Err(EntryError::Key) }
+}
+
+#[cfg(test)]
+mod tests {
+    use contract::resources::VirtualCluster;
+
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read() {
+        let account =
+            |credentials| Arc::new(Account::new(GatewayServiceAccount::local("app", "dev", None), credentials));
+        let changes = [
+            Change::PutVirtualCluster(Box::new(VirtualCluster::new("dev").with_prefix("d-"))),
+            Change::DeleteVirtualCluster("dev".into()),
+            Change::PutAccount(account(None)),
+            Change::PutAccount(account(Some(Credentials::from_password("pencil").unwrap()))),
+            Change::DeleteAccount { virtual_cluster: "dev".into(), username: "app".into() },
+        ];
+        for change in changes {
+            let (key, value) = write(&change).unwrap();
+            assert!(!String::from_utf8_lossy(value.as_deref().unwrap_or_default()).contains("pencil"));
+            assert_eq!(read(key.as_bytes(), value.as_deref()).unwrap(), change);
+        }
+    }
+
+    #[test]
+    fn other_records_are_refused() {
+        let (_, value) = write(&Change::PutVirtualCluster(Box::new(VirtualCluster::new("dev")))).unwrap();
+        for (key, value) in [
+            ("VirtualCluster/other", value.as_deref()),
+            ("GatewayServiceAccount/dev/app", value.as_deref()),
+            ("VirtualCluster/dev", Some(&b"{}"[..])),
+            ("Interceptor/x", None),
+            ("", None),
+        ] {
+            assert!(read(key.as_bytes(), value).is_err(), "{key}");
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! A log of changes in a compacted topic of one partition on the physical cluster: every gateway reads the same order.
+
+use std::io;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use bytes::{Buf as _, Bytes, BytesMut};
+use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
+use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
+use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
+use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
+use kafka_protocol::messages::{
+    BrokerId, CreateTopicsRequest, CreateTopicsResponse, FetchRequest, FetchResponse, MetadataRequest,
+    MetadataResponse, ProduceRequest, ProduceResponse, TopicName,
+};
+use kafka_protocol::protocol::{Decodable, Encodable, StrBytes};
+use kafka_protocol::records::{
+    Compression, Record, RecordBatchDecoder, RecordBatchEncoder, RecordEncodeOptions, TimestampType,
+};
+use tokio::net::TcpStream;
+use wire::schema::ApiKey;
+
+use super::{Change, entry};
+use crate::upstream::broker::{self, BrokerError};
+use crate::upstream::cluster::Cluster;
+
+/// Versions that address topics by name; every Kafka from 4.0 on serves them.
+const CREATE_TOPICS: i16 = 5;
+const METADATA: i16 = 9;
+const FETCH: i16 = 12;
+const PRODUCE: i16 = 9;
+
+const NO_ERROR: i16 = 0;
+const TOPIC_ALREADY_EXISTS: i16 = 36;
+/// A change is a few hundred bytes: this many fit in one answer.
+const FETCH_BYTES: i32 = 16 << 20;
+const ANSWER_MILLISECONDS: i32 = 5_000;
+/// Base offset and length, which stand before each batch.
+const BATCH_HEADER: usize = 12;
+
+/// Why the log could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    #[error(transparent)]
+    Broker(#[from] BrokerError),
+    #[error("Kafka answered {what} of topic '{topic}' with error {code}")]
+    Refused { what: &'static str, topic: String, code: i16 },
+    #[error("topic '{topic}' has no leader at present")]
+    NoLeader { topic: String },
+    #[error("an exchange about topic '{topic}' could not be encoded or decoded: {reason}")]
+    Codec { topic: String, reason: String },
+}
+
+/// The log. After an error the next call connects anew.
+#[derive(Debug)]
+pub struct StateLog {
+    cluster: Arc<Cluster>,
+    topic: String,
+    leader: Option<(String, TcpStream)>,
+}
+
+/// What was read.
+#[derive(Debug)]
+pub struct Page {
+    pub changes: Vec<Change>,
+    /// Where to read on.
+    pub next: i64,
+    /// Whether there was nothing behind it when it was read.
+    pub is_last: bool,
+}
+
+impl StateLog {
+    pub fn new(cluster: Arc<Cluster>, topic: String) -> Self {
+        Self { cluster, topic, leader: None }
+    }
+
+    /// Appends changes as one batch, all or nothing; returns when all replicas have them.
+    ///
+    /// # Errors
+    /// [`LogError`]. After a broken connection the changes may be in the log nevertheless.
+    pub async fn append(&mut self, changes: &[Change]) -> Result<(), LogError> {
+        let entries = changes.iter().map(entry::write).collect::<Result<Vec<_>, _>>();
+        let entries = entries.map_err(|error| self.codec(error))?;
+        let batch = encode_batch(entries).map_err(|error| self.codec(error))?;
+        let partition = PartitionProduceData::default().with_index(0).with_records(Some(batch));
+        let topic = TopicProduceData::default().with_name(self.name()).with_partition_data(vec![partition]);
+        let request =
+            ProduceRequest::default().with_acks(-1).with_timeout_ms(ANSWER_MILLISECONDS).with_topic_data(vec![topic]);
+        let answer: ProduceResponse = self.ask_leader(ApiKey::Produce, PRODUCE, &request).await?;
+        let partition = answer.responses.first().and_then(|topic| topic.partition_responses.first());
+        self.accepted("the write", partition.map_or(-1, |partition| partition.error_code))
+    }
+
+    /// Reads on from an offset, without waiting for more.
+    ///
+    /// # Errors
+    /// [`LogError`]
+    pub async fn read(&mut self, from: i64) -> Result<Page, LogError> {
+        let partition = FetchPartition::default().with_fetch_offset(from).with_partition_max_bytes(FETCH_BYTES);
+        let topic = FetchTopic::default().with_topic(self.name()).with_partitions(vec![partition]);
+        let request =
+            FetchRequest::default().with_max_bytes(FETCH_BYTES).with_session_epoch(-1).with_topics(vec![topic]);
+        let answer: FetchResponse = self.ask_leader(ApiKey::Fetch, FETCH, &request).await?;
+        self.accepted("the read", answer.error_code)?;
+        let partition = answer.responses.into_iter().next().and_then(|topic| topic.partitions.into_iter().next());
+        let Some(partition) = partition else { return self.accepted("the read", -1).map(|()| Page::empty(from)) };
+        self.accepted("the read", partition.error_code)?;
+        let mut page = Page::empty(from);
+        for record in decode_batches(partition.records.unwrap_or_default()).map_err(|error| self.codec(error))? {
+            page.next = page.next.max(record.offset + 1);
+            // A batch can begin before the offset that was asked for.
+            if record.offset < from || record.control {
+                continue;
+            }
+            match entry::read(record.key.as_deref().unwrap_or_default(), record.value.as_deref()) {
+                Ok(change) => page.changes.push(change),
+                Err(error) => tracing::warn!(topic = self.topic, offset = record.offset, "ignored a record: {error}"),
+            }
+        }
+        page.is_last = page.next >= partition.high_watermark || page.next == from;
+        Ok(page)
+    }
+
+    async fn ask_leader<Q: Encodable, A: Decodable>(
+        &mut self,
+        key: ApiKey,
+        version: i16,
+        request: &Q,
+    ) -> Result<A, LogError> {
+        let (address, mut stream) = match self.leader.take() {
+            Some(leader) => leader,
+            None => self.connect().await?,
+        };
+        let answer = self.ask(&mut stream, &address, key, version, request).await?;
+        // Only a connection that worked is kept.
+        self.leader = Some((address, stream));
+        Ok(answer)
+    }
+
+    /// Connects to the partition's leader; makes the topic if it is not there.
+    async fn connect(&self) -> Result<(String, TcpStream), LogError> {
+        let (_, address, mut stream) = self.cluster.connect(-1).await?;
+        let config = |name: &'static str, value: &'static str| {
+            let config = CreatableTopicConfig::default().with_name(StrBytes::from_static_str(name));
+            config.with_value(Some(StrBytes::from_static_str(value)))
+        };
+        let topic = CreatableTopic::default().with_name(self.name()).with_num_partitions(1).with_replication_factor(-1);
+        let topic = topic.with_configs(vec![config("cleanup.policy", "compact")]);
+        let create = CreateTopicsRequest::default().with_topics(vec![topic]).with_timeout_ms(ANSWER_MILLISECONDS);
+        let created: CreateTopicsResponse =
+            self.ask(&mut stream, &address, ApiKey::CreateTopics, CREATE_TOPICS, &create).await?;
+        let code = created.topics.first().map_or(-1, |topic| topic.error_code);
+        self.check("the creation", if code == TOPIC_ALREADY_EXISTS { NO_ERROR } else { code })?;
+        let topic = MetadataRequestTopic::default().with_name(Some(self.name()));
+        let request = MetadataRequest::default().with_topics(Some(vec![topic])).with_allow_auto_topic_creation(false);
+        let metadata: MetadataResponse = self.ask(&mut stream, &address, ApiKey::Metadata, METADATA, &request).await?;
+        let leader = leader_of(&metadata).ok_or_else(|| LogError::NoLeader { topic: self.topic.clone() })?;
+        let stream = broker::connect(&leader).await?;
+        Ok((leader, stream))
+    }
+
+    async fn ask<Q: Encodable, A: Decodable>(
+        &self,
+        stream: &mut TcpStream,
+        address: &str,
+        key: ApiKey,
+        version: i16,
+        request: &Q,
+    ) -> Result<A, LogError> {
+        let mut body = BytesMut::new();
+        request.encode(&mut body, version).map_err(|error| self.codec(error))?;
+        let answer = broker::ask(stream, address, key, version, &body).await?;
+        A::decode(&mut Bytes::from(answer), version).map_err(|error| self.codec(error))
+    }
+
+    /// An error may mean that this broker does not lead any more: look for the leader next time.
+    fn accepted(&mut self, what: &'static str, code: i16) -> Result<(), LogError> {
+        let accepted = self.check(what, code);
+        if accepted.is_err() {
+            self.leader = None;
+        }
+        accepted
+    }
+
+    fn check(&self, what: &'static str, code: i16) -> Result<(), LogError> {
+        if code == NO_ERROR { Ok(()) } else { Err(LogError::Refused { what, topic: self.topic.clone(), code }) }
+    }
+
+    fn name(&self) -> TopicName {
+        TopicName(StrBytes::from_string(self.topic.clone()))
+    }
+
+    fn codec(&self, error: impl ToString) -> LogError {
+        LogError::Codec { topic: self.topic.clone(), reason: error.to_string() }
+    }
+}
+
+impl Page {
+    fn empty(from: i64) -> Self {
+        Self { changes: Vec::new(), next: from, is_last: true }
+    }
+}
+
+fn leader_of(metadata: &MetadataResponse) -> Option<String> {
+    let leader: BrokerId = metadata.topics.first()?.partitions.first()?.leader_id;
+    let broker = metadata.brokers.iter().find(|broker| broker.node_id == leader)?;
+    Some(format!("{}:{}", broker.host.as_str(), broker.port))
+}
+
+fn encode_batch(entries: Vec<(String, Option<Vec<u8>>)>) -> Result<Bytes, io::Error> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_millis());
+    let timestamp = i64::try_from(now).unwrap_or(i64::MAX);
+    let records = entries.into_iter().zip(0..).map(|((key, value), offset)| Record {
+        transactional: false,
+        control: false,
+        delete_horizon: false,
+        partition_leader_epoch: -1,
+        producer_id: -1,
+        producer_epoch: -1,
+        timestamp_type: TimestampType::Creation,
+        offset,
+        // The encoder puts records with consecutive sequences in one batch.
+        sequence: i32::try_from(offset).unwrap_or(0),
+        timestamp,
+        key: Some(Bytes::from(key)),
+        value: value.map(Bytes::from),
+        headers: Default::default(),
+    });
+    let records = records.collect::<Vec<_>>();
+    let mut batch = BytesMut::new();
+    let options = RecordEncodeOptions { version: 2, compression: Compression::None };
+    RecordBatchEncoder::encode(&mut batch, records.iter(), &options).map_err(io::Error::other)?;
+    Ok(batch.freeze())
+}
+
+/// The records of all whole batches; a broker may cut the last one off.
+fn decode_batches(mut bytes: Bytes) -> Result<Vec<Record>, io::Error> {
+    let mut records = Vec::new();
+    while bytes.len() >= BATCH_HEADER {
+        let length = (&bytes[8..BATCH_HEADER]).get_u32() as usize + BATCH_HEADER;
+        if bytes.len() < length {
+            break;
+        }
+        let mut batch = bytes.split_to(length);
+        records.extend(RecordBatchDecoder::decode(&mut batch).map_err(io::Error::other)?.records);
+    }
+    Ok(records)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entries() -> Vec<(String, Option<Vec<u8>>)> {
+        vec![("a".into(), Some(b"1".to_vec())), ("b".into(), None), ("c".into(), Some(Vec::new()))]
+    }
+
+    #[test]
+    fn batches_hold_what_was_put_in() {
+        let batch = encode_batch(entries()).unwrap();
+        let records = decode_batches(batch).unwrap();
+        let found = records.into_iter().map(|record| (record.key, record.value)).collect::<Vec<_>>();
+        let expected = entries().into_iter().map(|(key, value)| (Some(Bytes::from(key)), value.map(Bytes::from)));
+        assert_eq!(found, expected.collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_batch_cut_off_is_left_for_the_next_read() {
+        let whole = encode_batch(entries()).unwrap();
+        let mut two = BytesMut::from(&whole[..]);
+        two.extend_from_slice(&whole[..whole.len() - 1]);
+        assert_eq!(decode_batches(two.freeze()).unwrap().len(), 3);
+        assert_eq!(decode_batches(Bytes::new()).unwrap().len(), 0);
+    }
+}
