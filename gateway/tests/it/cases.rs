@@ -12,7 +12,7 @@ use wire::schema::ApiKey;
 const ELSEWHERE: [(ApiKey, &str); 1] =
     [(ApiKey::ApiVersions, "a broker is asked first what it offers: the session's own tests cover what is made of it")];
 
-fn files() -> Vec<PathBuf> {
+pub(crate) fn files() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
     let entries = |folder: &Path| -> Vec<PathBuf> { fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).collect() };
     let mut files: Vec<PathBuf> = entries(&folder).iter().flat_map(|api| entries(api)).collect();
@@ -21,12 +21,12 @@ fn files() -> Vec<PathBuf> {
     files
 }
 
-fn name(file: &Path) -> String {
+pub(crate) fn name(file: &Path) -> String {
     let folder = file.parent().and_then(Path::file_name).unwrap_or_default();
     format!("{}/{}", folder.to_string_lossy(), file.file_name().unwrap_or_default().to_string_lossy())
 }
 
-fn read(file: &Path) -> Result<(Case, ApiKey, (i16, i16)), String> {
+pub(crate) fn read(file: &Path) -> Result<(Case, ApiKey, (i16, i16)), String> {
     let text = fs::read_to_string(file).map_err(|e| e.to_string())?;
     let case: Case = serde_yaml::from_str(&text).map_err(|e| e.to_string())?;
     let key = ApiKey::ALL.iter().find(|key| key.name() == case.metadata.api);

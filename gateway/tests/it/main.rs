@@ -1,5 +1,8 @@
-//! What the gateway does with messages, without sockets: the cases under `tests/cases` and checks against another encoder.
+//! What the gateway does with messages, without sockets: the cases under `tests/cases`, what must hold for
+//! every API, and another encoder's opinion.
 
 mod cases;
+mod independent;
 mod model;
 mod runner;
+mod sentinel;

@@ -71,6 +71,9 @@ pub(crate) struct Joined {
 #[serde(deny_unknown_fields)]
 pub(crate) struct When {
     pub(crate) request: Value,
+    /// Bytes that follow the last field.
+    #[serde(default)]
+    pub(crate) after: String,
 }
 
 /// What must come of it: one of `forwarded`, `refused` and `answered`.

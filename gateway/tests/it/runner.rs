@@ -18,7 +18,7 @@ use wire::walk::Stop;
 use wire::{frame, value};
 
 /// The broker that the client is connected to.
-const BROKER: i32 = 1;
+pub(crate) const BROKER: i32 = 1;
 /// The cluster id that clients see.
 const CLUSTER: &str = "virtual-cluster";
 const CORRELATION: i32 = 77;
@@ -58,19 +58,35 @@ fn tenant(given: &Given) -> Tenant {
     }
 }
 
+/// A virtual cluster that nothing is known of.
+pub(crate) fn tenant_of(prefix: &str) -> Tenant {
+    tenant(&Given { prefix: Some(prefix.to_owned()), ..Given::default() })
+}
+
+/// The body that a broker gets for the body of a client.
+pub(crate) fn forwarded(prefix: &str, key: ApiKey, version: i16, body: &[u8]) -> Result<Vec<u8>, String> {
+    let frame = frame::request(key, version, CORRELATION, None, body);
+    match send(&frame, &tenant_of(prefix), &mut request::Memory::default())? {
+        Outcome::Forwarded(body, _) => Ok(body),
+        Outcome::Refused(answer) => Err(format!("refused: {answer}")),
+    }
+}
+
 /// Runs `case` at `version`; an error says which expectation failed and how.
 pub(crate) fn run(case: &Case, key: ApiKey, version: i16) -> Result<(), String> {
     let tenant = tenant(&case.given);
     let mut memory = request::Memory::default();
     if let Some(joined) = &case.given.joined {
         let request = json!({ "GroupId": joined.group, "ProtocolType": joined.protocol_type });
-        let _ = send(ApiKey::JoinGroup, 5, &request, &tenant, &mut memory)?;
+        let _ = send(&request_frame(ApiKey::JoinGroup, 5, &request)?, &tenant, &mut memory)?;
     }
     let request = resolve(&case.when.request, version)?;
+    let mut frame = request_frame(key, version, &request)?;
+    frame.extend_from_slice(case.when.after.as_bytes());
     let then = &case.then;
     match (&then.forwarded, &then.refused, &then.answered) {
         (Some(forwarded), None, None) => {
-            let (sent, asked) = match send(key, version, &request, &tenant, &mut memory)? {
+            let (sent, asked) = match send(&frame, &tenant, &mut memory)? {
                 Outcome::Forwarded(sent, asked) => (sent, asked),
                 Outcome::Refused(answer) => return Err(format!("the request is not forwarded but answered {answer}")),
             };
@@ -92,12 +108,11 @@ pub(crate) fn run(case: &Case, key: ApiKey, version: i16) -> Result<(), String> 
                 None => Ok(()),
             }
         }
-        (None, Some(refused), None) => match send(key, version, &request, &tenant, &mut memory)? {
+        (None, Some(refused), None) => match send(&frame, &tenant, &mut memory)? {
             Outcome::Refused(answer) => compare("refused", key.response(), version, &resolve(refused, version)?, &answer),
             Outcome::Forwarded(..) => Err("the request is forwarded".to_owned()),
         },
         (None, None, Some(answered)) => {
-            let frame = request_frame(key, version, &request)?;
             let answer = own_answer(&checked(&frame)?)?;
             compare("answered", key.response(), version, &resolve(answered, version)?, &answer)
         }
@@ -122,15 +137,10 @@ fn checked(frame: &[u8]) -> Result<Checked<'_>, String> {
     check(&frame[4..]).map_err(|e| format!("not served: {e}"))
 }
 
-fn send(
-    key: ApiKey,
-    version: i16,
-    request: &Value,
-    tenant: &Tenant,
-    memory: &mut request::Memory,
-) -> Result<Outcome, String> {
-    let frame = request_frame(key, version, request)?;
-    let checked = checked(&frame)?;
+/// Sends a request as far as the broker's connection, which it would go out on.
+fn send(frame: &[u8], tenant: &Tenant, memory: &mut request::Memory) -> Result<Outcome, String> {
+    let checked = checked(frame)?;
+    let (key, version) = (checked.key(), checked.version());
     if row(key).verdict != Verdict::Map {
         return Err("the gateway answers this API itself: use then.answered".to_owned());
     }
