@@ -1,10 +1,9 @@
 //! Brings sandboxes up and down with the `sandbox` program, as a person would.
 //!
-//! With a home of its own it takes down everything it brought up when dropped, also after a failure. In a person's home
-//! it takes down nothing that a step did not ask for.
+//! What was brought up is taken down when this is dropped, also after a failure. In a person's home that is only what was
+//! not there before.
 
 use std::collections::BTreeSet;
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -75,9 +74,13 @@ impl Sandboxes {
         let mut command = vec!["up", name, "-o", "json", "--show-secrets"];
         command.extend(self.up_arguments.iter().map(String::as_str));
         let done = self.run(&command)?;
-        // Also what failed may have left something behind.
-        let _ = self.ours.insert(name.to_owned());
-        described(done, "up")
+        let found = described(done, "up")?;
+        // Also what failed may have left something behind; in a person's home it may as well be the person's.
+        let created = found.as_ref().is_ok_and(|found| found.get("action") == Some(&json!("created")));
+        if created || self.is_isolated() {
+            let _ = self.ours.insert(name.to_owned());
+        }
+        Ok(found)
     }
 
     pub fn status(&self, name: &str) -> Result<Outcome, SandboxError> {
@@ -111,39 +114,38 @@ impl Sandboxes {
 
     /// Takes down everything brought up here and stops what was started for it. Fails with what could not be done.
     pub fn finish(&mut self) -> Result<(), String> {
-        let Some(home) = self.home.take() else { return Ok(()) };
         let mut problems = Vec::new();
         for name in std::mem::take(&mut self.ours) {
-            problems.extend(self.tidy(&home, &["down", &name]));
+            problems.extend(self.tidy(&["down", &name]));
         }
-        problems.extend(self.tidy(&home, &["local", "stop"]));
-        problems
-            .extend(fs::remove_dir_all(&home).err().map(|cause| format!("cannot remove {}: {cause}", home.display())));
+        if self.is_isolated() {
+            problems.extend(self.tidy(&["local", "stop"]));
+        }
+        let removed = self.home.take().map(|home| (fs::remove_dir_all(&home), home));
+        if let Some((Err(cause), home)) = removed {
+            problems.push(format!("cannot remove {}: {cause}", home.display()));
+        }
         if problems.is_empty() { Ok(()) } else { Err(problems.join("; ")) }
     }
 
-    fn tidy(&self, home: &Path, arguments: &[&str]) -> Option<String> {
-        match self.run_in(Some(home), arguments) {
+    fn tidy(&self, arguments: &[&str]) -> Option<String> {
+        match self.run(arguments) {
             Ok(Ok(_)) => None,
             Ok(Err(refusal)) => Some(format!("'sandbox {}' failed with {refusal}", arguments.join(" "))),
             Err(error) => Some(error.to_string()),
         }
     }
 
-    fn run(&self, arguments: &[&str]) -> Result<Result<String, Refusal>, SandboxError> {
-        self.run_in(self.home.as_deref(), arguments)
-    }
-
     /// Output goes through files: what `up` leaves running in the background would keep a pipe open.
-    fn run_in(&self, home: Option<&Path>, arguments: &[&str]) -> Result<Result<String, Refusal>, SandboxError> {
+    fn run(&self, arguments: &[&str]) -> Result<Result<String, Refusal>, SandboxError> {
         let no_program = |cause| SandboxError::NoProgram { program: self.program.clone(), cause };
-        let folder = home.map_or_else(env::temp_dir, Path::to_owned);
+        let folder = self.home.clone().unwrap_or_else(env::temp_dir);
         let base = folder.join(format!("sandbox-{}-{:x}", std::process::id(), unique()));
         let (out, err) = (base.with_extension("out"), base.with_extension("err"));
         let files = fs::File::create_new(&out).and_then(|stdout| Ok((stdout, fs::File::create_new(&err)?)));
         let (stdout, stderr) = files.map_err(SandboxError::NoHome)?;
         let mut command = Command::new(&self.program);
-        if let Some(home) = home {
+        if let Some(home) = &self.home {
             let _ = command.env("SANDBOX_HOME", home).current_dir(home).env_remove("SANDBOX_NAME");
         }
         let mut child =
@@ -217,7 +219,9 @@ pub fn find_program(told: Option<PathBuf>) -> PathBuf {
         // Test binaries lie one folder deeper than the programs.
         own.ancestors().skip(1).take(2).map(|folder| folder.join("sandbox")).find(|path| path.is_file())
     };
-    told.or_else(beside).unwrap_or_else(|| PathBuf::from(OsString::from("sandbox")))
+    let found = told.or_else(beside).unwrap_or_else(|| PathBuf::from("sandbox"));
+    // It is run from another folder; a bare name is looked for on the PATH instead.
+    if found.components().count() > 1 { std::path::absolute(&found).unwrap_or(found) } else { found }
 }
 
 fn unique() -> u128 {

@@ -30,8 +30,7 @@ pub enum Format {
 }
 
 impl Connection {
-    /// PLAIN without TLS, for a gateway on this machine. The account also takes SCRAM, whose last message librdkafka before
-    /// 2.6.1 gets wrong (it repeats its nonce), as Debian's kcat does: what every client can do comes first.
+    /// PLAIN without TLS, for a gateway on this machine: every client can do it. The account takes SCRAM-SHA-256 and -512 too.
     pub fn plain(bootstrap: impl Into<String>, username: impl Into<String>, password: Secret) -> Self {
         Self {
             bootstrap: bootstrap.into(),

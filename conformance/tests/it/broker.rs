@@ -33,8 +33,18 @@ impl Broker {
 
     /// Stops the broker and starts it again, as a rolling upgrade does.
     pub(crate) fn restart(&self) {
-        let done = Command::new("docker").args(["restart", "--time", "30", self.container.id()]).output().unwrap();
-        assert!(done.status.success(), "docker restart: {}", String::from_utf8_lossy(&done.stderr));
+        self.docker(&["restart", "-t", "30"]);
+    }
+
+    /// Kills the broker in the middle of whatever it does, and starts it again.
+    pub(crate) fn crash(&self) {
+        self.docker(&["kill"]);
+        self.docker(&["start"]);
+    }
+
+    fn docker(&self, arguments: &[&str]) {
+        let done = Command::new("docker").args(arguments).arg(self.container.id()).output().unwrap();
+        assert!(done.status.success(), "docker {arguments:?}: {}", String::from_utf8_lossy(&done.stderr));
     }
 }
 

@@ -5,7 +5,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test says what went wrong by failing
 
 mod broker;
+mod cli;
 mod clients;
+mod groups;
+mod logins;
 mod needs;
 mod restart;
 mod scenarios;

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
+use super::broker::Broker;
 use super::needs;
 use super::stand::{Stand, TeamClient};
 
@@ -17,9 +18,19 @@ const UPSTREAM_GONE: &[&str] = &["Kafka is not reachable; trying again"];
 
 #[test]
 fn a_broker_restart_loses_nothing_acknowledged() {
-    if !needs::met("a_broker_restart_loses_nothing_acknowledged", &["python"]) {
-        return;
+    if needs::met("a_broker_restart_loses_nothing_acknowledged", &["python"]) {
+        nothing_is_lost(Broker::restart);
     }
+}
+
+#[test]
+fn a_broker_crash_loses_nothing_acknowledged() {
+    if needs::met("a_broker_crash_loses_nothing_acknowledged", &["python"]) {
+        nothing_is_lost(Broker::crash);
+    }
+}
+
+fn nothing_is_lost(disturb: impl Fn(&Broker)) {
     let stand = Stand::own();
     let mut teams = [("payments", stand.payments.client("python")), ("search", stand.search.client("python"))];
     for (name, client) in &mut teams {
@@ -29,7 +40,7 @@ fn a_broker_restart_loses_nothing_acknowledged() {
     for (_, client) in &mut teams {
         let _ = grows_to(client, BEFORE);
     }
-    stand.broker.restart();
+    disturb(&stand.broker);
     for (_, client) in &mut teams {
         let so_far = acked(client);
         let _ = grows_to(client, so_far + AFTER);
@@ -44,7 +55,7 @@ fn a_broker_restart_loses_nothing_acknowledged() {
         assert!(lost.is_empty(), "{} of {} records of {name} are lost: {lost:?}", lost.len(), sent.len());
         // The producer is idempotent: a record retried is not a record twice. And nothing of the other team.
         assert_eq!(found.len(), sent.len(), "{name} found more than it sent");
-        println!("{name}: {} records acknowledged across a restart, all found once", sent.len());
+        println!("{name}: {} records acknowledged before, during and after, all found once", sent.len());
     }
     stand.log_is_calm(UPSTREAM_GONE);
 }

@@ -73,9 +73,20 @@ pub(crate) fn log_is_calm(log: &str, expected: &[&str]) {
 
 impl Team {
     pub(crate) fn client(&self, name: &str) -> TeamClient {
-        let client = ProcessClient::start(&needs::fixtures(), name, &self.connection);
-        TeamClient { client: client.unwrap_or_else(|error| panic!("{error}")) }
+        start(name, &self.connection)
     }
+
+    /// The same account with another way to prove who it is.
+    pub(crate) fn client_over(&self, name: &str, mechanism: &str, password: Option<&str>) -> TeamClient {
+        let own = &self.connection;
+        let password = password.unwrap_or(&own.password).to_owned();
+        start(name, &Connection { mechanism: mechanism.to_owned(), password, ..own.clone() })
+    }
+}
+
+fn start(name: &str, connection: &Connection) -> TeamClient {
+    let client = ProcessClient::start(&needs::fixtures(), name, connection);
+    TeamClient { client: client.unwrap_or_else(|error| panic!("{error}")) }
 }
 
 pub(crate) struct TeamClient {
@@ -106,7 +117,11 @@ impl TeamClient {
 
     /// The values read, sorted.
     pub(crate) fn consumes(&mut self, topic: &str, group: &str, count: usize) -> Vec<String> {
-        let result = self.does("consume", json!({ "topic": topic, "group": group, "count": count }));
+        self.consumes_with(json!({ "topic": topic, "group": group, "count": count }))
+    }
+
+    pub(crate) fn consumes_with(&mut self, with: Value) -> Vec<String> {
+        let result = self.does("consume", with);
         let records = result["records"].as_array().expect("records");
         let mut values: Vec<String> =
             records.iter().map(|record| record["value"].as_str().expect("a value").to_owned()).collect();

@@ -1,0 +1,54 @@
+//! The exit codes of `conformance`, which scripts rely on. Needs no broker.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn conformance(arguments: &[&str]) -> Output {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    Command::new(env!("CARGO_BIN_EXE_conformance")).args(arguments).current_dir(root).output().unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn list_names_scenarios_and_clients() {
+    let done = conformance(&["list"]);
+    assert_eq!(done.status.code(), Some(0), "{}", stderr(&done));
+    let text = String::from_utf8_lossy(&done.stdout).into_owned();
+    for name in ["two-teams-one-broker", "kcat", "java", "python", "go"] {
+        assert!(text.contains(name), "{name} is not in {text}");
+    }
+    assert!(!text.contains("missing"), "{text}");
+}
+
+#[test]
+fn wrong_usage_is_2() {
+    let done = conformance(&["run", "--scenario", "scenarios/no-such.yaml"]);
+    assert_eq!(done.status.code(), Some(2));
+    assert!(stderr(&done).contains("cannot read the scenario scenarios/no-such.yaml"), "{}", stderr(&done));
+    assert_eq!(conformance(&["run"]).status.code(), Some(2));
+}
+
+#[test]
+fn an_unknown_key_names_the_nearest_one() {
+    let file = std::env::temp_dir().join(format!("scenario-{}.yaml", std::process::id()));
+    std::fs::write(&file, "apiVersion: conformance/v1\nkind: Scenario\nmetdata: {}\n").unwrap();
+    let done = conformance(&["run", "--scenario", file.to_str().unwrap()]);
+    std::fs::remove_file(&file).unwrap();
+    assert_eq!(done.status.code(), Some(2));
+    assert!(stderr(&done).contains("unknown field `metdata`"), "{}", stderr(&done));
+    assert!(stderr(&done).contains("did you mean `metadata`?"), "{}", stderr(&done));
+}
+
+#[test]
+fn a_harness_that_cannot_tell_is_3() {
+    let scenario = "scenarios/two-teams-one-broker.yaml";
+    let done = conformance(&["run", "--scenario", scenario, "--up", "--sandbox-bin", "/no/such/sandbox", "-o", "json"]);
+    assert_eq!(done.status.code(), Some(3), "{}", stderr(&done));
+    let report: serde_json::Value = serde_json::from_slice(&done.stdout).unwrap();
+    assert_eq!(report["status"], "error");
+    assert_eq!(report["steps"][0]["status"], "error");
+    assert!(report["steps"][0]["complaints"][0].as_str().unwrap().contains("/no/such/sandbox"), "{report}");
+}
