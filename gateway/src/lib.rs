@@ -65,7 +65,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     let (sender, world) = watch::channel(Arc::new(World::empty()));
     let (health, metrics) = (Arc::<Health>::default(), Arc::<Metrics>::default());
     let authenticator = authenticator(&config)?;
-    let cluster = Arc::new(Cluster::new(&config.upstream.bootstrap_servers, Arc::new(TopicIds::new(veil()?))));
+    let cluster = Arc::new(Cluster::new(&config.upstream.bootstrap_servers, Arc::new(topic_ids()?)));
     let log = match &config.state {
         State::Memory => None,
         State::Topic(topic) => Some(StateLog::new(Arc::clone(&cluster), topic.clone())),
@@ -162,11 +162,11 @@ fn shutdown(health: Arc<Health>) -> Result<impl Future<Output = ()> + Send + 'st
     })
 }
 
-/// What foreign topic ids are combined with: nobody can know it.
-fn veil() -> Result<[u8; 16], RunError> {
-    let mut veil = [0; 16];
-    aws_lc_rs::rand::fill(&mut veil).map_err(|_| RunError::NoRandomness)?;
-    Ok(veil)
+/// The table of topic ids, with a key that nobody can know.
+fn topic_ids() -> Result<TopicIds, RunError> {
+    let mut key = [0; 16];
+    let made = aws_lc_rs::rand::fill(&mut key).and_then(|()| TopicIds::new(&key));
+    made.map_err(|_| RunError::NoRandomness)
 }
 
 fn authenticator(config: &Config) -> Result<Arc<Authenticator>, RunError> {

@@ -129,8 +129,9 @@ pub fn served() -> impl Iterator<Item = (ApiKey, Versions)> {
     ApiKey::ALL.iter().map(|key| (*key, row(*key).versions.intersect(key.versions()))).filter(|(_, v)| !v.is_empty())
 }
 
-/// Features whose APIs are not carried: hidden from ApiVersions, so that no client counts on them.
-pub const HIDDEN_FEATURES: [&str; 4] = ["group.version", "share.version", "streams.version", "kraft.version"];
+/// The features that virtual clusters are shown: those whose APIs are carried, and the version of the metadata, which tools
+/// read.
+pub const SHOWN_FEATURES: [&str; 2] = ["metadata.version", "transaction.version"];
 
 #[cfg(test)]
 mod tests {

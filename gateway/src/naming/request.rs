@@ -73,6 +73,8 @@ pub struct Asked {
     pub consumer_protocol: Option<bool>,
     /// Resources that are answered here.
     pub refused: Vec<RefusedResource>,
+    /// Some topic id was not the tenant's and went out veiled.
+    pub veiled: bool,
     /// No answer will come (acks=0).
     pub silent: bool,
 }
@@ -228,7 +230,8 @@ impl Names<'_> {
         if self.memory.own_ids.owns(self.tenant, &id) {
             Ok(Action::Keep)
         } else if self.last_word {
-            Ok(Action::Uuid(self.tenant.topic_ids.veiled(id)))
+            self.asked.veiled = true;
+            Ok(Action::Uuid(self.tenant.topic_ids.veil(id)))
         } else {
             Err(Refusal::UnknownTopicId)
         }

@@ -56,6 +56,7 @@ pub fn map(
         resource: 0,
         name_is_ours: false,
         consumer: asked.consumer_protocol.unwrap_or(true),
+        veiled: asked.veiled,
         found: Found::default(),
     };
     walk(plans::response(key, version), body, &mut names, segments)?;
@@ -73,6 +74,8 @@ struct Names<'a> {
     /// The name before an id in this element was the tenant's, so that the id is.
     name_is_ours: bool,
     consumer: bool,
+    /// Some id of the request went out veiled.
+    veiled: bool,
     found: Found,
 }
 
@@ -119,7 +122,8 @@ impl Names<'_> {
         match role {
             Role::Topic => {
                 let name = namespace.unmap_topic(text);
-                self.name_is_ours = name.is_some();
+                // Only a prefix that was taken off proves anything: an empty name is nobody's.
+                self.name_is_ours = name.is_some_and(|name| name.len() < text.len()) && !namespace.is_transparent();
                 let len = name.map(str::len);
                 self.mine(text, len)
             }
@@ -178,7 +182,11 @@ impl Names<'_> {
             self.tenant.topic_ids.learn(id, &format!("{}{}", self.tenant.namespace.prefix(), self.memory.buffer));
             Action::Keep
         } else {
-            Action::Uuid(self.tenant.topic_ids.veiled(id))
+            // Where all topics were asked for, the others' are left out; else the id is one that the client sent.
+            if self.key == ApiKey::OffsetFetch && !self.veiled {
+                return Action::Drop;
+            }
+            Action::Uuid(self.tenant.topic_ids.unveil(id))
         }
     }
 

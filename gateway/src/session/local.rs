@@ -2,7 +2,7 @@
 
 use super::{SessionError, Shared};
 use crate::apis::check::Checked;
-use crate::apis::{self, HIDDEN_FEATURES};
+use crate::apis::{self, SHOWN_FEATURES};
 use crate::upstream::broker::{self, BrokerError};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -112,13 +112,14 @@ fn virtual_versions(offered: &Value) -> Value {
         })
         .collect();
     let visible = |list: &Value| -> Vec<Value> {
-        let hidden = |f: &Value| HIDDEN_FEATURES.iter().any(|name| f["Name"] == *name);
-        list.as_array().into_iter().flatten().filter(|f| !hidden(f)).cloned().collect()
+        let shown = |f: &&Value| SHOWN_FEATURES.iter().any(|name| f["Name"] == *name);
+        list.as_array().into_iter().flatten().filter(shown).cloned().collect()
     };
     json!({
         "ApiKeys": keys,
         "SupportedFeatures": visible(&offered["SupportedFeatures"]),
-        "FinalizedFeaturesEpoch": offered.get("FinalizedFeaturesEpoch").unwrap_or(&json!(-1)),
+        // The cluster's own epoch counts every change of metadata, those of other tenants too.
+        "FinalizedFeaturesEpoch": if offered["FinalizedFeatures"].as_array().is_some_and(|f| !f.is_empty()) { 0 } else { -1 },
         "FinalizedFeatures": visible(&offered["FinalizedFeatures"]),
     })
 }
@@ -147,6 +148,7 @@ mod tests {
                 { "ApiKey": 10000, "MinVersion": 0, "MaxVersion": 1 },
             ],
             "FinalizedFeatures": [{ "Name": "share.version" }, { "Name": "transaction.version" }],
+            "FinalizedFeaturesEpoch": 178,
         });
         let shown = virtual_versions(&offered);
         let entry = |code: i64| shown["ApiKeys"].as_array().unwrap().iter().find(|e| e["ApiKey"] == code).cloned();
@@ -155,5 +157,6 @@ mod tests {
         assert_eq!(entry(18), Some(json!({ "ApiKey": 18, "MinVersion": 0, "MaxVersion": 4 })));
         assert_eq!((entry(68), entry(10_000), entry(2)), (None, None, None));
         assert_eq!(shown["FinalizedFeatures"], json!([{ "Name": "transaction.version" }]));
+        assert_eq!(shown["FinalizedFeaturesEpoch"], 0, "not what other tenants do");
     }
 }

@@ -73,7 +73,7 @@ fn gateway(broker: &HostPort, sasl: bool) -> Gateway {
     let (world, receiver) = watch::channel(Arc::new(World::empty()));
     let authenticator = Authenticator::new(TokenKey::random().unwrap()).unwrap();
     let shared = Arc::new(Shared {
-        cluster: Arc::new(Cluster::new(std::slice::from_ref(broker), Arc::new(TopicIds::new([9; 16])))),
+        cluster: Arc::new(Cluster::new(std::slice::from_ref(broker), Arc::new(TopicIds::new(&[9; 16]).unwrap()))),
         world: receiver,
         authenticator: sasl.then(|| Arc::new(authenticator)),
         addresses: Arc::new(OneAddress),

@@ -9,13 +9,14 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use gateway::naming::topic_ids::TopicIds;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use wire::schema::Message;
 use wire::value;
 
-/// Unknown and foreign topic ids reach brokers combined with this.
+/// The key with which unknown and foreign topic ids are veiled.
 pub(crate) const VEIL: [u8; 16] = [0xA0; 16];
 
 /// One file.
@@ -128,7 +129,7 @@ pub(crate) fn resolve(given: &Value, version: i16) -> Result<Value, String> {
         Value::Array(list) => Value::Array(list.iter().map(|item| resolve(item, version)).collect::<Result<_, _>>()?),
         Value::String(text) => Value::String(match (number_behind(text, "id:"), number_behind(text, "veiled:")) {
             (Some(n), _) => value::uuid_text(&[n; 16]),
-            (_, Some(n)) => value::uuid_text(&[n ^ VEIL[0]; 16]),
+            (_, Some(n)) => value::uuid_text(&TopicIds::new(&VEIL).unwrap().veil([n; 16])),
             _ => text.clone(),
         }),
         other => other.clone(),
@@ -165,7 +166,8 @@ fn object(map: &Map<String, Value>, version: i16) -> Result<Value, String> {
 /// Bytes of the consumer protocol. A version that is not known has the fields of the newest that is.
 fn embedded(message: &str, word: &str, map: &Map<String, Value>, version: i16) -> Result<Value, String> {
     let message = Message::named(message).ok_or("the schema table has no consumer protocol")?;
-    let own = map[word].as_i64().and_then(|n| i16::try_from(n).ok()).ok_or_else(|| format!("{word} wants a version"))?;
+    let own =
+        map[word].as_i64().and_then(|n| i16::try_from(n).ok()).ok_or_else(|| format!("{word} wants a version"))?;
     let mut fields = map.clone();
     let after = fields.remove("$after");
     let _ = fields.remove(word);
