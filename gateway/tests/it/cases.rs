@@ -14,7 +14,8 @@ const ELSEWHERE: [(ApiKey, &str); 1] =
 
 pub(crate) fn files() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
-    let entries = |folder: &Path| -> Vec<PathBuf> { fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).collect() };
+    let entries =
+        |folder: &Path| -> Vec<PathBuf> { fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).collect() };
     let mut files: Vec<PathBuf> = entries(&folder).iter().flat_map(|api| entries(api)).collect();
     files.sort();
     assert!(!files.is_empty());

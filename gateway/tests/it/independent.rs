@@ -135,7 +135,8 @@ fn the_other_encoder_reads_every_message_of_the_cases_as_it_was_meant() {
             (Kind::Response, answer.and_then(|a| a.to.as_ref())),
         ];
         for (kind, given) in messages {
-            let (other, message) = if kind == Kind::Request { (request, key.request()) } else { (response, key.response()) };
+            let (other, message) =
+                if kind == Kind::Request { (request, key.request()) } else { (response, key.response()) };
             let Some(given) = given.filter(|given| given.is_object()) else { continue };
             for version in (min..=max).filter(|version| knows(other, *version)) {
                 compared += 1;
@@ -145,7 +146,9 @@ fn the_other_encoder_reads_every_message_of_the_cases_as_it_was_meant() {
                     let theirs = (other.again)(&ours, version)?;
                     if theirs == ours { Ok(()) } else { Err(format!("ours {ours:02x?}\n  theirs {theirs:02x?}")) }
                 });
-                failures.extend(same.err().map(|why| format!("{} {} at version {version}: {why}", name(&file), message.name)));
+                failures.extend(
+                    same.err().map(|why| format!("{} {} at version {version}: {why}", name(&file), message.name)),
+                );
             }
         }
     }

@@ -165,7 +165,8 @@ fn object(map: &Map<String, Value>, version: i16) -> Result<Value, String> {
 /// Bytes of the consumer protocol. A version that is not known has the fields of the newest that is.
 fn embedded(message: &str, word: &str, map: &Map<String, Value>, version: i16) -> Result<Value, String> {
     let message = Message::named(message).ok_or("the schema table has no consumer protocol")?;
-    let own = map[word].as_i64().and_then(|n| i16::try_from(n).ok()).ok_or_else(|| format!("{word} wants a version"))?;
+    let own =
+        map[word].as_i64().and_then(|n| i16::try_from(n).ok()).ok_or_else(|| format!("{word} wants a version"))?;
     let mut fields = map.clone();
     let after = fields.remove("$after");
     let _ = fields.remove(word);

@@ -109,7 +109,9 @@ pub(crate) fn run(case: &Case, key: ApiKey, version: i16) -> Result<(), String> 
             }
         }
         (None, Some(refused), None) => match send(&frame, &tenant, &mut memory)? {
-            Outcome::Refused(answer) => compare("refused", key.response(), version, &resolve(refused, version)?, &answer),
+            Outcome::Refused(answer) => {
+                compare("refused", key.response(), version, &resolve(refused, version)?, &answer)
+            }
             Outcome::Forwarded(..) => Err("the request is forwarded".to_owned()),
         },
         (None, None, Some(answered)) => {
@@ -157,7 +159,8 @@ fn send(frame: &[u8], tenant: &Tenant, memory: &mut request::Memory) -> Result<O
             }
             Err(Stop::Refused(Refusal::UnknownTopicId)) if !last_word => {}
             Err(Stop::Refused(why)) => {
-                let answer = refusal::refused(&why, key, version, CORRELATION, checked.body()).map_err(|e| e.to_string())?;
+                let answer =
+                    refusal::refused(&why, key, version, CORRELATION, checked.body()).map_err(|e| e.to_string())?;
                 return response_of(key, version, &answer).map(Outcome::Refused);
             }
             Err(other) => return Err(format!("request: {other}")),

@@ -68,9 +68,10 @@ impl Filler<'_> {
                 let owned = json!([{ "Topic": self.name, "Partitions": [0] }]);
                 ("ConsumerProtocolSubscription", json!({ "Topics": [self.name], "OwnedPartitions": owned }))
             }
-            Some(Role::Assignment) => {
-                ("ConsumerProtocolAssignment", json!({ "AssignedPartitions": [{ "Topic": self.name, "Partitions": [0] }] }))
-            }
+            Some(Role::Assignment) => (
+                "ConsumerProtocolAssignment",
+                json!({ "AssignedPartitions": [{ "Topic": self.name, "Partitions": [0] }] }),
+            ),
             _ => return b"other".to_vec(),
         };
         let mut bytes = 1i16.to_be_bytes().to_vec();
@@ -94,7 +95,8 @@ fn every_name_in_every_request_gets_the_prefix_and_no_foreign_id_goes_through() 
     let mut names = 0;
     for (key, version) in mapped() {
         let body = Filler { message: key.request(), version, name: "sentinel" }.body();
-        let sent = runner::forwarded("team-a.", key, version, &body).unwrap_or_else(|why| panic!("{key:?} {version}: {why}"));
+        let sent =
+            runner::forwarded("team-a.", key, version, &body).unwrap_or_else(|why| panic!("{key:?} {version}: {why}"));
         assert_eq!(count(&sent, b"team-a.sentinel"), count(&body, b"sentinel"), "{key:?} {version}");
         assert_eq!(count(&sent, &FOREIGN), 0, "{key:?} {version}: a foreign topic id");
         names += count(&body, b"sentinel");
@@ -130,7 +132,10 @@ fn a_message_that_is_cut_off_is_refused_everywhere() {
     for (key, version) in mapped() {
         let body = Filler { message: key.request(), version, name: "sentinel" }.body();
         for end in 0..body.len() {
-            assert!(runner::forwarded("team-a.", key, version, &body[..end]).is_err(), "{key:?} {version} cut at {end}");
+            assert!(
+                runner::forwarded("team-a.", key, version, &body[..end]).is_err(),
+                "{key:?} {version} cut at {end}"
+            );
         }
     }
 }
