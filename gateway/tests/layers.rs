@@ -401,38 +401,6 @@ fn missing_paths(document: &str, exists: impl Fn(&str) -> bool) -> Vec<String> {
     named.filter(|path| !exists(path.trim_end_matches('/'))).map(|path| format!("`{path}` does not exist")).collect()
 }
 
-/// Served versions of an API that no file of `gateway/tests/cases/<API>/` covers, and files that cover nothing.
-fn uncovered(served: &[(&str, std::ops::RangeInclusive<i16>)], cases: &[Source]) -> Vec<String> {
-    let mut wrong = Vec::new();
-    let mut covered: BTreeSet<(&str, i16)> = BTreeSet::new();
-    for case in cases {
-        let api = case.path.split('/').rev().nth(1).unwrap_or("");
-        let yaml: serde_yaml::Value = serde_yaml::from_str(&case.text).unwrap_or_default();
-        let Some(versions) = yaml["metadata"]["versions"].as_str().and_then(parse_versions) else {
-            wrong.push(format!("{}: no `versions: \"from-to\"` in its metadata", case.path));
-            continue;
-        };
-        if !served.iter().any(|(name, range)| *name == api && versions.clone().all(|version| range.contains(&version)))
-        {
-            wrong.push(format!("{}: {api} is not served at all of {versions:?}", case.path));
-        }
-        covered.extend(versions.map(|version| (api, version)));
-    }
-    for (api, range) in served {
-        let missing: Vec<i16> = range.clone().filter(|version| !covered.contains(&(*api, *version))).collect();
-        if !missing.is_empty() {
-            wrong.push(format!("{api}: no case in gateway/tests/cases/{api}/ for the served versions {missing:?}"));
-        }
-    }
-    wrong
-}
-
-/// `3-8` or `3`.
-fn parse_versions(text: &str) -> Option<std::ops::RangeInclusive<i16>> {
-    let (from, to) = text.split_once('-').unwrap_or((text, text));
-    Some(from.trim().parse().ok()?..=to.trim().parse().ok()?)
-}
-
 // ---- over the workspace ------------------------------------------------------------------------------------------------
 
 #[track_caller]
@@ -557,21 +525,6 @@ fn a_wrong_manifest_is_found() {
     let right = "[package]\nname = \"tui\"\n[lints]\nworkspace = true\n[dependencies]\nratatui.workspace = true\n";
     assert!(wrong_manifest(right).is_empty());
     assert_eq!(wrong_manifest("[package]\nname = \"new\"\n").len(), 1);
-}
-
-#[test]
-fn a_served_version_without_a_case_is_found() {
-    let cases = [
-        Source::new("gateway/tests/cases/Fetch/v4-names.yaml", "metadata: { versions: \"4-12\" }"),
-        Source::new("gateway/tests/cases/Fetch/v13-ids.yaml", "metadata: { versions: \"13\" }"),
-        Source::new("gateway/tests/cases/Fetch/v0-old.yaml", "metadata: { versions: \"0-3\" }"),
-        Source::new("gateway/tests/cases/Fetch/v4-nothing.yaml", "given: {}\n"),
-    ];
-    let wrong = uncovered(&[("Fetch", 4..=14), ("EndTxn", 0..=1)], &cases).join("\n");
-    for expected in ["v0-old.yaml: Fetch is not", "v4-nothing.yaml: no", "Fetch: no case", "[14]", "EndTxn: no case"] {
-        assert!(wrong.contains(expected), "{expected} not in: {wrong}");
-    }
-    assert_eq!(wrong.lines().count(), 4, "{wrong}");
 }
 
 #[test]

@@ -129,8 +129,9 @@ impl Stage {
 
     fn with_sandbox_program(&mut self, step: &Step) -> Result<Outcome, HarnessError> {
         if step.action == "down" {
-            // Clients log in anew afterwards, as an application that starts then would.
-            self.clients.retain(|((_, sandbox, _), _)| *sandbox != step.sandbox);
+            // Clients log in anew afterwards, as an application that starts then would; a held connection stays.
+            self.clients
+                .retain(|((_, sandbox, _), client)| *sandbox != step.sandbox || matches!(client, Client::Wire(_)));
         }
         let outcome = self.sandboxes.step(&step.action, &step.sandbox)?.ok_or_else(|| DriverError::NoSuchStep {
             client: "sandbox".into(),

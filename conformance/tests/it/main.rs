@@ -7,6 +7,7 @@
 mod broker;
 mod cli;
 mod clients;
+mod compression;
 mod groups;
 mod logins;
 mod needs;
