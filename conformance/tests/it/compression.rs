@@ -45,6 +45,6 @@ fn read_by_another(test: &str, writer: &str, reader: &str, compressions: &[&str]
         sent.extend(values(&prefix, RECORDS));
     }
     sent.sort();
-    assert_eq!(stand.search.client(reader).consumes(&topic, "unpack", sent.len()), sent);
+    assert_eq!(stand.search.client(reader).consumes(&topic, &format!("unpack-{writer}"), sent.len()), sent);
     stand.log_is_calm(&[]);
 }

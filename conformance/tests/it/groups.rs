@@ -61,6 +61,6 @@ fn members_share(name: &str) {
 /// Reads until the time is up: how many records this member gets is not known before.
 fn read_on(team: &Team, name: &str, topic: &str) -> Vec<String> {
     let more_than_there_are = RECORDS + 1;
-    let with = json!({ "topic": topic, "group": "workers", "count": more_than_there_are, "timeout_ms": 18000 });
+    let with = json!({ "topic": topic, "group": format!("workers-{name}"), "count": more_than_there_are, "timeout_ms": 18000 });
     team.client(name).consumes_with(with)
 }
