@@ -14,11 +14,13 @@ use super::{Connection, DriverError, Outcome, Refusal};
 const STEPS: &str = "api_versions, send_denied, send_garbage, hold, held_works";
 const PATIENCE: Duration = Duration::from_secs(10);
 
+const METADATA: i16 = 3;
 const API_VERSIONS: i16 = 18;
 const SASL_HANDSHAKE: i16 = 17;
 const SASL_AUTHENTICATE: i16 = 36;
 const DESCRIBE_CLIENT_QUOTAS: i16 = 48;
 const LARGEST_ANSWER: i32 = 1 << 20;
+const CORRELATION: i32 = 7;
 
 /// One tenant's raw connections.
 #[derive(Debug)]
@@ -33,13 +35,17 @@ impl WireClient {
     }
 
     /// `api_versions`: the keys offered before login. `send_denied`: a request outside the served set, after login.
-    /// `send_garbage` (`kind`: `oversized`, `negative`, `text`, `truncated`): what becomes of the connection.
+    /// `send_garbage` (`kind`: `oversized`, `negative`, `text`, `truncated`, `lying`): what becomes of the connection.
     /// `hold`: opens a logged-in connection; `held_works`: asks over that same connection.
     pub fn step(&mut self, action: &str, with: &Map<String, Value>) -> Result<Outcome, DriverError> {
         let done = match action {
             "api_versions" => self.open().and_then(|mut socket| api_versions(&mut socket)),
             "send_denied" => self.logged_in().and_then(|mut socket| send_denied(&mut socket)),
             "send_garbage" => match garbage(with) {
+                // Only a tenant can lie inside a request; the rest needs no login.
+                Some(bytes) if with.get("kind") == Some(&json!("lying")) => {
+                    self.logged_in().and_then(|mut socket| send_garbage(&mut socket, &bytes))
+                }
                 Some(bytes) => self.open().and_then(|mut socket| send_garbage(&mut socket, &bytes)),
                 None => {
                     return Err(DriverError::BadStep {
@@ -125,6 +131,8 @@ fn garbage(with: &Map<String, Value>) -> Option<Vec<u8>> {
         "text" => Some(b"GET / HTTP/1.1\r\nHost: kafka\r\n\r\n".to_vec()),
         // A whole frame whose header ends in the middle.
         "truncated" => Some(vec![0, 0, 0, 3, 0, 18, 0]),
+        // Metadata that claims two thousand million topics and has none.
+        "lying" => Some(framed(METADATA, 0, &i32::MAX.to_be_bytes())),
         _ => None,
     }
 }
@@ -139,16 +147,16 @@ fn send_garbage(socket: &mut TcpStream, bytes: &[u8]) -> std::io::Result<Value> 
     Ok(json!({ "closed": closed, "answered": rest.len() }))
 }
 
-/// Sends one request with a version 1 header and returns the body of its answer.
+/// One request with a version 1 header, as it goes over the wire.
+fn framed(key: i16, version: i16, body: &[u8]) -> Vec<u8> {
+    let header = [&key.to_be_bytes()[..], &version.to_be_bytes(), &CORRELATION.to_be_bytes(), &string("conformance")];
+    let frame = [&header.concat()[..], body].concat();
+    [&size(frame.len())[..], &frame].concat()
+}
+
+/// Sends one request and returns the body of its answer.
 fn ask(socket: &mut TcpStream, key: i16, version: i16, body: &[u8]) -> std::io::Result<Vec<u8>> {
-    const CORRELATION: i32 = 7;
-    let mut frame = Vec::new();
-    frame.extend(key.to_be_bytes());
-    frame.extend(version.to_be_bytes());
-    frame.extend(CORRELATION.to_be_bytes());
-    frame.extend(string("conformance"));
-    frame.extend(body);
-    socket.write_all(&[&size(frame.len())[..], &frame].concat())?;
+    socket.write_all(&framed(key, version, body))?;
 
     let mut length = [0; 4];
     socket.read_exact(&mut length)?;

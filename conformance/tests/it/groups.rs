@@ -41,7 +41,7 @@ fn members_share(name: &str) {
         let read = |team| scope.spawn(move || read_on(team, name, topic));
         let readers = [read(&stand.payments), read(&stand.payments), read(&stand.search)];
         // Let both members join before there is anything to read, so that neither takes all of it.
-        thread::sleep(std::time::Duration::from_secs(6));
+        thread::sleep(std::time::Duration::from_secs(8));
         let produce = |team: &Team, prefix| {
             let _ = team.client(name).does("produce", json!({ "topic": topic, "records": records(prefix, RECORDS) }));
         };
@@ -61,6 +61,6 @@ fn members_share(name: &str) {
 /// Reads until the time is up: how many records this member gets is not known before.
 fn read_on(team: &Team, name: &str, topic: &str) -> Vec<String> {
     let more_than_there_are = RECORDS + 1;
-    let with = json!({ "topic": topic, "group": "workers", "count": more_than_there_are, "timeout_ms": 16000 });
+    let with = json!({ "topic": topic, "group": "workers", "count": more_than_there_are, "timeout_ms": 18000 });
     team.client(name).consumes_with(with)
 }

@@ -75,9 +75,29 @@ impl Namespace {
         if self.is_transparent() {
             return text.to_owned();
         }
-        let limit = TOPIC_NAME_MAX - self.prefix().len();
-        text.replace(self.prefix(), "").replace("max allowed length 249", &format!("max allowed length {limit}"))
+        let limit = TOPIC_NAME_MAX.saturating_sub(self.prefix().len());
+        let mut out = String::with_capacity(text.len());
+        let mut rest = text;
+        while let Some(at) = rest.find(self.prefix()) {
+            let (before, after) = rest.split_at(at);
+            out.push_str(before);
+            let (prefix, after) = after.split_at(self.prefix().len());
+            // The prefix of a name begins a word and does not end it: "No metadata." and "has no data." stay with "data.".
+            let name = after.find(|c| !in_names(c)).unwrap_or(after.len());
+            if name == 0 || out.chars().next_back().is_some_and(in_names) {
+                out.push_str(prefix);
+            }
+            out.push_str(&after[..name]);
+            rest = &after[name..];
+        }
+        out.push_str(rest);
+        out.replace("max allowed length 249", &format!("max allowed length {limit}"))
     }
+}
+
+/// What names of topics are made of.
+fn in_names(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')
 }
 
 fn is_reserved(name: &str) -> bool {

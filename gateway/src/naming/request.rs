@@ -4,6 +4,7 @@ use super::embedded::{self, Direction, Embedded};
 use super::{OwnIds, Tenant};
 use crate::apis::plans;
 use crate::authz::Permitted;
+use std::collections::HashSet;
 use wire::plan::Role;
 use wire::schema::ApiKey;
 use wire::segments::Segments;
@@ -73,8 +74,8 @@ pub struct Asked {
     pub consumer_protocol: Option<bool>,
     /// Resources that are answered here.
     pub refused: Vec<RefusedResource>,
-    /// Some topic id was not the tenant's and went out veiled.
-    pub veiled: bool,
+    /// Topic ids that were not the tenant's, as they went out.
+    pub veiled: HashSet<[u8; 16]>,
     /// No answer will come (acks=0).
     pub silent: bool,
 }
@@ -230,8 +231,9 @@ impl Names<'_> {
         if self.memory.own_ids.owns(self.tenant, &id) {
             Ok(Action::Keep)
         } else if self.last_word {
-            self.asked.veiled = true;
-            Ok(Action::Uuid(self.tenant.topic_ids.veil(id)))
+            let veiled = self.tenant.topic_ids.veil(id);
+            let _ = self.asked.veiled.insert(veiled);
+            Ok(Action::Uuid(veiled))
         } else {
             Err(Refusal::UnknownTopicId)
         }
@@ -270,8 +272,5 @@ impl Names<'_> {
 
 /// Whether the broker refuses an empty group id in this API. The others take it for offsets without a group.
 const fn group_must_be_named(key: ApiKey) -> bool {
-    matches!(
-        key,
-        ApiKey::JoinGroup | ApiKey::SyncGroup | ApiKey::Heartbeat | ApiKey::LeaveGroup | ApiKey::DescribeGroups
-    )
+    matches!(key, ApiKey::JoinGroup | ApiKey::SyncGroup | ApiKey::Heartbeat | ApiKey::LeaveGroup)
 }

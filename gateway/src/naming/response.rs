@@ -56,7 +56,7 @@ pub fn map(
         resource: 0,
         name_is_ours: false,
         consumer: asked.consumer_protocol.unwrap_or(true),
-        veiled: asked.veiled,
+        asked,
         found: Found::default(),
     };
     walk(plans::response(key, version), body, &mut names, segments)?;
@@ -74,8 +74,7 @@ struct Names<'a> {
     /// The name before an id in this element was the tenant's, so that the id is.
     name_is_ours: bool,
     consumer: bool,
-    /// Some id of the request went out veiled.
-    veiled: bool,
+    asked: &'a Asked,
     found: Found,
 }
 
@@ -163,9 +162,6 @@ impl Names<'_> {
             }
             // Where everything is listed, the others' are filtered; elsewhere nothing of theirs should have come.
             None => {
-                if text.is_empty() {
-                    return Action::Keep;
-                }
                 if !matches!(self.key, ApiKey::Metadata | ApiKey::ListGroups | ApiKey::OffsetFetch) {
                     self.found.violations += 1;
                 }
@@ -175,17 +171,20 @@ impl Names<'_> {
     }
 
     fn topic_id(&mut self, id: [u8; 16]) -> Action<'static> {
-        if self.memory.own_ids.owns(self.tenant, &id) {
+        // First what this request sent: an error answer repeats it, also beside a name that is the tenant's.
+        if self.asked.veiled.contains(&id) {
+            Action::Uuid(self.tenant.topic_ids.unveil(id))
+        } else if self.memory.own_ids.owns(self.tenant, &id) {
             Action::Keep
         } else if self.name_is_ours {
             // The name before it is in the buffer, without the prefix.
             self.tenant.topic_ids.learn(id, &format!("{}{}", self.tenant.namespace.prefix(), self.memory.buffer));
             Action::Keep
+        } else if self.key == ApiKey::OffsetFetch {
+            // All topics were asked for: the others' are left out.
+            Action::Drop
         } else {
-            // Where all topics were asked for, the others' are left out; else the id is one that the client sent.
-            if self.key == ApiKey::OffsetFetch && !self.veiled {
-                return Action::Drop;
-            }
+            // An earlier request of a fetch session sent it.
             Action::Uuid(self.tenant.topic_ids.unveil(id))
         }
     }

@@ -142,7 +142,7 @@ pub fn with_refused_resources(key: ApiKey, version: i16, body: &[u8], asked: &As
         list.extend(asked.refused.iter().map(|resource| {
             json!({
                 "ErrorCode": CLUSTER_AUTHORIZATION_FAILED,
-                "ErrorMessage": "Settings of brokers are not available in a virtual cluster.",
+                "ErrorMessage": "Only settings of topics and groups are available in a virtual cluster.",
                 "ResourceType": resource.ty,
                 "ResourceName": resource.name,
             })
