@@ -1,6 +1,5 @@
 //! What the gateway does with messages, without sockets: the cases under `tests/cases`, what must hold for
 //! every API, and another encoder's opinion.
-#![allow(clippy::unwrap_used)] // a case that cannot be read must fail
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that fails panics")]
 
 mod cases;
