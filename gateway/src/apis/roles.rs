@@ -32,6 +32,7 @@ pub fn decide(place: Place<'_>) -> Option<Decision> {
         Some(Entity::GroupId) => return Some(Decision::Role(Role::Group)),
         Some(Entity::TransactionalId) => return Some(Decision::Role(Role::TransactionalId)),
         Some(Entity::BrokerId) if is_endpoint(place) => return Some(Decision::Role(Role::BrokerId)),
+        Some(Entity::BrokerId) if is_follower(place) => return Some(Decision::Role(Role::ReplicaId)),
         Some(Entity::BrokerId | Entity::ProducerId) => return Some(Decision::None("a number of the physical cluster")),
         None => {}
     }
@@ -62,6 +63,12 @@ fn is_endpoint(place: Place<'_>) -> bool {
                 "NodeEndpoints.NodeId"
             )
     )
+}
+
+/// Whether a broker says here who it is; a client that does so would be served as a follower.
+fn is_follower(place: Place<'_>) -> bool {
+    place.field.name == "ReplicaId"
+        && matches!(place.message.name, "FetchRequest" | "ListOffsetsRequest" | "OffsetForLeaderEpochRequest")
 }
 
 fn string(place: Place<'_>) -> Option<Decision> {

@@ -89,6 +89,9 @@ pub enum Refusal {
     /// It continues a fetch session that was not issued to the tenant.
     #[error("fetch session {0} was not issued to this virtual cluster")]
     FetchSession(i32),
+    /// It names more than an honest request does, and mapping it would take many times its memory.
+    #[error("the request names too much at once; send several smaller ones")]
+    TooMany,
     /// The broker would resolve a pattern over all names.
     #[error("patterns are not served")]
     Pattern,
@@ -123,8 +126,17 @@ pub fn map<'a>(
         scan(plan, request.body(), &mut coordinator).map_err(infallible)?;
     }
     let asked = Asked { coordinator: coordinator.0, ..Asked::default() };
-    let mut names =
-        Names { key: request.key(), tenant, broker, last_word, memory, asked, resource: 0, group: String::new() };
+    let mut names = Names {
+        key: request.key(),
+        named: 0,
+        tenant,
+        broker,
+        last_word,
+        memory,
+        asked,
+        resource: 0,
+        group: String::new(),
+    };
     // What follows the last field is not forwarded.
     let _ = walk_prefix(plan, request.body(), &mut names, segments)?;
     let Names { mut asked, memory, group, .. } = names;
@@ -166,8 +178,14 @@ pub(super) const TOPIC_RESOURCE: i32 = 2;
 /// See [`TOPIC_RESOURCE`].
 pub(super) const GROUP_RESOURCE: i32 = 32;
 
+/// More names than this are not mapped for one request: each may grow by the length of the prefix.
+const MOST_NAMES: usize = 200_000;
+/// More resources than this are not refused one by one.
+const MOST_REFUSED: usize = 1_000;
+
 struct Names<'a> {
     key: ApiKey,
+    named: usize,
     tenant: &'a Tenant,
     broker: i32,
     last_word: bool,
@@ -193,6 +211,10 @@ impl Visitor for Names<'_> {
 
 impl Names<'_> {
     fn text<'s>(&'s mut self, role: Role, text: &str) -> Result<Action<'s>, Refusal> {
+        self.named += 1;
+        if self.named > MOST_NAMES {
+            return Err(Refusal::TooMany);
+        }
         let namespace = &self.tenant.namespace;
         let buffer = &mut self.memory.buffer;
         Ok(match role {
@@ -215,6 +237,7 @@ impl Names<'_> {
                 TOPIC_RESOURCE => Action::Str(namespace.map_topic(text, buffer)),
                 GROUP_RESOURCE => Action::Str(namespace.map_id(text, buffer)),
                 _ if namespace.is_transparent() => Action::Keep,
+                _ if self.asked.refused.len() >= MOST_REFUSED => return Err(Refusal::TooMany),
                 ty => {
                     self.asked.refused.push(RefusedResource { ty, name: text.to_owned() });
                     Action::Drop
@@ -241,6 +264,8 @@ impl Names<'_> {
 
     fn number(&mut self, role: Role, number: i32) -> Result<Action<'static>, Refusal> {
         match role {
+            // Nobody is a follower of a broker: that would read beyond the high watermark and move it.
+            Role::ReplicaId if number >= 0 => return Ok(Action::Int(-1)),
             Role::ResourceType => self.resource = number,
             Role::Acks => self.asked.silent = number == 0,
             Role::FetchSessionId if number != 0 && !self.tenant.fetch_sessions.holds(self.broker, number) => {

@@ -16,7 +16,7 @@ use crate::authn::{AccountLookup as _, Identity};
 use crate::naming::topic_ids::FetchSessions;
 use crate::naming::{Addresses, Tenant, prefix::Namespace};
 use crate::observe::metrics::{FrameRefusal, Metrics};
-use crate::upstream::broker::BrokerError;
+use crate::upstream::broker::{self, BrokerError};
 use crate::upstream::cluster::Cluster;
 use crate::world::World;
 use std::collections::HashMap;
@@ -101,18 +101,20 @@ pub enum SessionError {
     Gateway(String),
 }
 
-/// Serves one connection to its end. `broker` is the one that the address stands for.
+/// Serves one connection to its end. `dialled` is the broker that the address stands for.
 ///
 /// # Errors
 /// [`SessionError`]; the connection is closed in any case.
-pub async fn serve(client: TcpStream, broker: i32, shared: Arc<Shared>) -> Result<(), SessionError> {
-    client.set_nodelay(true).map_err(SessionError::Client)?;
+pub async fn serve(client: TcpStream, dialled: i32, shared: Arc<Shared>) -> Result<(), SessionError> {
+    broker::prepare(&client).map_err(SessionError::Client)?;
+    // What changes from here on, also while the client logs in, ends the session.
+    let world = shared.world.borrow().clone();
     let mut reader = frames::FrameReader::default();
     let deadline = shared.limits.handshake;
     let identity = match &shared.authenticator {
         None => handshake::anonymous(),
         Some(authenticator) => {
-            let greeting = handshake::authenticate(&client, &mut reader, broker, authenticator, &shared);
+            let greeting = handshake::authenticate(&client, &mut reader, dialled, authenticator, &shared);
             match tokio::time::timeout(deadline, greeting).await {
                 Ok(Ok(Some(identity))) => identity,
                 Ok(Ok(None)) => return Ok(()),
@@ -121,16 +123,15 @@ pub async fn serve(client: TcpStream, broker: i32, shared: Arc<Shared>) -> Resul
             }
         }
     };
-    let tenant = tenant(&shared, &identity).ok_or(SessionError::Ended("the virtual cluster is gone"))?;
+    let tenant = tenant(&shared, &world, &identity).ok_or(SessionError::Ended("the virtual cluster is gone"))?;
     let open = shared.metrics.tenant_connection_opened(&identity.virtual_cluster);
     tokio::select! {
-        done = pipeline::run(&client, reader, broker, &shared, &identity, tenant, open.metrics()) => done,
-        reason = ended(&shared, &identity) => Err(SessionError::Ended(reason)),
+        done = pipeline::run(&client, reader, dialled, &shared, &identity, tenant, open.metrics()) => done,
+        reason = ended(&shared, &world, &identity) => Err(SessionError::Ended(reason)),
     }
 }
 
-fn tenant(shared: &Shared, identity: &Identity) -> Option<Tenant> {
-    let world = shared.world.borrow().clone();
+fn tenant(shared: &Shared, world: &World, identity: &Identity) -> Option<Tenant> {
     let virtual_cluster = world.virtual_cluster(&identity.virtual_cluster)?;
     let mut sessions = shared.fetch_sessions.lock().unwrap_or_else(PoisonError::into_inner);
     if sessions.len() > world.virtual_clusters().count() {
@@ -145,32 +146,29 @@ fn tenant(shared: &Shared, identity: &Identity) -> Option<Tenant> {
     })
 }
 
-/// Returns when the identity may no longer be served, and why.
-async fn ended(shared: &Shared, identity: &Identity) -> &'static str {
+/// Returns when the identity may no longer be served as it was in `before`, and why.
+async fn ended(shared: &Shared, before: &World, identity: &Identity) -> &'static str {
     let expiry = async {
         match identity.expires_at.map(|at| at.duration_since(std::time::SystemTime::now())) {
             Some(left) => tokio::time::sleep(left.unwrap_or_default()).await,
             None => std::future::pending().await,
         }
     };
+    let prefix = |world: &World| world.virtual_cluster(&identity.virtual_cluster).map(|v| v.prefix.clone());
+    let account =
+        |world: &World| world.account(&identity.username).map(|a| (a.virtual_cluster.clone(), a.credentials.clone()));
     let removal = async {
         let mut world = shared.world.clone();
-        if shared.authenticator.is_none() {
-            return std::future::pending().await;
-        }
-        let before = world.borrow_and_update().clone();
-        let credentials = before.account(&identity.username).map(|a| a.credentials.clone());
-        let prefix = before.virtual_cluster(&identity.virtual_cluster).map(|v| v.prefix.clone());
         loop {
-            if world.changed().await.is_err() {
-                return std::future::pending().await;
-            }
             let now = world.borrow_and_update().clone();
-            if now.virtual_cluster(&identity.virtual_cluster).map(|v| v.prefix.clone()) != prefix {
+            if prefix(&now) != prefix(before) {
                 return "the virtual cluster was removed or changed";
             }
-            if now.account(&identity.username).map(|a| a.credentials.clone()) != credentials {
+            if shared.authenticator.is_some() && account(&now) != account(before) {
                 return "the service account was removed or changed";
+            }
+            if world.changed().await.is_err() {
+                return std::future::pending().await;
             }
         }
     };

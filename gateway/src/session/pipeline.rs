@@ -19,12 +19,15 @@ use crate::naming::request::{self, Asked, Refusal};
 use crate::naming::{Tenant, response, vectored};
 use crate::observe::metrics::{FrameRefusal, TenantMetrics};
 use crate::upstream::broker;
+use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use wire::schema::ApiKey;
 use wire::segments::Segments;
 use wire::walk::Stop;
 
+/// After the client's last request, its answers may take this long.
+const DRAIN: Duration = Duration::from_secs(30);
 /// Buffers for rewritten pieces keep this much between frames.
 const SCRATCH: usize = 4 << 10;
 
@@ -87,11 +90,14 @@ pub async fn run(
     }
     let connected = shared.cluster.connect(broker).await;
     let (id, _, upstream) = connected.inspect_err(|_| shared.metrics.upstream_connection_failed())?;
-    session.broker = id;
+    let dialled = std::mem::replace(&mut session.broker, id);
     let (queue, exchanges) = mpsc::channel(shared.limits.max_in_flight);
     tokio::select! {
         done = requests(&session, &upstream, reader, queue) => done,
         done = answers(&session, &upstream, exchanges) => done,
+        () = shared.cluster.returned(dialled), if dialled != id => {
+            Err(SessionError::Ended("the broker that the address stands for is back; another one stood in for it"))
+        }
     }
 }
 
@@ -114,8 +120,9 @@ async fn requests(
         segments.clear(SCRATCH);
     }
     drop(queue);
-    // The answers that are still to come go out before the connection ends.
-    std::future::pending().await
+    // The answers that are still to come go out before the connection ends, unless the broker holds them for long.
+    tokio::time::sleep(DRAIN).await;
+    Ok(())
 }
 
 async fn forward(

@@ -55,7 +55,7 @@ pub fn refused(
             let body = json!({ "ErrorCode": FETCH_SESSION_ID_NOT_FOUND });
             return local::encode(key, version, correlation_id, &body);
         }
-        Refusal::UnknownTopicId | Refusal::Pattern => INVALID_REQUEST,
+        Refusal::UnknownTopicId | Refusal::TooMany | Refusal::Pattern => INVALID_REQUEST,
     };
     answer(key, version, correlation_id, body, code, &refusal.to_string())
 }

@@ -224,7 +224,8 @@ async fn credentials_that_expired_end_the_session() {
         virtual_cluster: "passthrough".into(),
         expires_at: Some(std::time::SystemTime::now() + Duration::from_millis(50)),
     };
-    assert_eq!(ended(&gateway.shared, &identity).await, "the credentials expired");
+    let before = World::empty();
+    assert_eq!(ended(&gateway.shared, &before, &identity).await, "the credentials expired");
 }
 
 #[tokio::test]
@@ -235,8 +236,20 @@ async fn a_virtual_cluster_that_is_removed_ends_its_sessions() {
     let _ = gateway.world.send_replace(Arc::new(crate::world::build([&declared], []).unwrap()));
     let identity = Identity { username: "app".into(), virtual_cluster: "team-a".into(), expires_at: None };
     let shared = gateway.shared.clone();
-    let ending = tokio::spawn(async move { ended(&shared, &identity).await });
+    let before = shared.world.borrow().clone();
+    let ending = tokio::spawn(async move { ended(&shared, &before, &identity).await });
     tokio::time::sleep(Duration::from_millis(20)).await;
     let _ = gateway.world.send_replace(Arc::new(World::empty()));
     assert_eq!(ending.await.unwrap(), "the virtual cluster was removed or changed");
+}
+
+#[tokio::test]
+async fn what_changed_while_a_client_logged_in_ends_its_session() {
+    let (address, _) = broker(Duration::ZERO).await;
+    let gateway = gateway(&address, true);
+    let declared = contract::resources::VirtualCluster::new("team-a");
+    let before = crate::world::build([&declared], []).unwrap();
+    let identity = Identity { username: "app".into(), virtual_cluster: "team-a".into(), expires_at: None };
+    // The world of now no longer has the virtual cluster of then.
+    assert_eq!(ended(&gateway.shared, &before, &identity).await, "the virtual cluster was removed or changed");
 }

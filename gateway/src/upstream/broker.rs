@@ -1,6 +1,7 @@
 //! A connection to one broker.
 
 use crate::naming::request::Physical;
+use socket2::{SockRef, TcpKeepalive};
 use std::io;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -10,6 +11,10 @@ use wire::schema::ApiKey;
 
 /// A broker that does not accept within this time counts as down.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// A connection that is silent for this long is probed.
+const KEEPALIVE: Duration = Duration::from_secs(60);
+/// Probes follow each other in this time.
+const KEEPALIVE_PROBES: Duration = Duration::from_secs(10);
 /// The gateway's own requests are answered within this time or count as failed.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// No answer to the gateway's own requests is longer: the metadata of a million partitions is.
@@ -48,8 +53,19 @@ pub async fn connect(address: &str) -> Result<TcpStream, BrokerError> {
         .await
         .map_err(|_| failed(io::ErrorKind::TimedOut.into()))?
         .map_err(failed)?;
-    stream.set_nodelay(true).map_err(failed)?;
+    prepare(&stream).map_err(failed)?;
     Ok(stream)
+}
+
+/// Sets a connection up, to a broker or of a client: small frames leave at once, and a peer that vanished without a word is
+/// noticed within some minutes.
+///
+/// # Errors
+/// The socket's.
+pub fn prepare(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE_PROBES);
+    SockRef::from(stream).set_tcp_keepalive(&keepalive)
 }
 
 /// Sends a request on: the only way on which a client's request reaches a broker.

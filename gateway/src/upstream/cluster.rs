@@ -67,6 +67,13 @@ impl Cluster {
         Err(last)
     }
 
+    /// Returns when there is a broker of this id.
+    pub async fn returned(&self, broker: i32) {
+        let mut topology = self.topology.subscribe();
+        // The sender lives as long as `self`.
+        let _ = topology.wait_for(|topology| topology.brokers.contains_key(&broker)).await;
+    }
+
     /// Looks brokers and topics up, unless somebody just did.
     ///
     /// # Errors

@@ -23,6 +23,8 @@ pub enum Role {
     Rack,
     /// The id of a broker whose host and port follow.
     BrokerId,
+    /// The id of a broker that asks as a follower; clients are none.
+    ReplicaId,
     /// The id of the physical cluster.
     ClusterId,
     /// Text that the broker wrote, in which names may stand.

@@ -82,9 +82,9 @@ impl<'a> Cursor<'a> {
         self.bytes.len() - self.at
     }
 
-    /// The bytes between two offsets that were passed.
-    pub fn slice(&self, range: std::ops::Range<usize>) -> &'a [u8] {
-        &self.bytes[range]
+    /// All bytes, those that were passed too.
+    pub const fn input(&self) -> &'a [u8] {
+        self.bytes
     }
 
     /// Takes `n` bytes.

@@ -4,6 +4,9 @@ use crate::read::write_varint;
 use std::io::IoSlice;
 use std::ops::Range;
 
+/// Runs of the input up to this length are copied. A record batch is longer: its header alone takes 61 bytes.
+const SHORT: usize = 48;
+
 /// One piece of the output.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Segment {
@@ -61,9 +64,14 @@ impl Segments {
         self.len == 0
     }
 
-    /// The pieces, over the input that was walked.
-    pub fn slices<'a>(&'a self, input: &'a [u8]) -> impl Iterator<Item = IoSlice<'a>> {
-        self.list.iter().map(|segment| match segment {
+    /// How many pieces there are.
+    pub const fn count(&self) -> usize {
+        self.list.len()
+    }
+
+    /// The pieces from the one at `first` on, over the input that was walked.
+    pub fn slices<'a>(&'a self, input: &'a [u8], first: usize) -> impl Iterator<Item = IoSlice<'a>> {
+        self.list[first.min(self.list.len())..].iter().map(|segment| match segment {
             Segment::Input(range) => IoSlice::new(&input[range.clone()]),
             Segment::Scratch(range) => IoSlice::new(&self.scratch[range.clone()]),
         })
@@ -72,13 +80,8 @@ impl Segments {
     /// The output in one piece, for what is not on the hot path.
     pub fn to_vec(&self, input: &[u8]) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.len);
-        self.slices(input).for_each(|slice| out.extend_from_slice(&slice));
+        self.slices(input, 0).for_each(|slice| out.extend_from_slice(&slice));
         out
-    }
-
-    /// Whether anything was replaced or dropped.
-    pub fn is_verbatim(&self) -> bool {
-        self.list.len() <= 1 && self.scratch.is_empty()
     }
 
     /// How long the output would be if the input up to `at` were taken over.
@@ -86,15 +89,22 @@ impl Segments {
         self.len + at - self.copied
     }
 
-    /// Takes the input over, up to `at`.
-    pub(crate) fn flush(&mut self, at: usize) {
-        if at > self.copied {
-            self.len += at - self.copied;
-            match self.list.last_mut() {
-                Some(Segment::Input(range)) if range.end == self.copied => range.end = at,
-                _ => self.list.push(Segment::Input(self.copied..at)),
-            }
-            self.copied = at;
+    /// Takes the input over, up to `at`. `input` is what was walked; short runs of it go to the scratch buffer, so that a
+    /// message of many small fields is not as many pieces.
+    pub(crate) fn flush(&mut self, input: &[u8], at: usize) {
+        if at <= self.copied {
+            return;
+        }
+        let run = self.copied..at;
+        self.copied = at;
+        if run.len() <= SHORT && !matches!(self.list.last(), Some(Segment::Input(range)) if range.end == run.start) {
+            self.put(&input[run]);
+            return;
+        }
+        self.len += run.len();
+        match self.list.last_mut() {
+            Some(Segment::Input(range)) if range.end == run.start => range.end = at,
+            _ => self.list.push(Segment::Input(run)),
         }
     }
 

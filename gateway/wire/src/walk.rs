@@ -101,7 +101,7 @@ pub fn walk_open<V: Visitor>(
     out: &mut Segments,
 ) -> Result<(), Stop<V::Error>> {
     let _ = walk_prefix(plan, body, visitor, out)?;
-    out.flush(body.len());
+    out.flush(body, body.len());
     Ok(())
 }
 
@@ -122,7 +122,7 @@ pub fn walk_prefix<V: Visitor>(
         return Err(Stop::NothingToDrop);
     }
     let end = walker.cursor.at();
-    walker.out.flush(end);
+    walker.out.flush(body, end);
     Ok(end)
 }
 
@@ -196,7 +196,7 @@ impl<V: Visitor> Walker<'_, '_, V> {
             }
             return Ok(());
         }
-        self.out.flush(start);
+        self.out.flush(self.cursor.input(), start);
         self.out.omit(self.cursor.at());
         let hole = self.out.hole();
         let mut kept = 0u32;
@@ -220,7 +220,7 @@ impl<V: Visitor> Walker<'_, '_, V> {
 
     fn drop_element(&mut self, mark: Mark, from: usize) {
         self.out.rewind(mark);
-        self.out.flush(from);
+        self.out.flush(self.cursor.input(), from);
         self.out.omit(self.cursor.at());
     }
 
@@ -258,7 +258,7 @@ impl<V: Visitor> Walker<'_, '_, V> {
 
     /// A tagged field whose size may change with its content. Its size, which was read, is written anew.
     fn resized(&mut self, tagged: &Tagged, before_size: usize) -> Result<(), Stop<V::Error>> {
-        self.out.flush(before_size);
+        self.out.flush(self.cursor.input(), before_size);
         self.out.omit(self.cursor.at());
         let hole = self.out.hole();
         self.ops(&tagged.ops)?;
@@ -301,7 +301,7 @@ impl<V: Visitor> Walker<'_, '_, V> {
             }
             _ => {}
         }
-        self.out.flush(start);
+        self.out.flush(self.cursor.input(), start);
         self.out.omit(self.cursor.at());
         if put(self.out, self.flexible, shape, &action) { Ok(()) } else { Err(Stop::Kind(role)) }
     }
