@@ -59,3 +59,60 @@ fn write_some(
     }
     Ok((whole, written))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::AsyncReadExt as _;
+    use tokio::net::TcpListener;
+    use wire::plan::{Plan, Role};
+    use wire::schema::{Message, Type};
+    use wire::walk::{Action, Value, Visitor, walk};
+
+    /// Replaces every name by one of the same length, so that the output has as many pieces as there are names.
+    struct Shout(String);
+
+    impl Visitor for Shout {
+        type Error = std::convert::Infallible;
+
+        fn field(&mut self, _: Role, value: Value<'_>) -> Result<Action<'_>, Self::Error> {
+            let Value::Str(Some(name)) = value else { return Ok(Action::Keep) };
+            self.0 = name.to_uppercase();
+            Ok(Action::Str(&self.0))
+        }
+    }
+
+    #[tokio::test]
+    async fn every_piece_arrives_once_and_in_order_however_slowly_it_is_read() {
+        let message = Message::named("DeleteTopicsRequest").unwrap();
+        // Long names and short ones: pieces of the input, of the scratch buffer, and merged ones.
+        let names: Vec<String> = (0..5_000).map(|n| "n".repeat(1 + n * 7 % 150)).collect();
+        let request = serde_json::json!({ "TopicNames": names, "TimeoutMs": 1 });
+        let body = wire::value::encode(message, 5, &request).unwrap();
+        let plan = Plan::compile(message, 5, &|place| match place.field.ty {
+            Type::Array(Type::String) => Some(Role::Topic),
+            _ => None,
+        });
+        let mut segments = Segments::default();
+        walk(&plan, &body, &mut Shout(String::new()), &mut segments).unwrap();
+        let expected = [b"head".to_vec(), segments.to_vec(&body)].concat();
+
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (stream, accepted) = tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
+        let (stream, mut reader) = (stream.unwrap(), accepted.unwrap().0);
+        let writing = async move {
+            write(&stream, &[b"he", b"", b"ad"], &segments, &body).await.unwrap();
+            drop(stream);
+        };
+        let mut arrived = Vec::new();
+        let reading = async {
+            let mut some = [0; 333];
+            while let Ok(n @ 1..) = reader.read(&mut some).await {
+                arrived.extend_from_slice(&some[..n]);
+                tokio::task::yield_now().await;
+            }
+        };
+        let _ = tokio::join!(writing, reading);
+        assert!(arrived == expected, "{} bytes instead of {}", arrived.len(), expected.len());
+    }
+}
