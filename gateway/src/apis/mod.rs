@@ -1,7 +1,7 @@
 //! What the gateway does with each Kafka API: THE TABLE.
 //!
 //! One exhaustive match over [`ApiKey`], without a wildcard: a key of a new Kafka does not compile until somebody decides
-//! about it. No I/O and no policy here; a family's file says what its requests name.
+//! about it. No I/O and no policy here; [`roles`] says what the fields of the messages carry.
 
 pub mod check;
 pub mod plans;

@@ -84,8 +84,7 @@ fn string(place: Place<'_>) -> Option<Decision> {
         {
             Is(Role::Host)
         }
-        "Key" if message == "FindCoordinatorRequest" => Is(Role::CoordinatorKey),
-        "Key" if message == "FindCoordinatorResponse" => Is(Role::CoordinatorKey),
+        "Key" if matches!(message, "FindCoordinatorRequest" | "FindCoordinatorResponse") => Is(Role::CoordinatorKey),
         "CoordinatorKeys" => Is(Role::CoordinatorKey),
         "GroupId" => Is(Role::Group),
         "Topics" if message == "ConsumerProtocolSubscription" => Is(Role::Topic),

@@ -5,7 +5,6 @@ pub mod prefix;
 pub mod request;
 pub mod response;
 pub mod topic_ids;
-pub mod vectored;
 
 use self::prefix::Namespace;
 use self::topic_ids::TopicIds;

@@ -75,7 +75,7 @@ pub fn prepare(stream: &TcpStream) -> io::Result<()> {
 pub async fn send(stream: &TcpStream, request: &Physical<'_>) -> io::Result<usize> {
     let length = request.head().len() + request.segments().len();
     let prefix = u32::try_from(length).map_err(|_| io::ErrorKind::InvalidData)?.to_be_bytes();
-    crate::naming::vectored::write(stream, &[&prefix, request.head()], request.segments(), request.body()).await?;
+    crate::upstream::vectored::write(stream, &[&prefix, request.head()], request.segments(), request.body()).await?;
     Ok(length + 4)
 }
 
