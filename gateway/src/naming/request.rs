@@ -1,7 +1,7 @@
 //! A permitted request becomes [`Physical`]: every name in it is the broker's.
 
 use super::embedded::{self, Direction, Embedded};
-use super::{OwnIds, Tenant};
+use super::{OwnIds, Tenant, growth_allowed};
 use crate::apis::plans;
 use crate::authz::Permitted;
 use std::collections::HashSet;
@@ -80,6 +80,14 @@ pub struct Asked {
     pub silent: bool,
 }
 
+impl Asked {
+    /// How much memory it holds beside itself, in bytes.
+    pub fn held(&self) -> usize {
+        let refused = self.refused.iter().map(|resource| size_of::<RefusedResource>() + resource.name.len());
+        self.veiled.capacity() * size_of::<[u8; 16]>() + refused.sum::<usize>()
+    }
+}
+
 /// Why a request is not forwarded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
@@ -128,7 +136,7 @@ pub fn map<'a>(
     let asked = Asked { coordinator: coordinator.0, ..Asked::default() };
     let mut names = Names {
         key: request.key(),
-        named: 0,
+        growth: growth_allowed(request.body().len()),
         tenant,
         broker,
         last_word,
@@ -138,8 +146,11 @@ pub fn map<'a>(
         group: String::new(),
     };
     // What follows the last field is not forwarded.
-    let _ = walk_prefix(plan, request.body(), &mut names, segments)?;
+    let walked = walk_prefix(plan, request.body(), &mut names, segments);
     let Names { mut asked, memory, group, .. } = names;
+    // They were as long as the frame, and a session may be silent for hours.
+    memory.bytes = Vec::new();
+    let _ = walked?;
     match (request.key(), asked.consumer_protocol, &memory.joined) {
         (ApiKey::JoinGroup, Some(consumer), _) => memory.joined = Some((group, consumer)),
         (ApiKey::SyncGroup, None, Some((joined, consumer))) if *joined == group => {
@@ -178,14 +189,15 @@ pub(super) const TOPIC_RESOURCE: i32 = 2;
 /// See [`TOPIC_RESOURCE`].
 pub(super) const GROUP_RESOURCE: i32 = 32;
 
-/// More names than this are not mapped for one request: each may grow by the length of the prefix.
-const MOST_NAMES: usize = 200_000;
+/// More foreign topic ids than this are not looked up for one request: its answer has to know each.
+const MOST_FOREIGN: usize = 1_000;
 /// More resources than this are not refused one by one.
 const MOST_REFUSED: usize = 1_000;
 
 struct Names<'a> {
     key: ApiKey,
-    named: usize,
+    /// Names may still grow by this much.
+    growth: usize,
     tenant: &'a Tenant,
     broker: i32,
     last_word: bool,
@@ -202,7 +214,7 @@ impl Visitor for Names<'_> {
         match (role, value) {
             (_, Value::Str(Some(text))) => self.text(role, text),
             (Role::TopicId, Value::Uuid(id)) => self.topic_id(id),
-            (Role::Subscription | Role::Assignment, Value::Bytes(Some(bytes))) => Ok(self.embedded(role, bytes)),
+            (Role::Subscription | Role::Assignment, Value::Bytes(Some(bytes))) => self.embedded(role, bytes),
             (_, Value::Int(number)) => self.number(role, number),
             _ => Ok(Action::Keep),
         }
@@ -211,10 +223,7 @@ impl Visitor for Names<'_> {
 
 impl Names<'_> {
     fn text<'s>(&'s mut self, role: Role, text: &str) -> Result<Action<'s>, Refusal> {
-        self.named += 1;
-        if self.named > MOST_NAMES {
-            return Err(Refusal::TooMany);
-        }
+        self.growth = self.growth.checked_sub(self.tenant.namespace.prefix().len()).ok_or(Refusal::TooMany)?;
         let namespace = &self.tenant.namespace;
         let buffer = &mut self.memory.buffer;
         Ok(match role {
@@ -254,6 +263,9 @@ impl Names<'_> {
         if self.memory.own_ids.owns(self.tenant, &id) {
             Ok(Action::Keep)
         } else if self.last_word {
+            if self.asked.veiled.len() >= MOST_FOREIGN {
+                return Err(Refusal::TooMany);
+            }
             let veiled = self.tenant.topic_ids.veil(id);
             let _ = self.asked.veiled.insert(veiled);
             Ok(Action::Uuid(veiled))
@@ -276,7 +288,7 @@ impl Names<'_> {
         Ok(Action::Keep)
     }
 
-    fn embedded(&mut self, role: Role, bytes: &[u8]) -> Action<'_> {
+    fn embedded(&mut self, role: Role, bytes: &[u8]) -> Result<Action<'_>, Refusal> {
         let kind = if role == Role::Subscription { Embedded::Subscription } else { Embedded::Assignment };
         let consumer = match (&self.asked.consumer_protocol, &self.memory.joined) {
             (Some(told), _) => *told,
@@ -285,13 +297,18 @@ impl Names<'_> {
             (None, _) => true,
         };
         self.asked.consumer_protocol = Some(consumer);
-        match consumer.then(|| embedded::rewrite(&self.tenant.namespace, kind, Direction::In, bytes)).flatten() {
+        if !consumer {
+            return Ok(Action::Keep);
+        }
+        let mapped = embedded::rewrite(&self.tenant.namespace, kind, Direction::In, bytes, self.growth);
+        Ok(match mapped.map_err(|embedded::TooLong| Refusal::TooMany)? {
             Some(mapped) => {
+                self.growth = self.growth.saturating_sub(mapped.len().saturating_sub(bytes.len()));
                 self.memory.bytes = mapped;
                 Action::Bytes(&self.memory.bytes)
             }
             None => Action::Keep,
-        }
+        })
     }
 }
 

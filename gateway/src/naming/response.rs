@@ -2,7 +2,7 @@
 
 use super::embedded::{self, Direction, Embedded};
 use super::request::{Asked, GROUP_RESOURCE, TOPIC_RESOURCE};
-use super::{OwnIds, Tenant};
+use super::{OwnIds, Tenant, growth_allowed};
 use crate::apis::plans;
 use wire::plan::Role;
 use wire::schema::ApiKey;
@@ -15,6 +15,9 @@ pub enum Unsendable {
     /// The broker has no address that clients may see.
     #[error("broker {0} has no port on this gateway: raise clients.portCount")]
     NoAddress(i32),
+    /// The addresses that clients see would make it many times as long.
+    #[error("it names more brokers than a cluster has")]
+    TooMany,
 }
 
 /// What a mapping keeps between answers of one session.
@@ -56,11 +59,15 @@ pub fn map(
         resource: 0,
         name_is_ours: false,
         consumer: asked.consumer_protocol.unwrap_or(true),
+        growth: growth_allowed(body.len()),
         asked,
         found: Found::default(),
     };
-    walk(plans::response(key, version), body, &mut names, segments)?;
-    Ok(names.found)
+    let walked = walk(plans::response(key, version), body, &mut names, segments);
+    let Names { memory, found, .. } = names;
+    // They were as long as the answer, and a session may be silent for hours.
+    memory.bytes = Vec::new();
+    walked.map(|()| found)
 }
 
 struct Names<'a> {
@@ -74,6 +81,8 @@ struct Names<'a> {
     /// The name before an id in this element was the tenant's, so that the id is.
     name_is_ours: bool,
     consumer: bool,
+    /// Addresses may still grow by this much.
+    growth: usize,
     asked: &'a Asked,
     found: Found,
 }
@@ -87,7 +96,7 @@ impl Visitor for Names<'_> {
 
     fn field(&mut self, role: Role, value: Value<'_>) -> Result<Action<'_>, Unsendable> {
         match (role, value) {
-            (Role::Host, Value::Str(Some(_))) => self.host(),
+            (Role::Host, Value::Str(Some(host))) => self.host(host),
             (Role::Port, Value::Int(_)) if self.node >= 0 => {
                 self.tenant.addresses.of(self.node).map_or(Ok(Action::Drop), |(_, port)| Ok(Action::Int(port.into())))
             }
@@ -105,12 +114,16 @@ impl Visitor for Names<'_> {
 
 impl Names<'_> {
     /// The address of a broker, or none: an element of a list is left out, a single answer can't be given.
-    fn host(&mut self) -> Result<Action<'_>, Unsendable> {
+    fn host(&mut self, host: &str) -> Result<Action<'_>, Unsendable> {
         if self.node < 0 {
             return Ok(Action::Keep);
         }
         match self.tenant.addresses.of(self.node) {
-            Some((host, _)) => Ok(Action::Str(host)),
+            Some((ours, _)) => {
+                let longer = ours.len().saturating_sub(host.len());
+                self.growth = self.growth.checked_sub(longer).ok_or(Unsendable::TooMany)?;
+                Ok(Action::Str(ours))
+            }
             None if self.key == ApiKey::FindCoordinator => Err(Unsendable::NoAddress(self.node)),
             None => Ok(Action::Drop),
         }
@@ -200,12 +213,17 @@ impl Names<'_> {
 
     fn embedded(&mut self, role: Role, bytes: &[u8]) -> Action<'_> {
         let kind = if role == Role::Subscription { Embedded::Subscription } else { Embedded::Assignment };
-        match self.consumer.then(|| embedded::rewrite(&self.tenant.namespace, kind, Direction::Out, bytes)).flatten() {
-            Some(mapped) => {
+        if !self.consumer {
+            return Action::Keep;
+        }
+        match embedded::rewrite(&self.tenant.namespace, kind, Direction::Out, bytes, 0) {
+            Ok(Some(mapped)) => {
                 self.memory.bytes = mapped;
                 Action::Bytes(&self.memory.bytes)
             }
-            None => Action::Keep,
+            Ok(None) => Action::Keep,
+            // Names lose the prefix on the way out, so that this does not happen; if it did, the bytes would be physical.
+            Err(embedded::TooLong) => Action::Drop,
         }
     }
 }
