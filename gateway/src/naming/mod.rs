@@ -11,10 +11,10 @@ use self::topic_ids::TopicIds;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-/// How much longer than a frame of `length` bytes a mapping may make it. Names grow by the prefix, of which a frame can hold
-/// one in every two bytes; honest names are longer than that.
+/// How much longer than a frame of `length` bytes a mapping may make it. Names grow by the prefix, and a frame can hold one
+/// in every two bytes. Of honest names these are ten thousand with the longest prefix, and any number with an ordinary one.
 pub const fn growth_allowed(length: usize) -> usize {
-    (256 << 10) + 4 * length
+    (1 << 20) + 4 * length
 }
 
 /// Where a broker is to be reached, for the clients of a virtual cluster.

@@ -22,7 +22,7 @@ const FETCH_SESSION_ID_NOT_FOUND: i16 = 70;
 
 /// Requests that hold more values than this are refused at the top of the answer alone: a value takes some hundred bytes of
 /// memory, and as little as one in the frame.
-const MOST_VALUES: usize = 4_000;
+const MOST_VALUES: usize = 2_000;
 
 /// The answer to a request that the table does not serve; `None` where no answer can be made, and the connection is to be
 /// closed as a broker does.

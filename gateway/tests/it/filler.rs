@@ -38,12 +38,7 @@ pub(crate) struct Filler<'a> {
     pub(crate) dice: Option<Dice>,
 }
 
-impl<'a> Filler<'a> {
-    /// The message in which every name is `names[0]`.
-    pub(crate) fn plain(message: &'static Message, version: i16, names: &'a [&'a str; 1]) -> Self {
-        Self { message, version, names, dice: None }
-    }
-
+impl Filler<'_> {
     pub(crate) fn body(&mut self) -> Vec<u8> {
         value::encode(self.message, self.version, &self.fields(self.message.fields, "")).unwrap()
     }

@@ -6,8 +6,13 @@ use crate::runner::{self, BROKER};
 use gateway::apis::{self, Verdict};
 use gateway::naming::request::Asked;
 use gateway::naming::response;
-use wire::schema::ApiKey;
+use wire::schema::{ApiKey, Message};
 use wire::segments::Segments;
+
+/// The message in which every name is `name`.
+fn plain(message: &'static Message, version: i16, name: &str) -> Vec<u8> {
+    Filler { message, version, names: &[name], dice: None }.body()
+}
 
 fn count(body: &[u8], what: &[u8]) -> usize {
     body.windows(what.len()).filter(|window| *window == what).count()
@@ -23,7 +28,7 @@ fn mapped() -> impl Iterator<Item = (ApiKey, i16)> {
 fn every_name_in_every_request_gets_the_prefix_and_no_foreign_id_goes_through() {
     let mut names = 0;
     for (key, version) in mapped() {
-        let body = Filler::plain(key.request(), version, &["sentinel"]).body();
+        let body = plain(key.request(), version, "sentinel");
         let sent =
             runner::forwarded("team-a.", key, version, &body).unwrap_or_else(|why| panic!("{key:?} {version}: {why}"));
         assert_eq!(count(&sent, b"team-a.sentinel"), count(&body, b"sentinel"), "{key:?} {version}");
@@ -44,12 +49,12 @@ fn every_name_in_every_answer_loses_the_prefix_and_nothing_foreign_comes_out() {
         segments.to_vec(body)
     };
     for (key, version) in mapped() {
-        let ours = Filler::plain(key.response(), version, &["team-a.sentinel"]).body();
+        let ours = plain(key.response(), version, "team-a.sentinel");
         let got = map(key, version, &ours);
         assert_eq!(count(&got, b"sentinel"), count(&ours, b"sentinel"), "{key:?} {version}");
         assert_eq!(count(&got, b"team-a."), 0, "{key:?} {version}: the prefix");
 
-        let theirs = Filler::plain(key.response(), version, &["team-b.sentinel"]).body();
+        let theirs = plain(key.response(), version, "team-b.sentinel");
         let got = map(key, version, &theirs);
         assert_eq!(count(&got, b"sentinel"), 0, "{key:?} {version}: a foreign name");
         assert_eq!(count(&got, &FOREIGN), 0, "{key:?} {version}: a foreign topic id");
@@ -59,7 +64,7 @@ fn every_name_in_every_answer_loses_the_prefix_and_nothing_foreign_comes_out() {
 #[test]
 fn a_message_that_is_cut_off_is_refused_everywhere() {
     for (key, version) in mapped() {
-        let body = Filler::plain(key.request(), version, &["sentinel"]).body();
+        let body = plain(key.request(), version, "sentinel");
         for end in 0..body.len() {
             assert!(
                 runner::forwarded("team-a.", key, version, &body[..end]).is_err(),
