@@ -2,6 +2,7 @@
 
 pub mod embedded;
 pub mod prefix;
+pub mod regex;
 pub mod request;
 pub mod response;
 pub mod topic_ids;
