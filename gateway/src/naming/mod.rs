@@ -4,6 +4,7 @@ pub mod embedded;
 pub mod prefix;
 pub mod request;
 pub mod response;
+pub mod share_key;
 pub mod topic_ids;
 
 use self::prefix::Namespace;
