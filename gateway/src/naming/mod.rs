@@ -5,6 +5,7 @@ pub mod prefix;
 pub mod regex;
 pub mod request;
 pub mod response;
+pub mod share_key;
 pub mod topic_ids;
 
 use self::prefix::Namespace;
