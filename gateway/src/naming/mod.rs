@@ -2,8 +2,10 @@
 
 pub mod embedded;
 pub mod prefix;
+pub mod regex;
 pub mod request;
 pub mod response;
+pub mod share_key;
 pub mod topic_ids;
 
 use self::prefix::Namespace;

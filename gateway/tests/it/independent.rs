@@ -78,6 +78,13 @@ fn others() -> BTreeMap<ApiKey, (Other, Other)> {
         DeleteGroups DeleteGroupsRequest DeleteGroupsResponse,
         IncrementalAlterConfigs IncrementalAlterConfigsRequest IncrementalAlterConfigsResponse,
         DescribeCluster DescribeClusterRequest DescribeClusterResponse,
+        ShareGroupHeartbeat ShareGroupHeartbeatRequest ShareGroupHeartbeatResponse,
+        ShareGroupDescribe ShareGroupDescribeRequest ShareGroupDescribeResponse,
+        ShareFetch ShareFetchRequest ShareFetchResponse,
+        ShareAcknowledge ShareAcknowledgeRequest ShareAcknowledgeResponse,
+        DescribeShareGroupOffsets DescribeShareGroupOffsetsRequest DescribeShareGroupOffsetsResponse,
+        AlterShareGroupOffsets AlterShareGroupOffsetsRequest AlterShareGroupOffsetsResponse,
+        DeleteShareGroupOffsets DeleteShareGroupOffsetsRequest DeleteShareGroupOffsetsResponse,
     ]
 }
 
