@@ -11,6 +11,9 @@ use wire::schema::ApiKey;
 use wire::segments::Segments;
 use wire::walk::{Action, Stop, Value, Visitor, walk};
 
+/// What brokers say where there is no port.
+const NO_PORT: i32 = -1;
+
 /// Why an answer can't be sent on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unsendable {
@@ -96,6 +99,7 @@ impl Visitor for Names<'_> {
             (Role::Port, Value::Int(_)) if self.node >= 0 => {
                 self.tenant.addresses.of(self.node).map_or(Ok(Action::Drop), |(_, port)| Ok(Action::Int(port.into())))
             }
+            (Role::Port, Value::Int(_)) => Ok(Action::Int(NO_PORT)),
             (_, Value::Str(Some(text))) => Ok(self.text(role, text)),
             (Role::TopicId, Value::Uuid(id)) => Ok(self.topic_id(id)),
             (Role::Subscription | Role::Assignment, Value::Bytes(Some(bytes))) => Ok(self.embedded(role, bytes)),
@@ -111,8 +115,9 @@ impl Visitor for Names<'_> {
 impl Names<'_> {
     /// The address of a broker, or none: an element of a list is left out, a single answer can't be given.
     fn host(&mut self) -> Result<Action<'_>, Unsendable> {
+        // An address of no broker is nobody's business either; where brokers say "none" it is empty.
         if self.node < 0 {
-            return Ok(Action::Keep);
+            return Ok(Action::Str(""));
         }
         match self.tenant.addresses.of(self.node) {
             Some((host, _)) => Ok(Action::Str(host)),

@@ -68,9 +68,14 @@ pub(crate) fn tenant_of(prefix: &str) -> Tenant {
 
 /// The body that a broker gets for the body of a client.
 pub(crate) fn forwarded(prefix: &str, key: ApiKey, version: i16, body: &[u8]) -> Result<Vec<u8>, String> {
+    sent(&tenant_of(prefix), key, version, body).map(|(body, _)| body)
+}
+
+/// The same for a client of `tenant`, with what the answer has to know.
+pub(crate) fn sent(tenant: &Tenant, key: ApiKey, version: i16, body: &[u8]) -> Result<(Vec<u8>, Asked), String> {
     let frame = frame::request(key, version, CORRELATION, None, body);
-    match send(&frame, &tenant_of(prefix), &mut request::Memory::default())? {
-        Outcome::Forwarded(body, _) => Ok(body),
+    match send(&frame, tenant, &mut request::Memory::default())? {
+        Outcome::Forwarded(body, asked) => Ok((body, asked)),
         Outcome::Refused(answer) => Err(format!("refused: {answer}")),
     }
 }
