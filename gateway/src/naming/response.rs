@@ -5,10 +5,14 @@ use super::request::{Asked, Coordinator, GROUP_RESOURCE, TOPIC_RESOURCE, group_m
 use super::share_key::{self, ShareKey};
 use super::{OwnIds, Tenant, regex};
 use crate::apis::plans;
+use std::sync::atomic::Ordering::Relaxed;
 use wire::plan::Role;
 use wire::schema::ApiKey;
 use wire::segments::Segments;
 use wire::walk::{Action, Stop, Value, Visitor, walk};
+
+/// What brokers say where there is no port.
+const NO_PORT: i32 = -1;
 
 /// Why an answer can't be sent on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -57,6 +61,7 @@ pub fn map(
         memory,
         node: -1,
         resource: 0,
+        session: 0,
         name_is_ours: false,
         id_awaits_name: None,
         consumer: asked.consumer_protocol.unwrap_or(true),
@@ -75,6 +80,8 @@ struct Names<'a> {
     /// The broker whose address follows.
     node: i32,
     resource: i32,
+    /// The fetch session that the answer belongs to.
+    session: i32,
     /// The name before an id in this element was the tenant's, so that the id is.
     name_is_ours: bool,
     /// An id in this element that the name behind it decides about.
@@ -98,6 +105,7 @@ impl Visitor for Names<'_> {
             (Role::Port, Value::Int(_)) if self.node >= 0 => {
                 self.tenant.addresses.of(self.node).map_or(Ok(Action::Drop), |(_, port)| Ok(Action::Int(port.into())))
             }
+            (Role::Port, Value::Int(_)) => Ok(Action::Int(NO_PORT)),
             (_, Value::Str(Some(text))) => Ok(self.text(role, text)),
             (Role::TopicId, Value::Uuid(id)) => Ok(self.topic_id(id)),
             (Role::Subscription | Role::Assignment, Value::Bytes(Some(bytes))) => Ok(self.embedded(role, bytes)),
@@ -113,8 +121,9 @@ impl Visitor for Names<'_> {
 impl Names<'_> {
     /// The address of a broker, or none: an element of a list is left out, a single answer can't be given.
     fn host(&mut self) -> Result<Action<'_>, Unsendable> {
+        // An address of no broker is nobody's business either; where brokers say "none" it is empty.
         if self.node < 0 {
-            return Ok(Action::Keep);
+            return Ok(Action::Str(""));
         }
         match self.tenant.addresses.of(self.node) {
             Some((host, _)) => Ok(Action::Str(host)),
@@ -218,8 +227,12 @@ impl Names<'_> {
             self.tenant.topic_ids.learn(id, &format!("{}{}", self.tenant.namespace.prefix(), self.memory.buffer));
             Action::Keep
         } else if sessions_repeat_ids(self.key) {
-            // An earlier request of the session sent it.
-            Action::Uuid(self.tenant.topic_ids.unveil(id))
+            // An earlier request of a fetch session or share session sent it.
+            let sent = self.tenant.topic_ids.unveil(id);
+            if self.memory.own_ids.owns(self.tenant, &sent) {
+                self.begin_anew();
+            }
+            Action::Uuid(sent)
         } else if names_follow_ids(self.key) {
             self.id_awaits_name = Some(id);
             Action::Keep
@@ -233,11 +246,26 @@ impl Names<'_> {
         }
     }
 
+    /// The gateway met a topic of the tenant's only after the session had taken it for a foreign one: as long as the session
+    /// lasts, its broker knows no such topic. The client's next request is told to begin a new one, as after an eviction.
+    fn begin_anew(&self) {
+        match self.key {
+            ApiKey::Fetch => {
+                self.tenant.fetch_sessions.revoke(self.tenant.namespace.prefix(), self.broker, self.session);
+            }
+            ApiKey::ShareFetch => self.tenant.share_session_is_stale.store(true, Relaxed),
+            _ => {}
+        }
+    }
+
     fn number(&mut self, role: Role, number: i32) {
         match role {
             Role::BrokerId => self.node = number,
             Role::ResourceType => self.resource = number,
-            Role::FetchSessionId => self.tenant.fetch_sessions.issue(self.broker, number),
+            Role::FetchSessionId => {
+                self.session = number;
+                self.tenant.fetch_sessions.issue(self.tenant.namespace.prefix(), self.broker, number);
+            }
             _ => {}
         }
     }
