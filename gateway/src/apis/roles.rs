@@ -182,6 +182,7 @@ fn number(place: Place<'_>) -> Option<Decision> {
         "KeyType" => Role::CoordinatorType,
         "SessionId" if matches!(message, "FetchRequest" | "FetchResponse") => Role::FetchSessionId,
         "SessionEpoch" if message == "FetchRequest" => Role::FetchSessionEpoch,
+        "ShareSessionEpoch" if message == "ShareFetchRequest" => Role::ShareSessionEpoch,
         "Acks" if message == "ProduceRequest" => Role::Acks,
         _ => return None,
     };

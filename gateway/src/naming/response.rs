@@ -5,6 +5,7 @@ use super::request::{Asked, Coordinator, GROUP_RESOURCE, TOPIC_RESOURCE, group_m
 use super::share_key::{self, ShareKey};
 use super::{OwnIds, Tenant};
 use crate::apis::plans;
+use std::sync::atomic::Ordering::Relaxed;
 use wire::plan::Role;
 use wire::schema::ApiKey;
 use wire::segments::Segments;
@@ -58,6 +59,7 @@ pub fn map(
         memory,
         node: -1,
         resource: 0,
+        session: 0,
         name_is_ours: false,
         consumer: asked.consumer_protocol.unwrap_or(true),
         asked,
@@ -75,6 +77,8 @@ struct Names<'a> {
     /// The broker whose address follows.
     node: i32,
     resource: i32,
+    /// The fetch session that the answer belongs to.
+    session: i32,
     /// The name before an id in this element was the tenant's, so that the id is.
     name_is_ours: bool,
     consumer: bool,
@@ -207,8 +211,24 @@ impl Names<'_> {
             // All topics were asked for: the others' are left out.
             Action::Drop
         } else {
-            // An earlier request of a fetch session sent it.
-            Action::Uuid(self.tenant.topic_ids.unveil(id))
+            // An earlier request of a fetch session or share session sent it.
+            let sent = self.tenant.topic_ids.unveil(id);
+            if self.memory.own_ids.owns(self.tenant, &sent) {
+                self.begin_anew();
+            }
+            Action::Uuid(sent)
+        }
+    }
+
+    /// The gateway met a topic of the tenant's only after the session had taken it for a foreign one: as long as the session
+    /// lasts, its broker knows no such topic. The client's next request is told to begin a new one, as after an eviction.
+    fn begin_anew(&self) {
+        match self.key {
+            ApiKey::Fetch => {
+                self.tenant.fetch_sessions.revoke(self.tenant.namespace.prefix(), self.broker, self.session);
+            }
+            ApiKey::ShareFetch => self.tenant.share_session_is_stale.store(true, Relaxed),
+            _ => {}
         }
     }
 
@@ -216,7 +236,10 @@ impl Names<'_> {
         match role {
             Role::BrokerId => self.node = number,
             Role::ResourceType => self.resource = number,
-            Role::FetchSessionId => self.tenant.fetch_sessions.issue(self.broker, number),
+            Role::FetchSessionId => {
+                self.session = number;
+                self.tenant.fetch_sessions.issue(self.tenant.namespace.prefix(), self.broker, number);
+            }
             _ => {}
         }
     }
