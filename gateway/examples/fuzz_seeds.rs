@@ -20,6 +20,18 @@ const EACH: usize = 3;
 const SAID: [&str; 4] = ["orders", "team-a.orders", "", "_anabranch.state"];
 const STORED: [&str; 4] = ["team-a.orders", "team-b.secret", "", "_anabranch.state/"];
 
+/// Patterns that try to get out of their group, and honest ones.
+const PATTERNS: [&str; 8] = [
+    "^orders-(a|b)*$",
+    "a)|(?:.*",
+    "\\Qa)|.*\\E",
+    "\\Q",
+    "(?i)^[^]]+\\z",
+    "(?P<n>x{2,3}?)|\\A\\.",
+    "[[:alpha:]\\pL]",
+    "(?s-m:.)\\b",
+];
+
 fn main() {
     let folder = std::env::args().nth(1).unwrap_or_else(|| "target/fuzz/corpus".to_owned());
     let folder = Path::new(&folder);
@@ -58,6 +70,9 @@ fn main() {
             let bytes = [&[kind][..], &version.to_be_bytes(), &bytes].concat();
             write(folder, "embedded", &format!("{name}-{version}"), &bytes);
         }
+    }
+    for (n, pattern) in PATTERNS.iter().enumerate() {
+        write(folder, "pattern", &n.to_string(), pattern.as_bytes());
     }
     write(folder, "handshake", "plain", b"\0\x0b\0app\0secret");
     write(folder, "handshake", "scram", b"\x01\x10n,,n=app,r=abcdef\x1bc=biws,r=abcdef,p=AAAAAAAA");

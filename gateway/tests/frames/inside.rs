@@ -10,6 +10,7 @@ use std::convert::Infallible;
 use wire::plan::Role;
 use wire::schema::{ApiKey, Message};
 use wire::segments::Segments;
+use wire::value;
 use wire::walk::{Action, Value, Visitor, walk_open};
 
 const TOPIC_RESOURCE: i32 = 2;
@@ -98,6 +99,12 @@ impl Visitor for Sent<'_> {
             (Role::TopicId, Value::Uuid(id)) => {
                 self.violations.unless(id != THEIRS || transparent, || "a foreign topic id".to_owned());
             }
+            (Role::TopicRegex | Role::TransactionalIdRegex, Value::Str(Some(pattern))) => {
+                let inside = pattern.is_empty() || transparent || pattern.starts_with("team\\-a\\.(?:");
+                self.violations.unless(inside && (transparent || pattern.is_empty() || pattern.ends_with(')')), || {
+                    format!("pattern {pattern:?}")
+                });
+            }
             (Role::ClusterId, Value::Str(Some(id))) => self.violations.unless(false, || format!("cluster id {id:?}")),
             (Role::ReplicaId, Value::Int(id)) => self.violations.unless(id < 0, || format!("follower {id}")),
             (Role::FetchSessionId, Value::Int(id)) => {
@@ -136,7 +143,7 @@ impl<'a> Answered<'a> {
 
     /// Takes note of what came from the broker.
     pub(crate) fn came(&mut self) -> Came<'_, 'a> {
-        Came { into: self, beside_ours: false }
+        Came { into: self, beside_ours: false, before: None }
     }
 }
 
@@ -144,13 +151,15 @@ impl<'a> Answered<'a> {
 pub(crate) struct Came<'c, 'a> {
     into: &'c mut Answered<'a>,
     beside_ours: bool,
+    /// An id whose name may follow.
+    before: Option<[u8; 16]>,
 }
 
 impl Visitor for Came<'_, '_> {
     type Error = Infallible;
 
     fn element(&mut self) {
-        self.beside_ours = false;
+        (self.beside_ours, self.before) = (false, None);
     }
 
     fn field(&mut self, role: Role, value: Value<'_>) -> Result<Action<'_>, Infallible> {
@@ -158,13 +167,20 @@ impl Visitor for Came<'_, '_> {
             (_, Value::Str(Some(text))) if names_entity(role) => {
                 let name = text.strip_prefix(self.into.tenant.namespace.prefix());
                 self.beside_ours = role == Role::Topic && name.is_some_and(|name| !name.is_empty());
+                if self.beside_ours {
+                    self.into.given.extend(self.before.take());
+                }
                 self.into.ours.extend(name.map(str::to_owned));
-                // What stands for the gateway's own topics comes back as it was asked for.
+                // What stands for the gateway's own topics comes back as it was asked for, as do keys that are none.
                 self.into.ours.extend(text.strip_suffix('/').map(str::to_owned));
+                self.into.ours.extend(name.and_then(|name| name.strip_suffix(":?")).map(str::to_owned));
+                let veiled = value::uuid_text(&self.into.tenant.topic_ids.veil(THEIRS));
+                self.into.ours.extend(name.map(|name| name.replace(&veiled, &value::uuid_text(&THEIRS))));
             }
             (Role::TopicId, Value::Uuid(id)) if self.beside_ours => {
                 let _ = self.into.given.insert(id);
             }
+            (Role::TopicId, Value::Uuid(id)) => self.before = Some(id),
             _ => {}
         }
         Ok(Action::Keep)

@@ -22,6 +22,40 @@ const SAID: [&str; 8] = ["orders", "team-a.orders", "team-b.secret", "", ".", ".
 /// Names as brokers say them.
 const STORED: [&str; 7] = ["team-a.orders", "team-b.secret", "team-a.", "team-a", "", "..", "_anabranch.state/"];
 
+/// What patterns are made of.
+const PIECES: [&str; 30] = [
+    "a",
+    "team-b",
+    ".",
+    "*",
+    "+",
+    "?",
+    "|",
+    "(",
+    ")",
+    "(?:",
+    "(?i)",
+    "(?s-m:",
+    "(?P<n>",
+    "[",
+    "]",
+    "[^",
+    "-",
+    "{2,3}",
+    "^",
+    "$",
+    "\\A",
+    "\\z",
+    "\\b",
+    "\\Q",
+    "\\E",
+    "\\",
+    "\\.",
+    "[[:alpha:]]",
+    "\\pL",
+    "\n",
+];
+
 fn config() -> ProptestConfig {
     ProptestConfig {
         cases: 24,
@@ -123,6 +157,12 @@ proptest! {
         let _ = properties::header(&bytes);
         let _ = properties::response(&bytes);
         let _ = properties::embedded(&bytes);
+    }
+
+    #[test]
+    fn patterns_of_what_patterns_are_made_of(pieces in prop::collection::vec(0..PIECES.len(), 1..12)) {
+        let pattern: String = pieces.into_iter().map(|piece| PIECES[piece]).collect();
+        let _ = properties::pattern(pattern.as_bytes());
     }
 
     #[test]

@@ -13,6 +13,7 @@ use gateway::authz::permit;
 use gateway::naming::Tenant;
 use gateway::naming::embedded::{self, Direction, Embedded};
 use gateway::naming::prefix::Namespace;
+use gateway::naming::regex;
 use gateway::naming::request::{self, Asked, Coordinator, Refusal, RefusedResource};
 use gateway::naming::response;
 use gateway::session::refusal;
@@ -82,7 +83,8 @@ fn mapped(checked: Checked<'_>, tenant: &Tenant) -> Outcome {
                 readable(key, version, id, &refusal::refused(&why, key, version, id, body).unwrap());
                 return Outcome::Refused;
             }
-            Err(Stop::Malformed(_)) => return Outcome::Closed,
+            // A name that is longer than a string can be, with the prefix.
+            Err(Stop::Malformed(_) | Stop::Kind(_)) => return Outcome::Closed,
             Err(other) => panic!("{key:?} {version}: {other}"),
         }
     }
@@ -145,7 +147,8 @@ pub(crate) fn answer(key: ApiKey, version: i16, how: u8, body: &[u8]) -> Outcome
 
 fn asked(tenant: &Tenant, how: u8) -> Asked {
     let mut asked = Asked {
-        coordinator: [None, Some(Coordinator::Group), Some(Coordinator::Transaction)][usize::from(how & 3) % 3],
+        coordinator: [None, Some(Coordinator::Group), Some(Coordinator::Transaction), Some(Coordinator::Share)]
+            [usize::from(how & 3)],
         consumer_protocol: [None, Some(true), Some(false)][usize::from(how >> 2 & 3) % 3],
         ..Asked::default()
     };
@@ -183,6 +186,25 @@ pub(crate) fn embedded(bytes: &[u8]) -> Outcome {
     // Seen as the bytes of a broker, no name of another comes out longer than it went in.
     let virtual_ = rewrite(Direction::Out, bytes).unwrap().unwrap();
     assert!(virtual_.len() <= bytes.len());
+    Outcome::Forwarded
+}
+
+/// A pattern of names: what the broker gets matches nothing outside the tenant, and is shown as it was written.
+pub(crate) fn pattern(bytes: &[u8]) -> Outcome {
+    const OUTSIDE: [&str; 7] =
+        ["team-b.secret", "secret", "", "team-a", "xteam-a.orders", "\nteam-a.orders", "TEAM-A.x"];
+    let Ok(pattern) = std::str::from_utf8(bytes) else { return Outcome::Closed };
+    let namespace = Namespace::new(Some("team-a.".into()));
+    let Ok(physical) = regex::rewrite(&namespace, pattern) else { return Outcome::Refused };
+    assert_eq!(regex::restore(&namespace, &physical).as_deref(), Some(pattern));
+    // Quotes are RE2's own; of the rest both say the same, or the other does not take it.
+    let other = ::regex::RegexBuilder::new(&format!("\\A(?:{physical})\\z")).size_limit(1 << 20).build();
+    if let Ok(other) = other
+        && !pattern.is_empty()
+        && !pattern.contains("\\Q")
+    {
+        assert!(OUTSIDE.iter().all(|name| !other.is_match(name)), "{pattern:?} became {physical:?}");
+    }
     Outcome::Forwarded
 }
 

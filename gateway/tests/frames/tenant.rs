@@ -2,7 +2,8 @@
 
 use gateway::authn::Identity;
 use gateway::naming::prefix::Namespace;
-use gateway::naming::topic_ids::{FetchSessions, TopicIds};
+use gateway::naming::sessions::FetchSessions;
+use gateway::naming::topic_ids::TopicIds;
 use gateway::naming::{Addresses, Tenant};
 use std::sync::Arc;
 
@@ -31,13 +32,14 @@ pub(crate) fn tenant(prefix: Option<&str>) -> Tenant {
     topic_ids.learn(OURS, &format!("{}orders", prefix.unwrap_or_default()));
     topic_ids.learn(THEIRS, "team-b.secret");
     let fetch_sessions = FetchSessions::default();
-    fetch_sessions.issue(BROKER, SESSION);
+    fetch_sessions.issue(prefix.unwrap_or_default(), BROKER, SESSION);
     Tenant {
         namespace: Namespace::new(prefix.map(Arc::from)),
         cluster_id: "virtual-cluster".into(),
         topic_ids: Arc::new(topic_ids),
         addresses: Arc::new(Ports),
         fetch_sessions: Arc::new(fetch_sessions),
+        share_session_is_stale: Arc::default(),
     }
 }
 

@@ -8,3 +8,4 @@ mod independent;
 mod model;
 mod runner;
 mod sentinel;
+mod spec;

@@ -28,7 +28,7 @@ use wire::{frame, value};
 static ALLOCATOR: PeakAlloc = PeakAlloc;
 
 /// Frames are about this long: requests of this length may grow the most in proportion.
-const LENGTH: usize = 96 << 10;
+const LENGTH: usize = 64 << 10;
 /// The longest prefix that a virtual cluster can have.
 const PREFIX: usize = 100;
 
