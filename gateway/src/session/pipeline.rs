@@ -22,7 +22,8 @@ use crate::upstream::{broker, vectored};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::mpsc::{self, error::TryRecvError};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wire::schema::ApiKey;
 use wire::segments::Segments;
 use wire::walk::Stop;
@@ -212,16 +213,24 @@ async fn answers(
     let mut reader = FrameReader::default();
     let (mut segments, mut memory) = (Segments::default(), response::Memory::default());
     loop {
-        let exchange = tokio::select! {
-            biased;
-            exchange = exchanges.recv() => exchange,
-            // Nothing is asked for, so that what comes is the end of the connection, or the start of an answer whose
-            // request was queued this very moment.
-            filled = reader.fill(upstream), if reader.buffered() == 0 => match filled {
-                Ok(0) => return Err(SessionError::Upstream(std::io::ErrorKind::ConnectionReset.into())),
-                Ok(_) => continue,
-                Err(e) => return Err(SessionError::Upstream(e)),
-            },
+        let exchange = if reader.buffered() == 0 {
+            tokio::select! {
+                biased;
+                exchange = exchanges.recv() => exchange,
+                // Nothing is asked for: the end of the connection, unless a request is queued and answered this very moment.
+                filled = reader.fill(upstream) => match filled {
+                    Ok(0) => return Err(SessionError::Upstream(std::io::ErrorKind::ConnectionReset.into())),
+                    Ok(_) => continue,
+                    Err(e) => return Err(SessionError::Upstream(e)),
+                },
+            }
+        } else {
+            // A request is queued before it is sent, so that what answers one finds it here.
+            match exchanges.try_recv() {
+                Err(TryRecvError::Empty) => return Err(SessionError::Answer("nothing was asked for".to_owned())),
+                Err(TryRecvError::Disconnected) => None,
+                Ok(exchange) => Some(exchange),
+            }
         };
         let Some((exchange, _room)) = exchange else { return Ok(()) };
         match exchange {
