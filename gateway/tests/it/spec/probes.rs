@@ -194,6 +194,11 @@ fn request(leaf: &Leaf) -> Vec<Probe> {
         }
         Role::Subscription => embedded_probes("ConsumerProtocolSubscription", Way::In),
         Role::Assignment => embedded_probes("ConsumerProtocolAssignment", Way::In),
+        Role::TopicRegex | Role::TransactionalIdRegex => vec![
+            Probe::is("a pattern", "^sentinel.*|b", "team\\-a\\.(?:(?s-s:)sentinel.*|b)"),
+            Probe::new("one that climbs out", "a)|(?:team-b.*", Expect::Refused),
+            Probe::kept("none", ""),
+        ],
         Role::ClusterId => vec![Probe::is("the cluster's", "physical-cluster", Value::Null)],
         Role::ReplicaId => vec![Probe::is("a follower", 3, -1), Probe::kept("a debugging consumer", -2)],
         Role::FetchSessionId => {
@@ -269,6 +274,10 @@ fn response(leaf: &Leaf) -> Vec<Probe> {
             Probe::is("nobody's", 9093, -1).beside(Role::BrokerId, -1),
         ],
         Role::BrokerId => vec![Probe::new("one without a port here", 3, Expect::Gone)],
+        Role::TopicRegex => vec![
+            Probe::is("its own", "team\\-a\\.(?:(?s-s:)sentinel.*|b)", "^sentinel.*|b"),
+            Probe::is("a foreign one", "team-b.sentinel.*", Value::Null),
+        ],
         Role::ClusterId => vec![Probe::is("the cluster's", "physical-2", "virtual-cluster")],
         Role::ErrorText => vec![
             Probe::is("its own", "Topic 'team-a.sentinel' is.", "Topic 'sentinel' is."),
