@@ -281,6 +281,7 @@ fn response(leaf: &Leaf) -> Vec<Probe> {
         Role::ClusterId => vec![Probe::is("the cluster's", "physical-2", "virtual-cluster")],
         Role::ErrorText => vec![
             Probe::is("its own", "Topic 'team-a.sentinel' is.", "Topic 'sentinel' is."),
+            Probe::is("one that collides", "'team-a_sentinel' is.", "'(not in this cluster)' is."),
             Probe::new("a foreign one", "Topic 'team-b.sentinel' is.", Expect::Hidden),
         ],
         Role::ProtocolType => vec![Probe::new("another protocol", "connect", Expect::Alone(json!("connect")))],
