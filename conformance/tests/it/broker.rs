@@ -66,6 +66,9 @@ fn settings(address: &str) -> Vec<(&'static str, String)> {
         ("KAFKA_TRANSACTION_STATE_LOG_REPLICATION_FACTOR", "1"),
         ("KAFKA_TRANSACTION_STATE_LOG_MIN_ISR", "1"),
         ("KAFKA_TRANSACTION_STATE_LOG_NUM_PARTITIONS", "4"),
+        ("KAFKA_SHARE_COORDINATOR_STATE_TOPIC_REPLICATION_FACTOR", "1"),
+        ("KAFKA_SHARE_COORDINATOR_STATE_TOPIC_MIN_ISR", "1"),
+        ("KAFKA_SHARE_COORDINATOR_STATE_TOPIC_NUM_PARTITIONS", "4"),
         ("KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS", "0"),
         // A name that is unknown must stay unknown after somebody asked for it.
         ("KAFKA_AUTO_CREATE_TOPICS_ENABLE", "false"),

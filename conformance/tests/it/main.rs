@@ -13,4 +13,5 @@ mod logins;
 mod needs;
 mod restart;
 mod scenarios;
+mod share;
 mod stand;
