@@ -12,6 +12,7 @@ use gateway::naming::topic_ids::TopicIds;
 use gateway::naming::{Addresses, Tenant, response};
 use gateway::session::{handshake, refusal};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use wire::schema::{ApiKey, Message};
 use wire::segments::Segments;
@@ -66,9 +67,14 @@ pub(crate) fn tenant_of(prefix: &str) -> Tenant {
 
 /// The body that a broker gets for the body of a client.
 pub(crate) fn forwarded(prefix: &str, key: ApiKey, version: i16, body: &[u8]) -> Result<Vec<u8>, String> {
+    sent(&tenant_of(prefix), key, version, body).map(|(body, _)| body)
+}
+
+/// The same for a client of `tenant`, with what the answer has to know.
+pub(crate) fn sent(tenant: &Tenant, key: ApiKey, version: i16, body: &[u8]) -> Result<(Vec<u8>, Asked), String> {
     let frame = frame::request(key, version, CORRELATION, None, body);
-    match send(&frame, &tenant_of(prefix), &mut request::Memory::default())? {
-        Outcome::Forwarded(body, _) => Ok(body),
+    match send(&frame, tenant, &mut request::Memory::default())? {
+        Outcome::Forwarded(body, asked) => Ok((body, asked)),
         Outcome::Refused(answer) => Err(format!("refused: {answer}")),
     }
 }
@@ -97,7 +103,7 @@ pub(crate) fn run(case: &Case, key: ApiKey, version: i16) -> Result<(), String> 
                 return Err(format!("silent is {}", asked.silent));
             }
             let violations = match &then.answer {
-                Some(answer) => answered(answer, key, version, &asked, &tenant)?,
+                Some(answer) => answered(answer, key, version, &asked, &tenant, &case.given.later)?,
                 None if then.silent => 0,
                 None => return Err("the case says nothing of the answer".to_owned()),
             };
@@ -184,11 +190,27 @@ fn body_of(physical: &Physical<'_>) -> Vec<u8> {
 }
 
 /// Maps the broker's answer and compares it; returns the violations.
-fn answered(answer: &Answer, key: ApiKey, version: i16, asked: &Asked, tenant: &Tenant) -> Result<u32, String> {
+fn answered(
+    answer: &Answer,
+    key: ApiKey,
+    version: i16,
+    asked: &Asked,
+    tenant: &Tenant,
+    later: &BTreeMap<String, u8>,
+) -> Result<u32, String> {
     let from = resolve(&answer.from, version)?;
     let body = value::encode(key.response(), version, &from).map_err(|e| format!("then.answer.from: {e}"))?;
     let (mut memory, mut segments) = (response::Memory::default(), Segments::default());
-    let found = match response::map(key, version, &body, asked, tenant, BROKER, &mut memory, &mut segments) {
+    let mut map =
+        |segments: &mut Segments| response::map(key, version, &body, asked, tenant, BROKER, &mut memory, segments);
+    let found = match map(&mut segments) {
+        Ok(found) if found.unknown_ids > 0 => {
+            for (name, id) in later {
+                tenant.topic_ids.learn([*id; 16], name);
+            }
+            segments = Segments::default();
+            map(&mut segments).map_err(|e| format!("answer, the second time: {e}"))?
+        }
         Ok(found) => found,
         Err(Stop::Refused(why)) => {
             return match &answer.withheld {
@@ -205,7 +227,7 @@ fn answered(answer: &Answer, key: ApiKey, version: i16, asked: &Asked, tenant: &
         got = refusal::with_refused_resources(key, version, &got, asked).map_err(|e| e.to_string())?;
     }
     same("answer.to", key.response(), version, &expected, &got)?;
-    Ok(found.violations)
+    Ok(found.violations + found.unknown_ids)
 }
 
 /// The answer to an API that the session answers itself, after authentication.
