@@ -178,18 +178,9 @@ fn answered(answer: &Answer, key: ApiKey, version: i16, asked: &Asked, tenant: &
     let from = resolve(&answer.from, version)?;
     let body = value::encode(key.response(), version, &from).map_err(|e| format!("then.answer.from: {e}"))?;
     let (mut memory, mut segments) = (response::Memory::default(), Segments::default());
-    let found = match response::map(key, version, &body, asked, tenant, BROKER, &mut memory, &mut segments) {
-        Ok(found) => found,
-        Err(Stop::Refused(why)) => {
-            return match &answer.withheld {
-                Some(expected) if why.to_string() == *expected => Ok(0),
-                _ => Err(format!("the answer is withheld: {why}")),
-            };
-        }
-        Err(other) => return Err(format!("answer: {other}")),
-    };
-    let Some(to) = &answer.to else { return Err("the answer is sent on".to_owned()) };
-    let expected = if to == "unchanged" { from } else { resolve(to, version)? };
+    let found = response::map(key, version, &body, asked, tenant, BROKER, &mut memory, &mut segments)
+        .map_err(|e| format!("answer: {e}"))?;
+    let expected = if answer.to == "unchanged" { from } else { resolve(&answer.to, version)? };
     let mut got = segments.to_vec(&body);
     if !asked.refused.is_empty() {
         got = refusal::with_refused_resources(key, version, &got, asked).map_err(|e| e.to_string())?;
