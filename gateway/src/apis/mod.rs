@@ -71,7 +71,9 @@ pub const fn row(key: ApiKey) -> Row {
         K::Metadata => map(0, 13, "all topics means the tenant's; ids that are the tenant's; addresses; cluster id"),
         K::OffsetCommit => map(2, 10, "group, topic name or id"),
         K::OffsetFetch => map(1, 10, "group, topic name or id; all topics means the tenant's"),
-        K::FindCoordinator => map(0, 6, "keys of groups and transactions; addresses"),
+        K::FindCoordinator => {
+            map(0, 6, "keys of groups, transactions and share partitions, whose topic id is inside; addresses")
+        }
         K::JoinGroup => map(0, 9, "group; topics inside the consumer protocol's subscription"),
         K::Heartbeat => map(0, 4, "group"),
         K::LeaveGroup => map(0, 5, "group"),
@@ -112,8 +114,15 @@ pub const fn row(key: ApiKey) -> Row {
         K::DescribeClientQuotas | K::AlterClientQuotas => deny(LATER),
         K::DescribeUserScramCredentials | K::AlterUserScramCredentials => deny(LATER),
         K::ConsumerGroupHeartbeat | K::ConsumerGroupDescribe => deny(LATER),
-        K::ShareGroupHeartbeat | K::ShareGroupDescribe | K::ShareFetch | K::ShareAcknowledge => deny(LATER),
-        K::DescribeShareGroupOffsets | K::AlterShareGroupOffsets | K::DeleteShareGroupOffsets => deny(LATER),
+        K::ShareGroupHeartbeat => map(1, 1, "group, topic names; topic ids in the assignment"),
+        K::ShareGroupDescribe => map(1, 1, "groups; topic names and ids of their members"),
+        K::ShareFetch => map(1, 2, "group, which keys the share session; topic ids, forgotten topics, node endpoints"),
+        K::ShareAcknowledge => map(1, 2, "group, which keys the share session; topic ids, node endpoints"),
+        K::DescribeShareGroupOffsets => {
+            map(0, 1, "groups, topic names; ids in the answer; all topics means the group's")
+        }
+        K::AlterShareGroupOffsets => map(0, 0, "group, topic names; ids in the answer"),
+        K::DeleteShareGroupOffsets => map(0, 0, "group, topic names; ids in the answer"),
         K::StreamsGroupHeartbeat | K::StreamsGroupDescribe | K::StreamsGroupTopologyDescriptionUpdate => deny(LATER),
         K::GetTelemetrySubscriptions | K::PushTelemetry => deny("client telemetry is never forwarded"),
         K::CreateDelegationToken | K::RenewDelegationToken => {
@@ -143,7 +152,7 @@ pub fn served() -> impl Iterator<Item = (ApiKey, Versions)> {
 
 /// The features that virtual clusters are shown: those whose APIs are carried, and the version of the metadata, which tools
 /// read.
-pub const SHOWN_FEATURES: [&str; 2] = ["metadata.version", "transaction.version"];
+pub const SHOWN_FEATURES: [&str; 3] = ["metadata.version", "share.version", "transaction.version"];
 
 #[cfg(test)]
 mod tests {

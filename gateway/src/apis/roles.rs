@@ -91,6 +91,8 @@ fn string(place: Place<'_>) -> Option<Decision> {
         "CoordinatorKeys" => Is(Role::CoordinatorKey),
         "GroupId" => Is(Role::Group),
         "Topics" if message == "ConsumerProtocolSubscription" => Is(Role::Topic),
+        // Kafka 3.9 does not mark it.
+        "SubscribedTopicNames" => Is(Role::Topic),
         "ResourceName" | "ResourceNameFilter" => Is(Role::ResourceName),
         "SubscribedTopicRegex" | "SourceTopicRegex" => Is(Role::TopicRegex),
         "TransactionalIdPattern" => Is(Role::TransactionalIdRegex),

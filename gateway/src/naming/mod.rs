@@ -4,8 +4,10 @@ mod ahead;
 pub mod embedded;
 mod paging;
 pub mod prefix;
+pub mod regex;
 pub mod request;
 pub mod response;
+pub mod share_key;
 pub mod topic_ids;
 
 use self::prefix::Namespace;

@@ -2,6 +2,7 @@
 
 use super::embedded::{self, Direction, Embedded};
 use super::paging::{self, Page};
+use super::share_key::{self, ShareKey};
 use super::{OwnIds, Tenant};
 use crate::apis::plans;
 use crate::authz::Permitted;
@@ -114,6 +115,7 @@ pub struct Memory {
     /// The group that was joined last, and whether its protocol is the consumer's: SyncGroup before version 5 doesn't say.
     joined: Option<(String, bool)>,
     buffer: String,
+    key: String,
     bytes: Vec<u8>,
 }
 
@@ -227,6 +229,9 @@ impl Names<'_> {
         if self.named > MOST_NAMES {
             return Err(Refusal::TooMany);
         }
+        if role == Role::CoordinatorKey && self.asked.coordinator == Some(Coordinator::Share) {
+            return self.share_key(text);
+        }
         let namespace = &self.tenant.namespace;
         let buffer = &mut self.memory.buffer;
         Ok(match role {
@@ -267,6 +272,20 @@ impl Names<'_> {
             Role::TopicRegex | Role::TransactionalIdRegex => return Err(Refusal::Pattern),
             _ => Action::Keep,
         })
+    }
+
+    /// A foreign topic id in the key is veiled as elsewhere: Kafka tells a coordinator for any id.
+    fn share_key(&mut self, text: &str) -> Result<Action<'_>, Refusal> {
+        let Some(key) = ShareKey::parse(text) else {
+            let sent = share_key::put_invalid(self.tenant.namespace.prefix(), text, &mut self.memory.buffer);
+            return Ok(Action::Str(sent));
+        };
+        let id = match self.topic_id(key.topic_id)? {
+            Action::Uuid(veiled) => veiled,
+            _ => key.topic_id,
+        };
+        let Memory { buffer, key: out, .. } = &mut *self.memory;
+        Ok(Action::Str(key.put(self.tenant.namespace.map_id(key.group, buffer), &id, out)))
     }
 
     fn topic_id(&mut self, id: [u8; 16]) -> Result<Action<'static>, Refusal> {
@@ -314,7 +333,11 @@ impl Names<'_> {
     }
 }
 
-/// Whether the broker refuses an empty group id in this API. The others take it for offsets without a group.
-const fn group_must_be_named(key: ApiKey) -> bool {
-    matches!(key, ApiKey::JoinGroup | ApiKey::SyncGroup | ApiKey::Heartbeat | ApiKey::LeaveGroup)
+/// Whether the broker refuses an empty group id in this API. The others take it for offsets without a group, and
+/// ShareFetch and ShareAcknowledge for one that all nameless groups share, so that theirs must not stay empty.
+pub(super) const fn group_must_be_named(key: ApiKey) -> bool {
+    use ApiKey as K;
+    matches!(key, K::JoinGroup | K::SyncGroup | K::Heartbeat | K::LeaveGroup)
+        || matches!(key, K::ShareGroupHeartbeat | K::ShareGroupDescribe)
+        || matches!(key, K::AlterShareGroupOffsets | K::DeleteShareGroupOffsets)
 }

@@ -3,7 +3,8 @@
 use super::ahead::Ahead;
 use super::embedded::{self, Direction, Embedded};
 use super::paging;
-use super::request::{Asked, BROKER_RESOURCE, GROUP_RESOURCE, TOPIC_RESOURCE};
+use super::request::{Asked, BROKER_RESOURCE, Coordinator, GROUP_RESOURCE, TOPIC_RESOURCE, group_must_be_named};
+use super::share_key::{self, ShareKey};
 use super::{OwnIds, Tenant};
 use crate::apis::{plans, settings};
 use std::convert::Infallible;
@@ -145,9 +146,11 @@ impl Names<'_> {
                 self.mine(text, len)
             }
             Role::TopicCursor => self.cursor(text),
-            Role::Group => self.mine(text, namespace.unmap_id(text).map(str::len)),
             // What stayed empty on the way in stays so on the way out.
+            Role::Group if text.is_empty() && group_must_be_named(self.key) => Action::Keep,
+            Role::Group => self.mine(text, namespace.unmap_id(text).map(str::len)),
             Role::TransactionalId | Role::CoordinatorKey if text.is_empty() => Action::Keep,
+            Role::CoordinatorKey if self.asked.coordinator == Some(Coordinator::Share) => self.share_key(text),
             Role::TransactionalId | Role::CoordinatorKey => self.mine(text, namespace.unmap_id(text).map(str::len)),
             Role::ResourceName => match self.resource {
                 TOPIC_RESOURCE => self.mine(text, namespace.unmap_topic(text).map(str::len)),
@@ -229,6 +232,21 @@ impl Names<'_> {
             ApiKey::ListConfigResources if reachable() => Action::Keep,
             _ => Action::Drop,
         }
+    }
+
+    /// The key as the client wrote it.
+    fn share_key(&mut self, text: &str) -> Action<'_> {
+        let Some(asked) = self.tenant.namespace.unmap_id(text) else { return self.mine(text, None) };
+        if let Some(key) = share_key::invalid(asked) {
+            self.memory.buffer.clear();
+            self.memory.buffer.push_str(key);
+            return Action::Str(&self.memory.buffer);
+        }
+        let Some(key) = ShareKey::parse(asked).filter(|key| self.asked.veiled.contains(&key.topic_id)) else {
+            return self.mine(text, Some(asked.len()));
+        };
+        let id = self.tenant.topic_ids.unveil(key.topic_id);
+        Action::Str(key.put(key.group, &id, &mut self.memory.buffer))
     }
 
     fn topic_id(&mut self, id: [u8; 16]) -> Action<'static> {

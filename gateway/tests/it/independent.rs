@@ -86,6 +86,13 @@ fn others() -> BTreeMap<ApiKey, (Other, Other)> {
         ListTransactions ListTransactionsRequest ListTransactionsResponse,
         ListConfigResources ListConfigResourcesRequest ListConfigResourcesResponse,
         DescribeTopicPartitions DescribeTopicPartitionsRequest DescribeTopicPartitionsResponse,
+        ShareGroupHeartbeat ShareGroupHeartbeatRequest ShareGroupHeartbeatResponse,
+        ShareGroupDescribe ShareGroupDescribeRequest ShareGroupDescribeResponse,
+        ShareFetch ShareFetchRequest ShareFetchResponse,
+        ShareAcknowledge ShareAcknowledgeRequest ShareAcknowledgeResponse,
+        DescribeShareGroupOffsets DescribeShareGroupOffsetsRequest DescribeShareGroupOffsetsResponse,
+        AlterShareGroupOffsets AlterShareGroupOffsetsRequest AlterShareGroupOffsetsResponse,
+        DeleteShareGroupOffsets DeleteShareGroupOffsetsRequest DeleteShareGroupOffsetsResponse,
     ]
 }
 

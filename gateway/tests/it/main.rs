@@ -7,3 +7,4 @@ mod independent;
 mod model;
 mod runner;
 mod sentinel;
+mod spec;
