@@ -187,10 +187,11 @@ fn number(place: Place<'_>) -> Option<Decision> {
         "KeyType" => Role::CoordinatorType,
         "SessionId" if matches!(message, "FetchRequest" | "FetchResponse") => Role::FetchSessionId,
         "SessionEpoch" if message == "FetchRequest" => Role::FetchSessionEpoch,
+        "ShareSessionEpoch" if message == "ShareFetchRequest" => Role::ShareSessionEpoch,
         "Acks" if message == "ProduceRequest" => Role::Acks,
         "ErrorCode" if message == "FindCoordinatorResponse" => Role::ErrorCode,
         "TotalBytes" | "UsableBytes" => Role::VolumeBytes,
-        "ReadOnly" => Role::ReadOnly,
+        "ReadOnly" if message == "DescribeConfigsResponse" => Role::ReadOnly,
         _ => return None,
     };
     Some(Decision::Role(role))

@@ -7,6 +7,7 @@ pub mod prefix;
 pub mod regex;
 pub mod request;
 pub mod response;
+pub mod sessions;
 pub mod share_key;
 pub mod topic_ids;
 
@@ -14,6 +15,7 @@ use self::prefix::Namespace;
 use self::topic_ids::TopicIds;
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 /// Where a broker is to be reached, for the clients of a virtual cluster.
 pub trait Addresses: Send + Sync {
@@ -32,8 +34,10 @@ pub struct Tenant {
     pub topic_ids: Arc<TopicIds>,
     /// The addresses that clients see.
     pub addresses: Arc<dyn Addresses>,
-    /// The fetch sessions that were issued to the virtual cluster.
-    pub fetch_sessions: Arc<topic_ids::FetchSessions>,
+    /// The fetch sessions that were issued to virtual clusters.
+    pub fetch_sessions: Arc<sessions::FetchSessions>,
+    /// A share session of this connection holds a topic id veiled that has become the tenant's, and has to begin anew.
+    pub share_session_is_stale: Arc<AtomicBool>,
 }
 
 impl std::fmt::Debug for Tenant {

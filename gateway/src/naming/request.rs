@@ -8,6 +8,7 @@ use crate::apis::plans;
 use crate::authz::Permitted;
 use std::borrow::Cow;
 use std::collections::HashSet;
+use std::sync::atomic::Ordering::Relaxed;
 use wire::plan::Role;
 use wire::schema::ApiKey;
 use wire::segments::Segments;
@@ -94,6 +95,9 @@ pub enum Refusal {
     /// It continues a fetch session that was not issued to the tenant.
     #[error("fetch session {0} was not issued to this virtual cluster")]
     FetchSession(i32),
+    /// It continues a share session in which a topic of the tenant stands veiled.
+    #[error("the share session began before one of its topics was known; begin a new one")]
+    ShareSession,
     /// It names more than an honest request does, and mapping it would take many times its memory.
     #[error("the request names too much at once; send several smaller ones")]
     TooMany,
@@ -306,12 +310,19 @@ impl Names<'_> {
             Role::ReplicaId if number >= 0 => return Ok(Action::Int(-1)),
             Role::ResourceType => self.resource = number,
             Role::Acks => self.asked.silent = number == 0,
-            Role::FetchSessionId if number != 0 && !self.tenant.fetch_sessions.holds(self.broker, number) => {
+            Role::FetchSessionId if number != 0 && !self.holds_session(number) => {
                 return Err(Refusal::FetchSession(number));
+            }
+            Role::ShareSessionEpoch if number > 0 && self.tenant.share_session_is_stale.swap(false, Relaxed) => {
+                return Err(Refusal::ShareSession);
             }
             _ => {}
         }
         Ok(Action::Keep)
+    }
+
+    fn holds_session(&self, session: i32) -> bool {
+        self.tenant.fetch_sessions.holds(self.tenant.namespace.prefix(), self.broker, session)
     }
 
     fn embedded(&mut self, role: Role, bytes: &[u8]) -> Action<'_> {

@@ -8,6 +8,7 @@ use super::share_key::{self, ShareKey};
 use super::{OwnIds, Tenant};
 use crate::apis::{plans, settings};
 use std::convert::Infallible;
+use std::sync::atomic::Ordering::Relaxed;
 use wire::plan::Role;
 use wire::schema::ApiKey;
 use wire::segments::Segments;
@@ -17,6 +18,8 @@ use wire::walk::{Action, Stop, Value, Visitor, walk};
 const COORDINATOR_NOT_AVAILABLE: i32 = 15;
 /// The topic of everybody's committed offsets: a transaction that commits some has one of its partitions.
 const OFFSETS_TOPIC: &str = "__consumer_offsets";
+/// What brokers say where there is no port.
+const NO_PORT: i32 = -1;
 
 /// What a mapping keeps between answers of one session.
 #[derive(Debug, Default)]
@@ -62,6 +65,7 @@ pub fn map(
         node: -1,
         resource: 0,
         elements: 0,
+        session: 0,
         name_is_ours: false,
         consumer: asked.consumer_protocol.unwrap_or(true),
         asked,
@@ -88,6 +92,8 @@ struct Names<'a> {
     resource: i32,
     /// How many elements began.
     elements: usize,
+    /// The fetch session that the answer belongs to.
+    session: i32,
     /// The name before an id in this element was the tenant's, so that the id is.
     name_is_ours: bool,
     consumer: bool,
@@ -108,7 +114,7 @@ impl Visitor for Names<'_> {
 
     fn field(&mut self, role: Role, value: Value<'_>) -> Result<Action<'_>, Infallible> {
         Ok(match (role, value) {
-            (Role::Host, Value::Str(Some(_))) if self.node >= 0 => self.host(),
+            (Role::Host, Value::Str(Some(_))) => self.host(),
             (Role::ErrorText, Value::Str(_)) if self.unreachable => {
                 let id = self.found.unreachable.unwrap_or(-1);
                 self.memory.buffer = format!("broker {id} has no port on this gateway: raise clients.portCount");
@@ -128,6 +134,10 @@ impl Visitor for Names<'_> {
 impl Names<'_> {
     /// The address of a broker, or none: an element of a list is left out, a coordinator is an error.
     fn host(&mut self) -> Action<'_> {
+        // An address of no broker is nobody's business either; where brokers say "none" it is empty.
+        if self.node < 0 {
+            return Action::Str("");
+        }
         match self.tenant.addresses.of(self.node) {
             Some((host, _)) => Action::Str(host),
             None if self.unreachable => Action::Str(""),
@@ -263,8 +273,24 @@ impl Names<'_> {
             // All topics were asked for: the others' are left out.
             Action::Drop
         } else {
-            // An earlier request of a fetch session sent it.
-            Action::Uuid(self.tenant.topic_ids.unveil(id))
+            // An earlier request of a fetch session or share session sent it.
+            let sent = self.tenant.topic_ids.unveil(id);
+            if self.memory.own_ids.owns(self.tenant, &sent) {
+                self.begin_anew();
+            }
+            Action::Uuid(sent)
+        }
+    }
+
+    /// The gateway met a topic of the tenant's only after the session had taken it for a foreign one: as long as the session
+    /// lasts, its broker knows no such topic. The client's next request is told to begin a new one, as after an eviction.
+    fn begin_anew(&self) {
+        match self.key {
+            ApiKey::Fetch => {
+                self.tenant.fetch_sessions.revoke(self.tenant.namespace.prefix(), self.broker, self.session);
+            }
+            ApiKey::ShareFetch => self.tenant.share_session_is_stale.store(true, Relaxed),
+            _ => {}
         }
     }
 
@@ -280,10 +306,11 @@ impl Names<'_> {
                     }
                 }
             }
-            Role::Port if self.node >= 0 => {
+            Role::Port if self.node < 0 => return Action::Int(NO_PORT),
+            Role::Port => {
                 return match self.tenant.addresses.of(self.node) {
                     Some((_, port)) => Action::Int(port.into()),
-                    None if self.unreachable => Action::Int(-1),
+                    None if self.unreachable => Action::Int(NO_PORT),
                     None => Action::Drop,
                 };
             }
@@ -292,7 +319,10 @@ impl Names<'_> {
             Role::ReadOnly if self.resource == BROKER_RESOURCE && !self.tenant.namespace.is_transparent() => {
                 return Action::Int(1);
             }
-            Role::FetchSessionId => self.tenant.fetch_sessions.issue(self.broker, number),
+            Role::FetchSessionId => {
+                self.session = number;
+                self.tenant.fetch_sessions.issue(self.tenant.namespace.prefix(), self.broker, number);
+            }
             _ => {}
         }
         Action::Keep

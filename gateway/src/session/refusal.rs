@@ -16,6 +16,7 @@ const CLUSTER_AUTHORIZATION_FAILED: i16 = 31;
 const UNSUPPORTED_VERSION: i16 = 35;
 const INVALID_REQUEST: i16 = 42;
 const FETCH_SESSION_ID_NOT_FOUND: i16 = 70;
+const SHARE_SESSION_NOT_FOUND: i16 = 122;
 
 /// Requests longer than this are refused at the top of the answer alone: their elements are not worth the memory.
 const ELEMENTS_OF: usize = 64 << 10;
@@ -57,6 +58,7 @@ pub fn refused(
             return local::encode(key, version, correlation_id, &body);
         }
         Refusal::EmptyGroup => INVALID_GROUP_ID,
+        Refusal::ShareSession => SHARE_SESSION_NOT_FOUND,
         Refusal::UnknownTopicId | Refusal::TooMany | Refusal::Pattern | Refusal::Unwritable => INVALID_REQUEST,
     };
     answer(key, version, correlation_id, body, code, &refusal.to_string())

@@ -1,17 +1,19 @@
 //! Runs one case at one version through the stages of a session, in the session's order.
 
-use crate::model::{Answer, Case, Given, VEIL, resolve};
+use crate::model::{Answer, Case, Given, Then, VEIL, resolve};
 use gateway::apis::check::{Checked, check};
 use gateway::apis::{Verdict, row};
 use gateway::authn::Identity;
 use gateway::authz::permit;
 use gateway::naming::prefix::Namespace;
 use gateway::naming::request::{self, Asked, Physical, Refusal};
-use gateway::naming::topic_ids::{FetchSessions, TopicIds};
+use gateway::naming::sessions::FetchSessions;
+use gateway::naming::topic_ids::TopicIds;
 use gateway::naming::{Addresses, Tenant, response};
 use gateway::session::{handshake, refusal};
 use serde_json::{Value, json};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use wire::schema::{ApiKey, Message};
 use wire::segments::Segments;
 use wire::walk::Stop;
@@ -47,7 +49,7 @@ fn tenant(given: &Given) -> Tenant {
     }
     let fetch_sessions = FetchSessions::default();
     for session in &given.fetch_sessions {
-        fetch_sessions.issue(BROKER, *session);
+        fetch_sessions.issue(prefix, BROKER, *session);
     }
     Tenant {
         namespace: Namespace::new(given.prefix.as_deref().map(Arc::from)),
@@ -55,6 +57,7 @@ fn tenant(given: &Given) -> Tenant {
         topic_ids: Arc::new(topic_ids),
         addresses: Arc::new(Gateway),
         fetch_sessions: Arc::new(fetch_sessions),
+        share_session_is_stale: Arc::new(given.share_session_is_stale.into()),
     }
 }
 
@@ -65,9 +68,14 @@ pub(crate) fn tenant_of(prefix: &str) -> Tenant {
 
 /// The body that a broker gets for the body of a client.
 pub(crate) fn forwarded(prefix: &str, key: ApiKey, version: i16, body: &[u8]) -> Result<Vec<u8>, String> {
+    sent(&tenant_of(prefix), key, version, body).map(|(body, _)| body)
+}
+
+/// The same for a client of `tenant`, with what the answer has to know.
+pub(crate) fn sent(tenant: &Tenant, key: ApiKey, version: i16, body: &[u8]) -> Result<(Vec<u8>, Asked), String> {
     let frame = frame::request(key, version, CORRELATION, None, body);
-    match send(&frame, &tenant_of(prefix), &mut request::Memory::default())? {
-        Outcome::Forwarded(body, _) => Ok(body),
+    match send(&frame, tenant, &mut request::Memory::default())? {
+        Outcome::Forwarded(body, asked) => Ok((body, asked)),
         Outcome::Refused(answer) => Err(format!("refused: {answer}")),
     }
 }
@@ -103,10 +111,7 @@ pub(crate) fn run(case: &Case, key: ApiKey, version: i16) -> Result<(), String> 
             if violations != then.violations {
                 return Err(format!("{violations} violations are counted, not {}", then.violations));
             }
-            match then.issued.iter().find(|session| !tenant.fetch_sessions.holds(BROKER, **session)) {
-                Some(session) => Err(format!("fetch session {session} is not the tenant's afterwards")),
-                None => Ok(()),
-            }
+            sessions(then, &tenant)
         }
         (None, Some(refused), None) => match send(&frame, &tenant, &mut memory)? {
             Outcome::Refused(answer) => {
@@ -120,6 +125,19 @@ pub(crate) fn run(case: &Case, key: ApiKey, version: i16) -> Result<(), String> 
         }
         _ => Err("a case has one of forwarded, refused and answered".to_owned()),
     }
+}
+
+/// Compares what is left of the tenant's sessions with what the case says.
+fn sessions(then: &Then, tenant: &Tenant) -> Result<(), String> {
+    let holds = |session: &i32| tenant.fetch_sessions.holds(tenant.namespace.prefix(), BROKER, *session);
+    if let Some(session) = then.issued.iter().find(|session| !holds(session)) {
+        return Err(format!("fetch session {session} is not the tenant's afterwards"));
+    }
+    if let Some(session) = then.revoked.iter().find(|session| holds(session)) {
+        return Err(format!("fetch session {session} is still the tenant's afterwards"));
+    }
+    let stale = tenant.share_session_is_stale.load(Relaxed);
+    if stale == then.share_session_is_stale { Ok(()) } else { Err(format!("the share session's staleness is {stale}")) }
 }
 
 enum Outcome {

@@ -7,4 +7,7 @@ mod decisions;
 #[path = "../../../wire/examples/generate/definitions.rs"]
 mod definitions;
 mod kafkas;
+mod message;
+mod probes;
+mod sentinels;
 mod table;
