@@ -8,6 +8,9 @@ use conformance::drivers::{self, Kind};
 use conformance::report::{Report, Status};
 use conformance::sandboxes::{self, Sandboxes};
 use conformance::scenario::{self, Scenario, run::Stage};
+use conformance::suites;
+
+mod checks;
 
 const FAILED: u8 = 1;
 const USAGE: u8 = 2;
@@ -17,7 +20,8 @@ const HARNESS: u8 = 3;
 #[derive(Debug, Parser)]
 #[command(
     version,
-    after_help = "Exit codes: 0 everything held, 1 something did not, 2 wrong usage, 3 the harness could not tell"
+    after_help = "Exit codes: 0 everything held, 1 something did not, 2 wrong usage, 3 the harness could not tell, \
+                  4 some checks are planned and did not run, 6 a mutant survived"
 )]
 struct Arguments {
     #[command(subcommand)]
@@ -26,21 +30,33 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run one scenario
+    /// Run one scenario, or the checks of a profile
     Run(Run),
-    /// List the scenarios and the clients
+    /// List the scenarios, the clients and the checks
     List {
         /// The folder of scenarios
         #[arg(long, default_value = "scenarios")]
         scenarios: PathBuf,
+        /// Text for people, or the checks as JSON
+        #[arg(short, long, value_enum, default_value_t = Output::Human)]
+        output: Output,
     },
 }
 
 #[derive(Debug, clap::Args)]
 struct Run {
     /// The scenario file
-    #[arg(long, value_name = "FILE")]
-    scenario: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "profile")]
+    scenario: Option<PathBuf>,
+    /// The profile whose checks shall run (with --up)
+    #[arg(long, conflicts_with = "scenario", requires = "up", value_parser = suites::PROFILES)]
+    profile: Option<String>,
+    /// Only the checks whose id fits, for example 'I-0*'
+    #[arg(long, value_name = "GLOB", default_value = "*")]
+    check: String,
+    /// What everything random is drawn from; else another seed each time
+    #[arg(long, value_name = "NUMBER")]
+    seed: Option<u64>,
     /// Bring the sandboxes up in a home of their own and take them down afterwards; else those of this user are used
     #[arg(long)]
     up: bool,
@@ -66,8 +82,12 @@ enum Output {
 
 fn main() -> ExitCode {
     let done = match Arguments::parse().command {
-        Command::Run(run) => run_scenario(run),
-        Command::List { scenarios } => list(&scenarios),
+        Command::Run(run) => match (&run.scenario, &run.profile) {
+            (Some(file), _) => run_scenario(file.clone(), run),
+            (None, profile) => checks::run(&profile.clone().unwrap_or_default(), &run),
+        },
+        Command::List { output: Output::Json, .. } => checks::list_json(),
+        Command::List { scenarios, .. } => list(&scenarios),
     };
     match done {
         Ok(code) => code,
@@ -80,8 +100,8 @@ fn main() -> ExitCode {
 
 type Done = Result<ExitCode, (u8, String)>;
 
-fn run_scenario(run: Run) -> Done {
-    let scenario = scenario::load(&run.scenario).map_err(|error| (USAGE, error.to_string()))?;
+fn run_scenario(file: PathBuf, run: Run) -> Done {
+    let scenario = scenario::load(&file).map_err(|error| (USAGE, error.to_string()))?;
     let fixtures = match run.fixtures {
         Some(folder) => folder,
         None => fixtures_here()
@@ -138,6 +158,8 @@ fn list(folder: &Path) -> Done {
                 .is_some_and(|fixtures| fixtures.join("clients").join(driver.name).join("run").is_file());
         println!("  {:<32} {}{}", driver.name, driver.about, if there { "" } else { " (its folder is missing)" });
     }
+    println!("Checks");
+    print!("{}", suites::list_human());
     Ok(ExitCode::SUCCESS)
 }
 

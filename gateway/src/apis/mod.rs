@@ -105,7 +105,7 @@ pub const fn row(key: ApiKey) -> Row {
         K::OffsetDelete => map(0, 0, "group, topic names"),
         K::DescribeProducers => map(0, 0, "topic names"),
         K::DescribeTransactions => map(0, 0, "transactional ids, topic names"),
-        K::ListTransactions => map(0, 1, "only the tenant's transactional ids; 2 has a pattern"),
+        K::ListTransactions => map(0, 2, "only the tenant's transactional ids; pattern"),
         K::ListConfigResources => {
             map(1, 1, "only the tenant's topics and groups, and brokers; 0 lists nothing but client metrics")
         }
@@ -113,7 +113,8 @@ pub const fn row(key: ApiKey) -> Row {
         K::DescribeAcls | K::CreateAcls | K::DeleteAcls => deny(LATER),
         K::DescribeClientQuotas | K::AlterClientQuotas => deny(LATER),
         K::DescribeUserScramCredentials | K::AlterUserScramCredentials => deny(LATER),
-        K::ConsumerGroupHeartbeat | K::ConsumerGroupDescribe => deny(LATER),
+        K::ConsumerGroupHeartbeat => map(0, 1, "group, topic names, pattern of topics; topic ids in the assignment"),
+        K::ConsumerGroupDescribe => map(0, 1, "groups; topic names, ids and patterns of their members"),
         K::ShareGroupHeartbeat => map(1, 1, "group, topic names; topic ids in the assignment"),
         K::ShareGroupDescribe => map(1, 1, "groups; topic names and ids of their members"),
         K::ShareFetch => map(1, 2, "group, which keys the share session; topic ids, forgotten topics, node endpoints"),
@@ -123,7 +124,11 @@ pub const fn row(key: ApiKey) -> Row {
         }
         K::AlterShareGroupOffsets => map(0, 0, "group, topic names; ids in the answer"),
         K::DeleteShareGroupOffsets => map(0, 0, "group, topic names; ids in the answer"),
-        K::StreamsGroupHeartbeat | K::StreamsGroupDescribe | K::StreamsGroupTopologyDescriptionUpdate => deny(LATER),
+        K::StreamsGroupHeartbeat => {
+            map(0, 1, "group, topics and patterns of the topology; user endpoints are the client's")
+        }
+        K::StreamsGroupDescribe => map(0, 1, "groups; topics of the topology and of its description"),
+        K::StreamsGroupTopologyDescriptionUpdate => map(0, 0, "group, topics of the topology's description"),
         K::GetTelemetrySubscriptions | K::PushTelemetry => deny("client telemetry is never forwarded"),
         K::CreateDelegationToken | K::RenewDelegationToken => {
             deny("a token of the physical cluster outlives the tenant")
@@ -152,7 +157,8 @@ pub fn served() -> impl Iterator<Item = (ApiKey, Versions)> {
 
 /// The features that virtual clusters are shown: those whose APIs are carried, and the version of the metadata, which tools
 /// read.
-pub const SHOWN_FEATURES: [&str; 3] = ["metadata.version", "share.version", "transaction.version"];
+pub const SHOWN_FEATURES: [&str; 5] =
+    ["group.version", "metadata.version", "share.version", "streams.version", "transaction.version"];
 
 #[cfg(test)]
 mod tests {

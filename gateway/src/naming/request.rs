@@ -3,7 +3,7 @@
 use super::embedded::{self, Direction, Embedded};
 use super::paging::{self, Page};
 use super::share_key::{self, ShareKey};
-use super::{OwnIds, Tenant};
+use super::{OwnIds, Tenant, regex};
 use crate::apis::plans;
 use crate::authz::Permitted;
 use std::borrow::Cow;
@@ -87,7 +87,7 @@ pub struct Asked {
 }
 
 /// Why a request is not forwarded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// It holds a topic id that the gateway has not met: look again, then decide.
     #[error("a topic id that is not known yet")]
@@ -101,15 +101,22 @@ pub enum Refusal {
     /// It names more than an honest request does, and mapping it would take many times its memory.
     #[error("the request names too much at once; send several smaller ones")]
     TooMany,
-    /// The broker would resolve a pattern over all names.
-    #[error("patterns are not served")]
-    Pattern,
     /// The broker would take the empty group for everybody's.
     #[error("the group id is empty")]
     EmptyGroup,
     /// It has to be written anew for the broker, which failed.
     #[error("the request can't be written anew")]
     Unwritable,
+    /// A pattern that the broker would resolve, and that does not stay inside the tenant's names.
+    #[error("{what} `{pattern}` is not a valid regular expression: {fault}.")]
+    Pattern {
+        /// What the pattern is of.
+        what: &'static str,
+        /// As the client wrote it.
+        pattern: String,
+        /// What is wrong with it.
+        fault: regex::Fault,
+    },
 }
 
 /// What a mapping keeps between requests of one session.
@@ -273,7 +280,13 @@ impl Names<'_> {
             },
             // A follower's field; the physical id is nobody's business.
             Role::ClusterId => Action::Null,
-            Role::TopicRegex | Role::TransactionalIdRegex => return Err(Refusal::Pattern),
+            Role::TopicRegex | Role::TransactionalIdRegex => {
+                *buffer = regex::rewrite(namespace, text).map_err(|fault| {
+                    let what = pattern_of(self.key);
+                    Refusal::Pattern { what, pattern: text.to_owned(), fault }
+                })?;
+                Action::Str(buffer)
+            }
             _ => Action::Keep,
         })
     }
@@ -351,4 +364,15 @@ pub(super) const fn group_must_be_named(key: ApiKey) -> bool {
     matches!(key, K::JoinGroup | K::SyncGroup | K::Heartbeat | K::LeaveGroup)
         || matches!(key, K::ShareGroupHeartbeat | K::ShareGroupDescribe)
         || matches!(key, K::AlterShareGroupOffsets | K::DeleteShareGroupOffsets)
+        || matches!(key, K::ConsumerGroupHeartbeat | K::ConsumerGroupDescribe)
+        || matches!(key, K::StreamsGroupHeartbeat | K::StreamsGroupDescribe | K::StreamsGroupTopologyDescriptionUpdate)
+}
+
+/// What a broker calls the pattern of an API.
+const fn pattern_of(key: ApiKey) -> &'static str {
+    match key {
+        ApiKey::ConsumerGroupHeartbeat => "SubscribedTopicRegex",
+        ApiKey::StreamsGroupHeartbeat => "SourceTopicRegex",
+        _ => "Transactional ID pattern",
+    }
 }

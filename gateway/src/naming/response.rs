@@ -5,7 +5,7 @@ use super::embedded::{self, Direction, Embedded};
 use super::paging;
 use super::request::{Asked, BROKER_RESOURCE, Coordinator, GROUP_RESOURCE, TOPIC_RESOURCE, group_must_be_named};
 use super::share_key::{self, ShareKey};
-use super::{OwnIds, Tenant};
+use super::{OwnIds, Tenant, regex};
 use crate::apis::{plans, settings};
 use std::convert::Infallible;
 use std::sync::atomic::Ordering::Relaxed;
@@ -36,6 +36,8 @@ pub struct Found {
     pub violations: u32,
     /// A coordinator that has no address which clients may see.
     pub unreachable: Option<i32>,
+    /// Elements that were left out because their topic id is not known: look again, and what is left out then is a violation.
+    pub unknown_ids: u32,
 }
 
 /// Maps the names of an answer that came from `broker` to a request that [`super::request::map`] sent.
@@ -67,6 +69,7 @@ pub fn map(
         elements: 0,
         session: 0,
         name_is_ours: false,
+        id_awaits_name: None,
         consumer: asked.consumer_protocol.unwrap_or(true),
         asked,
         found,
@@ -96,6 +99,8 @@ struct Names<'a> {
     session: i32,
     /// The name before an id in this element was the tenant's, so that the id is.
     name_is_ours: bool,
+    /// An id in this element that the name behind it decides about.
+    id_awaits_name: Option<[u8; 16]>,
     consumer: bool,
     asked: &'a Asked,
     found: Found,
@@ -110,6 +115,7 @@ impl Visitor for Names<'_> {
             self.resource = *kind;
         }
         self.elements += 1;
+        self.id_awaits_name = None;
     }
 
     fn field(&mut self, role: Role, value: Value<'_>) -> Result<Action<'_>, Infallible> {
@@ -153,9 +159,22 @@ impl Names<'_> {
                 // Only a prefix that was taken off proves anything: an empty name is nobody's.
                 self.name_is_ours = name.is_some_and(|name| name.len() < text.len()) && !namespace.is_transparent();
                 let len = name.map(str::len);
+                match self.id_awaits_name.take() {
+                    Some(id) if self.name_is_ours => self.tenant.topic_ids.learn(id, text),
+                    Some(_) => return self.mine(text, None),
+                    None => {}
+                }
                 self.mine(text, len)
             }
             Role::TopicCursor => self.cursor(text),
+            Role::TopicRegex | Role::TransactionalIdRegex => match regex::restore(namespace, text) {
+                Some(pattern) => {
+                    self.memory.buffer = pattern;
+                    Action::Str(&self.memory.buffer)
+                }
+                // Nobody wrote it through a gateway.
+                None => Action::Null,
+            },
             // What stayed empty on the way in stays so on the way out.
             Role::Group if text.is_empty() && group_must_be_named(self.key) => Action::Keep,
             Role::Group => self.mine(text, namespace.unmap_id(text).map(str::len)),
@@ -269,16 +288,23 @@ impl Names<'_> {
             // The name before it is in the buffer, without the prefix.
             self.tenant.topic_ids.learn(id, &format!("{}{}", self.tenant.namespace.prefix(), self.memory.buffer));
             Action::Keep
-        } else if self.key == ApiKey::OffsetFetch {
-            // All topics were asked for: the others' are left out.
-            Action::Drop
-        } else {
+        } else if sessions_repeat_ids(self.key) {
             // An earlier request of a fetch session or share session sent it.
             let sent = self.tenant.topic_ids.unveil(id);
             if self.memory.own_ids.owns(self.tenant, &sent) {
                 self.begin_anew();
             }
             Action::Uuid(sent)
+        } else if names_follow_ids(self.key) {
+            self.id_awaits_name = Some(id);
+            Action::Keep
+        } else {
+            if !self.tenant.topic_ids.knows(&id) {
+                self.found.unknown_ids += 1;
+            } else if self.key != ApiKey::OffsetFetch {
+                self.found.violations += 1;
+            }
+            Action::Drop
         }
     }
 
@@ -338,4 +364,14 @@ impl Names<'_> {
             None => Action::Keep,
         }
     }
+}
+
+/// Whether an answer holds ids of earlier requests (KIP-227, KIP-932): what they veiled comes back as it was sent.
+const fn sessions_repeat_ids(key: ApiKey) -> bool {
+    matches!(key, ApiKey::Fetch | ApiKey::ShareFetch | ApiKey::ShareAcknowledge)
+}
+
+/// Whether the name of a topic stands behind its id.
+const fn names_follow_ids(key: ApiKey) -> bool {
+    matches!(key, ApiKey::ConsumerGroupDescribe | ApiKey::ShareGroupDescribe)
 }

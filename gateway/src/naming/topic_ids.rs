@@ -69,6 +69,11 @@ impl TopicIds {
         names.get(id).map_or(namespace.is_transparent(), |name| namespace.unmap_topic(name).is_some())
     }
 
+    /// Whether it is known which topic the id stands for.
+    pub fn knows(&self, id: &[u8; 16]) -> bool {
+        self.names.read().unwrap_or_else(PoisonError::into_inner).contains_key(id)
+    }
+
     /// What stands at the broker for an id that is not the tenant's.
     pub fn veil(&self, id: [u8; 16]) -> [u8; 16] {
         let mut block = id;

@@ -17,6 +17,7 @@ const UNSUPPORTED_VERSION: i16 = 35;
 const INVALID_REQUEST: i16 = 42;
 const FETCH_SESSION_ID_NOT_FOUND: i16 = 70;
 const SHARE_SESSION_NOT_FOUND: i16 = 122;
+const INVALID_REGULAR_EXPRESSION: i16 = 128;
 
 /// Requests longer than this are refused at the top of the answer alone: their elements are not worth the memory.
 const ELEMENTS_OF: usize = 64 << 10;
@@ -59,7 +60,8 @@ pub fn refused(
         }
         Refusal::EmptyGroup => INVALID_GROUP_ID,
         Refusal::ShareSession => SHARE_SESSION_NOT_FOUND,
-        Refusal::UnknownTopicId | Refusal::TooMany | Refusal::Pattern | Refusal::Unwritable => INVALID_REQUEST,
+        Refusal::Pattern { .. } => INVALID_REGULAR_EXPRESSION,
+        Refusal::UnknownTopicId | Refusal::TooMany | Refusal::Unwritable => INVALID_REQUEST,
     };
     answer(key, version, correlation_id, body, code, &refusal.to_string())
 }

@@ -53,6 +53,9 @@ pub(crate) struct Given {
     /// Other topics by physical name.
     #[serde(default)]
     pub(crate) others: BTreeMap<String, u8>,
+    /// Other topics by physical name that the gateway learns of when it looks again.
+    #[serde(default)]
+    pub(crate) later: BTreeMap<String, u8>,
     /// The fetch sessions that broker 1 issued to the virtual cluster.
     #[serde(default)]
     pub(crate) fetch_sessions: Vec<i32>,

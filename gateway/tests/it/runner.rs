@@ -12,6 +12,7 @@ use gateway::naming::topic_ids::TopicIds;
 use gateway::naming::{Addresses, Tenant, response};
 use gateway::session::{handshake, refusal};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use wire::schema::{ApiKey, Message};
@@ -104,7 +105,7 @@ pub(crate) fn run(case: &Case, key: ApiKey, version: i16) -> Result<(), String> 
                 return Err(format!("silent is {}", asked.silent));
             }
             let violations = match &then.answer {
-                Some(answer) => answered(answer, key, version, &asked, &tenant)?,
+                Some(answer) => answered(answer, key, version, &asked, &tenant, &case.given.later)?,
                 None if then.silent => 0,
                 None => return Err("the case says nothing of the answer".to_owned()),
             };
@@ -192,19 +193,34 @@ fn body_of(physical: &Physical<'_>) -> Vec<u8> {
 }
 
 /// Maps the broker's answer and compares it; returns the violations.
-fn answered(answer: &Answer, key: ApiKey, version: i16, asked: &Asked, tenant: &Tenant) -> Result<u32, String> {
+fn answered(
+    answer: &Answer,
+    key: ApiKey,
+    version: i16,
+    asked: &Asked,
+    tenant: &Tenant,
+    later: &BTreeMap<String, u8>,
+) -> Result<u32, String> {
     let from = resolve(&answer.from, version)?;
     let body = value::encode(key.response(), version, &from).map_err(|e| format!("then.answer.from: {e}"))?;
     let (mut memory, mut segments) = (response::Memory::default(), Segments::default());
-    let found = response::map(key, version, &body, asked, tenant, BROKER, &mut memory, &mut segments)
-        .map_err(|e| format!("answer: {e}"))?;
+    let mut map =
+        |segments: &mut Segments| response::map(key, version, &body, asked, tenant, BROKER, &mut memory, segments);
+    let mut found = map(&mut segments).map_err(|e| format!("answer: {e}"))?;
+    if found.unknown_ids > 0 {
+        for (name, id) in later {
+            tenant.topic_ids.learn([*id; 16], name);
+        }
+        segments = Segments::default();
+        found = map(&mut segments).map_err(|e| format!("answer, the second time: {e}"))?;
+    }
     let expected = if answer.to == "unchanged" { from } else { resolve(&answer.to, version)? };
     let mut got = segments.to_vec(&body);
     if !asked.refused.is_empty() {
         got = refusal::with_refused_resources(key, version, &got, asked).map_err(|e| e.to_string())?;
     }
     same("answer.to", key.response(), version, &expected, &got)?;
-    Ok(found.violations)
+    Ok(found.violations + found.unknown_ids)
 }
 
 /// The answer to an API that the session answers itself, after authentication.

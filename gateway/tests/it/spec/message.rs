@@ -33,7 +33,9 @@ pub(super) fn leaves(
 ) -> Vec<Leaf> {
     let found = RefCell::new(Vec::new());
     let _ = Plan::compile(message, version, &|place| {
-        let (path, nullable) = (place.path.to_owned(), place.field.nullable.contains(version));
+        // What can be null is the array, not what stands in it.
+        let array = matches!(place.field.ty, Type::Array(_));
+        let (path, nullable) = (place.path.to_owned(), !array && place.field.nullable.contains(version));
         found.borrow_mut().extend(role_of(place).map(|role| Leaf { path, role, nullable }));
         None
     });
@@ -82,6 +84,27 @@ fn nothing(ty: Type) -> Value {
         Type::Bytes | Type::Records => json!(STANDARD.encode(b"bytes")),
         _ => json!(1),
     }
+}
+
+/// The same with everything null that can be.
+pub(super) fn with_nulls(fields: &'static [Field], version: i16, given: &Value) -> Value {
+    let Value::Object(map) = given else { return given.clone() };
+    let mut map = map.clone();
+    for field in fields.iter().filter(|field| field.versions.contains(version)) {
+        let Some(inner) = map.get_mut(field.name) else { continue };
+        if field.nullable.contains(version) {
+            *inner = Value::Null;
+            continue;
+        }
+        match (&field.ty, inner) {
+            (Type::Struct(own), inner) => *inner = with_nulls(own, version, inner),
+            (Type::Array(Type::Struct(own)), Value::Array(list)) => {
+                list.iter_mut().for_each(|element| *element = with_nulls(own, version, element));
+            }
+            _ => {}
+        }
+    }
+    Value::Object(map)
 }
 
 /// Sets the field at a path.

@@ -6,6 +6,7 @@
 mod decisions;
 #[path = "../../../wire/examples/generate/definitions.rs"]
 mod definitions;
+mod java;
 mod kafkas;
 mod message;
 mod probes;

@@ -182,6 +182,11 @@ fn request(leaf: &Leaf) -> Vec<Probe> {
         }
         Role::Subscription => embedded_probes("ConsumerProtocolSubscription", Way::In),
         Role::Assignment => embedded_probes("ConsumerProtocolAssignment", Way::In),
+        Role::TopicRegex | Role::TransactionalIdRegex => vec![
+            Probe::is("a pattern", "^sentinel.*|b", "team\\-a\\.(?:(?s-s:)sentinel.*|b)"),
+            Probe::new("one that climbs out", "a)|(?:team-b.*", Expect::Refused),
+            Probe::kept("none", ""),
+        ],
         Role::ClusterId => vec![Probe::is("the cluster's", "physical-cluster", Value::Null)],
         Role::ReplicaId => vec![Probe::is("a follower", 3, -1), Probe::kept("a debugging consumer", -2)],
         Role::FetchSessionId => {
@@ -189,7 +194,7 @@ fn request(leaf: &Leaf) -> Vec<Probe> {
         }
         Role::ProtocolType => vec![Probe::new("another protocol", "connect", Expect::Alone(json!("connect")))],
         Role::Records | Role::AuthBytes => vec![Probe::kept("bytes", STANDARD.encode("sentinel"))],
-        Role::FetchSessionEpoch | Role::Acks => vec![Probe::kept("a number", 1)],
+        Role::FetchSessionEpoch | Role::ShareSessionEpoch | Role::Acks => vec![Probe::kept("a number", 1)],
         Role::ResourceType => vec![Probe::kept("a group", 32)],
         Role::CoordinatorType => vec![Probe::kept("a transactional id", 1)],
         Role::Principal | Role::Mechanism | Role::Rack | Role::ErrorText => vec![Probe::kept("text", "sentinel")],
@@ -243,7 +248,10 @@ fn response(leaf: &Leaf) -> Vec<Probe> {
             Probe::is("nobody's", 9093, -1).beside(Role::BrokerId, -1),
         ],
         Role::BrokerId => vec![Probe::new("one without a port here", 3, Expect::Gone)],
-        Role::ClusterId => vec![Probe::is("the cluster's", "physical-2", "virtual-cluster")],
+        Role::TopicRegex => vec![
+            Probe::is("its own", "team\\-a\\.(?:(?s-s:)sentinel.*|b)", "^sentinel.*|b"),
+            Probe::is("a foreign one", "team-b.sentinel.*", Value::Null),
+        ],
         Role::ErrorText => vec![
             Probe::is("its own", "Topic 'team-a.sentinel' is.", "Topic 'sentinel' is."),
             Probe::new("a foreign one", "Topic 'team-b.sentinel' is.", Expect::Hidden),
@@ -272,6 +280,7 @@ fn physical(leaf: &Leaf) -> Vec<Probe> {
             Probe::kept("a broker's", 14),
             Probe::is("beside a broker without a port", 0, 15).beside(Role::BrokerId, 3),
         ],
+        Role::ClusterId => vec![Probe::is("the cluster's", "physical-2", "virtual-cluster")],
         Role::LogDir => vec![Probe::is("a path", "/disk-2", "/log-dir-1")],
         Role::VolumeBytes => vec![Probe::is("a size", 4711, -1)],
         _ => Vec::new(),
