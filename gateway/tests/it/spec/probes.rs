@@ -133,7 +133,10 @@ pub(super) fn harmless(cluster: Cluster, way: Way, place: Place<'_>) -> Option<V
     let name = if way == Way::In { "own".to_owned() } else { format!("{}own", cluster.prefix()) };
     let name = name.as_str();
     Some(match roles::role_of(place)? {
-        Role::Topic | Role::Group | Role::TransactionalId | Role::CoordinatorKey | Role::ResourceName => json!(name),
+        Role::Topic | Role::TopicCursor | Role::Group | Role::TransactionalId => json!(name),
+        Role::CoordinatorKey | Role::ResourceName => json!(name),
+        Role::SettingName => json!("num.partitions"),
+        Role::LogDir => json!("/disk-1"),
         Role::TopicId => id(OWN),
         Role::Subscription => embedded("ConsumerProtocolSubscription", 1, name, None),
         Role::Assignment => embedded("ConsumerProtocolAssignment", 1, name, None),
@@ -196,6 +199,8 @@ fn transparent(way: Way, leaf: &Leaf) -> Vec<Probe> {
     };
     match (leaf.role, way) {
         (Role::Topic, _) => [name, vec![hidden]].concat(),
+        (Role::TopicCursor, Way::In) => name,
+        (Role::TopicCursor, Way::Out) => [name, vec![Probe::new("the gateway's own", HIDDEN, Expect::Hidden)]].concat(),
         (Role::ResourceName, _) => {
             let kept = name.remove(0);
             vec![of(2, kept.clone()), of(32, kept.clone()), of(4, kept.clone()), of(16, kept), of(2, hidden)]
@@ -213,7 +218,11 @@ fn transparent(way: Way, leaf: &Leaf) -> Vec<Probe> {
             Probe::new("the gateway's own", id(FOREIGN), Expect::Hidden).without(Role::Topic),
             Probe::is("what was sent", id(veiled(FOREIGN)), id(FOREIGN)).asked(Role::TopicId, id(FOREIGN)),
         ],
-        (Role::ClusterId | Role::ErrorText, Way::Out) => vec![Probe::kept("as it is", "team-b.sentinel")],
+        (Role::ClusterId | Role::ErrorText | Role::LogDir | Role::SettingName, Way::Out) => {
+            vec![Probe::kept("as it is", "team-b.sentinel")]
+        }
+        (Role::ReadOnly, Way::Out) => vec![Probe::kept("a broker's", false).beside(Role::ResourceType, 4)],
+        (Role::VolumeBytes, Way::Out) => vec![Probe::kept("a size", 4711)],
         (_, Way::In) => request(leaf),
         (_, Way::Out) => response(leaf),
     }
@@ -222,7 +231,7 @@ fn transparent(way: Way, leaf: &Leaf) -> Vec<Probe> {
 fn request(leaf: &Leaf) -> Vec<Probe> {
     let renamed = || Probe::is("a name", "sentinel", "team-a.sentinel");
     match leaf.role {
-        Role::Topic | Role::Group | Role::TransactionalId => {
+        Role::Topic | Role::TopicCursor | Role::Group | Role::TransactionalId => {
             // The prefix of another is a name like any other.
             vec![renamed(), Probe::is("a foreign name", "team-b.x", "team-a.team-b.x")]
         }
@@ -317,6 +326,10 @@ fn topic_ids() -> Vec<Probe> {
 fn response(leaf: &Leaf) -> Vec<Probe> {
     match leaf.role {
         Role::Topic | Role::Group | Role::TransactionalId => names(&|probe| probe),
+        Role::TopicCursor => vec![
+            Probe::is("its own", "team-a.sentinel", "sentinel"),
+            Probe::new("a foreign one", "team-b.sentinel", Expect::Hidden),
+        ],
         Role::CoordinatorKey => coordinator_keys(),
         Role::ResourceName => {
             let of = |kind: i32| move |probe: Probe| probe.beside(Role::ResourceType, kind);
@@ -339,7 +352,6 @@ fn response(leaf: &Leaf) -> Vec<Probe> {
             Probe::is("its own", "team\\-a\\.(?:(?s-s:)sentinel.*|b)", "^sentinel.*|b"),
             Probe::is("a foreign one", "team-b.sentinel.*", Value::Null),
         ],
-        Role::ClusterId => vec![Probe::is("the cluster's", "physical-2", "virtual-cluster")],
         Role::ErrorText => vec![
             Probe::is("its own", "Topic 'team-a.sentinel' is.", "Topic 'sentinel' is."),
             Probe::is("one that collides", "'team-a_sentinel' is.", "'(not in this cluster)' is."),
@@ -350,6 +362,28 @@ fn response(leaf: &Leaf) -> Vec<Probe> {
         Role::ResourceType => vec![Probe::kept("a group", 32)],
         Role::FetchSessionId => vec![Probe::kept("a new one", 42)],
         Role::Principal | Role::Mechanism | Role::Rack => vec![Probe::kept("text", "sentinel")],
+        _ => physical(leaf),
+    }
+}
+
+/// What tells of the brokers that all tenants share.
+fn physical(leaf: &Leaf) -> Vec<Probe> {
+    match leaf.role {
+        Role::SettingName => vec![
+            Probe::kept("a topic's", "sentinel"),
+            Probe::kept("a broker's that is shown", "message.max.bytes").beside(Role::ResourceType, 4),
+            Probe::new("a broker's that is not", "listeners", Expect::Hidden).beside(Role::ResourceType, 4),
+        ],
+        Role::ReadOnly => {
+            vec![Probe::kept("a topic's", false), Probe::is("a broker's", false, true).beside(Role::ResourceType, 4)]
+        }
+        Role::ErrorCode => vec![
+            Probe::kept("a broker's", 14),
+            Probe::is("beside a broker without a port", 0, 15).beside(Role::BrokerId, 3),
+        ],
+        Role::ClusterId => vec![Probe::is("the cluster's", "physical-2", "virtual-cluster")],
+        Role::LogDir => vec![Probe::is("a path", "/disk-2", "/log-dir-1")],
+        Role::VolumeBytes => vec![Probe::is("a size", 4711, -1)],
         _ => Vec::new(),
     }
 }
