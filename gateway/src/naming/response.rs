@@ -3,7 +3,7 @@
 use super::embedded::{self, Direction, Embedded};
 use super::request::{Asked, Coordinator, GROUP_RESOURCE, TOPIC_RESOURCE, group_must_be_named};
 use super::share_key::{self, ShareKey};
-use super::{OwnIds, Tenant, regex};
+use super::{OwnIds, Tenant, regex, texts};
 use crate::apis::plans;
 use std::sync::atomic::Ordering::Relaxed;
 use wire::plan::Role;
@@ -56,6 +56,7 @@ pub fn map(
 ) -> Result<Found, Stop<Unsendable>> {
     let mut names = Names {
         key,
+        version,
         tenant,
         broker,
         memory,
@@ -74,6 +75,7 @@ pub fn map(
 
 struct Names<'a> {
     key: ApiKey,
+    version: i16,
     tenant: &'a Tenant,
     broker: i32,
     memory: &'a mut Memory,
@@ -170,7 +172,8 @@ impl Names<'_> {
             Role::ClusterId if namespace.is_transparent() => Action::Keep,
             Role::ClusterId => Action::Str(&self.tenant.cluster_id),
             Role::ErrorText => {
-                self.memory.buffer = namespace.unmap_text(text);
+                let said = || texts::said(self.key.request(), self.version, &self.asked.said);
+                self.memory.buffer = texts::shown(namespace, text, said);
                 Action::Str(&self.memory.buffer)
             }
             Role::ProtocolType => {
