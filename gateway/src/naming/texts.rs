@@ -174,6 +174,10 @@ mod tests {
     fn what_is_foreign_is_not_shown() {
         for (text, expected) in [
             ("Topic 'team-b.orders' collides with payments.", "Topic '***' collides with ***."),
+            (
+                "Topic 'team-a.x.y' collides with existing topics: team-a_x_y, team-a.x_y.",
+                "Topic 'x.y' collides with existing topics: ***, x_y.",
+            ),
             ("Disconnected from broker-1.internal:9092 (id: 1)", "Disconnected from *** (id: 1)"),
             ("Connection to /10.1.2.3:9092 failed", "Connection to /*** failed"),
             ("No such topic id as kZ8Wn1XtSFqkK7rZlqkO9w", "No such topic id as ***"),
