@@ -38,7 +38,8 @@ impl Addresses for Gateway {
     }
 }
 
-fn tenant(given: &Given) -> Tenant {
+/// The virtual cluster of a case.
+pub(crate) fn tenant(given: &Given) -> Tenant {
     let topic_ids = TopicIds::new(&VEIL).unwrap();
     let prefix = given.prefix.as_deref().unwrap_or_default();
     for (name, id) in &given.topics {

@@ -1,6 +1,7 @@
 //! What is put into a field of each role, and what must become of it.
 
 use super::message::{Leaf, drop_around, filled, leaves, set};
+use crate::model::Given;
 use crate::runner::{self, BROKER};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -87,14 +88,35 @@ const UNKNOWN: [u8; 16] = [0xDD; 16];
 /// A fetch session that was issued to the tenant.
 const SESSION: i32 = 5;
 
-/// The virtual cluster that all messages are carried for.
-pub(super) fn tenant() -> Tenant {
-    let tenant = runner::tenant_of("team-a.");
-    tenant.topic_ids.learn(OWN, "team-a.own");
-    tenant.topic_ids.learn(FOREIGN, "team-b.sentinel");
-    tenant.fetch_sessions.issue("team-a.", BROKER, SESSION);
-    tenant.fetch_sessions.issue("team-b.", BROKER, SESSION + 1);
-    tenant
+/// The virtual clusters that messages are carried for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cluster {
+    /// One with a prefix.
+    Prefixed,
+    /// The transparent one, which sees everything but the gateway's own topics.
+    Transparent,
+}
+
+impl Cluster {
+    fn prefix(self) -> &'static str {
+        if self == Self::Prefixed { "team-a." } else { "" }
+    }
+
+    pub(super) fn tenant(self) -> Tenant {
+        let prefix = (self == Self::Prefixed).then(|| self.prefix().to_owned());
+        let tenant = runner::tenant(&Given { prefix, ..Given::default() });
+        tenant.topic_ids.learn(OWN, "team-a.own");
+        let foreign = if self == Self::Prefixed { "team-b.sentinel" } else { "_anabranch.state" };
+        tenant.topic_ids.learn(FOREIGN, foreign);
+        tenant.fetch_sessions.issue(self.prefix(), BROKER, SESSION);
+        tenant.fetch_sessions.issue("team-b.", BROKER, SESSION + 1);
+        tenant
+    }
+}
+
+fn veiled(of: [u8; 16]) -> [u8; 16] {
+    // The key is the same for all of them.
+    Cluster::Prefixed.tenant().topic_ids.veil(of)
 }
 
 fn id(id: [u8; 16]) -> Value {
@@ -107,8 +129,9 @@ fn share_key(group: &str, id: [u8; 16]) -> String {
 }
 
 /// What stands in the fields that are not probed.
-pub(super) fn harmless(way: Way, place: Place<'_>) -> Option<Value> {
-    let name = if way == Way::In { "own" } else { "team-a.own" };
+pub(super) fn harmless(cluster: Cluster, way: Way, place: Place<'_>) -> Option<Value> {
+    let name = if way == Way::In { "own".to_owned() } else { format!("{}own", cluster.prefix()) };
+    let name = name.as_str();
     Some(match roles::role_of(place)? {
         Role::Topic | Role::Group | Role::TransactionalId | Role::CoordinatorKey | Role::ResourceName => json!(name),
         Role::TopicId => id(OWN),
@@ -147,15 +170,53 @@ fn encoded(message: &'static Message, version: i16, given: &Value) -> Value {
 }
 
 /// What is put into a field; nothing for a role that is not known here.
-pub(super) fn probes(way: Way, leaf: &Leaf) -> Vec<Probe> {
-    let mut found = match way {
-        Way::In => request(leaf),
-        Way::Out => response(leaf),
+pub(super) fn probes(cluster: Cluster, way: Way, leaf: &Leaf) -> Vec<Probe> {
+    let mut found = match (cluster, way) {
+        (Cluster::Transparent, _) => transparent(way, leaf),
+        (Cluster::Prefixed, Way::In) => request(leaf),
+        (Cluster::Prefixed, Way::Out) => response(leaf),
     };
     if leaf.nullable && !found.is_empty() {
         found.push(Probe::kept("null", Value::Null));
     }
     found
+}
+
+/// Names stay what they are for the transparent cluster; the gateway's own topics are nobody's. The rest is as for the others.
+fn transparent(way: Way, leaf: &Leaf) -> Vec<Probe> {
+    const HIDDEN: &str = "_anabranch.state";
+    let mut name = vec![Probe::kept("a name", "team-b.sentinel")];
+    let hidden = match way {
+        Way::In => Probe::is("the gateway's own", HIDDEN, "_anabranch.state/"),
+        Way::Out => Probe::new("the gateway's own", HIDDEN, Expect::Gone),
+    };
+    let of = |kind: i32, mut probe: Probe| {
+        probe.name = "of a kind";
+        probe.beside(Role::ResourceType, kind)
+    };
+    match (leaf.role, way) {
+        (Role::Topic, _) => [name, vec![hidden]].concat(),
+        (Role::ResourceName, _) => {
+            let kept = name.remove(0);
+            vec![of(2, kept.clone()), of(32, kept.clone()), of(4, kept.clone()), of(16, kept), of(2, hidden)]
+        }
+        (Role::Group | Role::TransactionalId | Role::CoordinatorKey | Role::TopicRegex, _) => name,
+        (Role::TransactionalIdRegex | Role::Subscription | Role::Assignment, _) => {
+            vec![Probe::kept("as it is", STANDARD.encode("sentinel"))]
+        }
+        (Role::TopicId, Way::In) => vec![
+            Probe::kept("anybody's", id(UNKNOWN)),
+            Probe::is("the gateway's own", id(FOREIGN), id(veiled(FOREIGN))),
+        ],
+        (Role::TopicId, Way::Out) => vec![
+            Probe::kept("anybody's", id(UNKNOWN)),
+            Probe::new("the gateway's own", id(FOREIGN), Expect::Hidden).without(Role::Topic),
+            Probe::is("what was sent", id(veiled(FOREIGN)), id(FOREIGN)).asked(Role::TopicId, id(FOREIGN)),
+        ],
+        (Role::ClusterId | Role::ErrorText, Way::Out) => vec![Probe::kept("as it is", "team-b.sentinel")],
+        (_, Way::In) => request(leaf),
+        (_, Way::Out) => response(leaf),
+    }
 }
 
 fn request(leaf: &Leaf) -> Vec<Probe> {
@@ -169,7 +230,7 @@ fn request(leaf: &Leaf) -> Vec<Probe> {
             let of = |kind: i32| renamed().beside(Role::CoordinatorType, kind);
             let share =
                 |name, put: String, becomes: String| Probe::is(name, put, becomes).beside(Role::CoordinatorType, 2);
-            let veiled = tenant().topic_ids.veil(FOREIGN);
+            let veiled = veiled(FOREIGN);
             vec![
                 of(0),
                 of(1),
@@ -185,7 +246,7 @@ fn request(leaf: &Leaf) -> Vec<Probe> {
             vec![of(2), of(32), refused(8), refused(16)]
         }
         Role::TopicId => {
-            let veiled = |of: [u8; 16]| id(tenant().topic_ids.veil(of));
+            let veiled = |of| id(veiled(of));
             vec![
                 Probe::kept("its own", id(OWN)),
                 Probe::is("a foreign one", id(FOREIGN), veiled(FOREIGN)),
@@ -241,7 +302,7 @@ fn coordinator_keys() -> Vec<Probe> {
 
 /// Ids alone, beside no name and beside a name: a broker that says an id beside a name of the tenant's says whose it is.
 fn topic_ids() -> Vec<Probe> {
-    let veiled = tenant().topic_ids.veil(FOREIGN);
+    let veiled = veiled(FOREIGN);
     vec![
         Probe::kept("its own", id(OWN)),
         Probe::new("a foreign one", id(FOREIGN), Expect::Hidden).without(Role::Topic),
