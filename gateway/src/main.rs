@@ -1,9 +1,11 @@
 //! The `gateway` binary: arguments, settings, start and stop.
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
+use gateway::apis::listing;
 use gateway::config::{Config, ConfigError, Loaded};
 use tracing_subscriber::EnvFilter;
 
@@ -28,6 +30,21 @@ enum Command {
         /// The settings file.
         file: PathBuf,
     },
+    /// Print what becomes of each Kafka API in a virtual cluster: renamed (map), answered here (own), refused (deny).
+    Apis {
+        /// The form of the list.
+        #[arg(short, long, value_enum, default_value_t)]
+        output: Form,
+    },
+}
+
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+enum Form {
+    /// aligned text for people
+    #[default]
+    Table,
+    /// a list of {key, name, versions, verdict, reason}; versions is "0-13", or "" where nothing is served
+    Json,
 }
 
 fn main() -> ExitCode {
@@ -53,6 +70,15 @@ fn execute(command: Command) -> anyhow::Result<()> {
             let name = file.display().to_string();
             load(Some(file))?;
             println!("{name} is valid");
+            Ok(())
+        }
+        Command::Apis { output } => {
+            let text = match output {
+                Form::Table => listing::table(),
+                Form::Json => format!("{:#}\n", listing::json()),
+            };
+            // Whoever reads may have seen enough and hung up, as `head` does.
+            let _ = std::io::stdout().write_all(text.as_bytes());
             Ok(())
         }
     }

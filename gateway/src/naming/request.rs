@@ -1,7 +1,8 @@
 //! A permitted request becomes [`Physical`]: every name in it is the broker's.
 
 use super::embedded::{self, Direction, Embedded};
-use super::{OwnIds, Tenant};
+use super::share_key::{self, ShareKey};
+use super::{OwnIds, Tenant, regex};
 use crate::apis::plans;
 use crate::authz::Permitted;
 use std::collections::HashSet;
@@ -81,7 +82,7 @@ pub struct Asked {
 }
 
 /// Why a request is not forwarded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// It holds a topic id that the gateway has not met: look again, then decide.
     #[error("a topic id that is not known yet")]
@@ -89,12 +90,22 @@ pub enum Refusal {
     /// It continues a fetch session that was not issued to the tenant.
     #[error("fetch session {0} was not issued to this virtual cluster")]
     FetchSession(i32),
+    /// It continues a share session in which a topic of the tenant stands veiled.
+    #[error("the share session began before one of its topics was known; begin a new one")]
+    ShareSession,
     /// It names more than an honest request does, and mapping it would take many times its memory.
     #[error("the request names too much at once; send several smaller ones")]
     TooMany,
-    /// The broker would resolve a pattern over all names.
-    #[error("patterns are not served")]
-    Pattern,
+    /// A pattern that the broker would resolve, and that does not stay inside the tenant's names.
+    #[error("{what} `{pattern}` is not a valid regular expression: {fault}.")]
+    Pattern {
+        /// What the pattern is of.
+        what: &'static str,
+        /// As the client wrote it.
+        pattern: String,
+        /// What is wrong with it.
+        fault: regex::Fault,
+    },
 }
 
 /// What a mapping keeps between requests of one session.
@@ -103,8 +114,24 @@ pub struct Memory {
     own_ids: OwnIds,
     /// The group that was joined last, and whether its protocol is the consumer's: SyncGroup before version 5 doesn't say.
     joined: Option<(String, bool)>,
+    /// Ids that went veiled into share sessions: their brokers answer for them as long as the sessions last.
+    veiled: HashSet<[u8; 16]>,
     buffer: String,
+    key: String,
     bytes: Vec<u8>,
+}
+
+impl Memory {
+    /// More ids than this are not remembered: an honest client has a few, and each is looked up at each fetch.
+    const MOST_VEILED: usize = 100;
+
+    /// Whether an id that a share session holds veiled has become the tenant's, since the gateway met its topic only after that.
+    /// The session's broker will never know it; after that answer, the client begins anew.
+    fn share_session_is_stale(&mut self, tenant: &Tenant) -> bool {
+        let before = self.veiled.len();
+        self.veiled.retain(|id| !tenant.topic_ids.belongs(id, &tenant.namespace));
+        self.veiled.len() < before
+    }
 }
 
 /// Maps the names of a request. With `last_word`, topic ids that are unknown count as foreign.
@@ -215,6 +242,9 @@ impl Names<'_> {
         if self.named > MOST_NAMES {
             return Err(Refusal::TooMany);
         }
+        if role == Role::CoordinatorKey && self.asked.coordinator == Some(Coordinator::Share) {
+            return self.share_key(text);
+        }
         let namespace = &self.tenant.namespace;
         let buffer = &mut self.memory.buffer;
         Ok(match role {
@@ -245,9 +275,29 @@ impl Names<'_> {
             },
             // A follower's field; the physical id is nobody's business.
             Role::ClusterId => Action::Null,
-            Role::TopicRegex | Role::TransactionalIdRegex => return Err(Refusal::Pattern),
+            Role::TopicRegex | Role::TransactionalIdRegex => {
+                *buffer = regex::rewrite(namespace, text).map_err(|fault| {
+                    let what = pattern_of(self.key);
+                    Refusal::Pattern { what, pattern: text.to_owned(), fault }
+                })?;
+                Action::Str(buffer)
+            }
             _ => Action::Keep,
         })
+    }
+
+    /// A foreign topic id in the key is veiled as elsewhere: Kafka tells a coordinator for any id.
+    fn share_key(&mut self, text: &str) -> Result<Action<'_>, Refusal> {
+        let Some(key) = ShareKey::parse(text) else {
+            let sent = share_key::put_invalid(self.tenant.namespace.prefix(), text, &mut self.memory.buffer);
+            return Ok(Action::Str(sent));
+        };
+        let id = match self.topic_id(key.topic_id)? {
+            Action::Uuid(veiled) => veiled,
+            _ => key.topic_id,
+        };
+        let Memory { buffer, key: out, .. } = &mut *self.memory;
+        Ok(Action::Str(key.put(self.tenant.namespace.map_id(key.group, buffer), &id, out)))
     }
 
     fn topic_id(&mut self, id: [u8; 16]) -> Result<Action<'static>, Refusal> {
@@ -255,6 +305,9 @@ impl Names<'_> {
             Ok(Action::Keep)
         } else if self.last_word {
             let veiled = self.tenant.topic_ids.veil(id);
+            if self.key == ApiKey::ShareFetch && self.memory.veiled.len() < Memory::MOST_VEILED {
+                let _ = self.memory.veiled.insert(id);
+            }
             let _ = self.asked.veiled.insert(veiled);
             Ok(Action::Uuid(veiled))
         } else {
@@ -268,12 +321,19 @@ impl Names<'_> {
             Role::ReplicaId if number >= 0 => return Ok(Action::Int(-1)),
             Role::ResourceType => self.resource = number,
             Role::Acks => self.asked.silent = number == 0,
-            Role::FetchSessionId if number != 0 && !self.tenant.fetch_sessions.holds(self.broker, number) => {
+            Role::FetchSessionId if number != 0 && !self.holds_session(number) => {
                 return Err(Refusal::FetchSession(number));
+            }
+            Role::ShareSessionEpoch if number > 0 && self.memory.share_session_is_stale(self.tenant) => {
+                return Err(Refusal::ShareSession);
             }
             _ => {}
         }
         Ok(Action::Keep)
+    }
+
+    fn holds_session(&self, session: i32) -> bool {
+        self.tenant.fetch_sessions.holds(self.tenant.namespace.prefix(), self.broker, session)
     }
 
     fn embedded(&mut self, role: Role, bytes: &[u8]) -> Action<'_> {
@@ -295,7 +355,22 @@ impl Names<'_> {
     }
 }
 
-/// Whether the broker refuses an empty group id in this API. The others take it for offsets without a group.
-const fn group_must_be_named(key: ApiKey) -> bool {
-    matches!(key, ApiKey::JoinGroup | ApiKey::SyncGroup | ApiKey::Heartbeat | ApiKey::LeaveGroup)
+/// Whether the broker refuses an empty group id in this API. The others take it for offsets without a group, and
+/// ShareFetch and ShareAcknowledge for one that all nameless groups share, so that theirs must not stay empty.
+pub(super) const fn group_must_be_named(key: ApiKey) -> bool {
+    use ApiKey as K;
+    matches!(key, K::JoinGroup | K::SyncGroup | K::Heartbeat | K::LeaveGroup)
+        || matches!(key, K::ShareGroupHeartbeat | K::ShareGroupDescribe)
+        || matches!(key, K::AlterShareGroupOffsets | K::DeleteShareGroupOffsets)
+        || matches!(key, K::ConsumerGroupHeartbeat | K::ConsumerGroupDescribe)
+        || matches!(key, K::StreamsGroupHeartbeat | K::StreamsGroupDescribe | K::StreamsGroupTopologyDescriptionUpdate)
+}
+
+/// What a broker calls the pattern of an API.
+const fn pattern_of(key: ApiKey) -> &'static str {
+    match key {
+        ApiKey::ConsumerGroupHeartbeat => "SubscribedTopicRegex",
+        ApiKey::StreamsGroupHeartbeat => "SourceTopicRegex",
+        _ => "Transactional ID pattern",
+    }
 }

@@ -581,7 +581,7 @@ pub static MESSAGES: &[Message] = &[
             f("TopicId", Uuid, 13, M),
             f("Partitions", Array(&Int32), 7, M),
         ])), 7, M),
-        f("RackId", String, 11, M).default(""),
+        f("RackId", String, 11, M),
     ] },
     Message { name: "FetchResponse", kind: Kind::Response, key: 1, versions: v(4, 18), flexible: v(12, M), latest_unstable: false, fields: &[
         f("ThrottleTimeMs", Int32, 1, M),
@@ -1136,7 +1136,7 @@ pub static MESSAGES: &[Message] = &[
         f("ProducerId", Int64, 0, M).entity(ProducerId),
         f("ProducerEpoch", Int16, 0, M),
         f("GenerationIdOrMemberEpoch", Int32, 3, M).default("-1"),
-        f("MemberId", String, 3, M).default(""),
+        f("MemberId", String, 3, M),
         f("GroupInstanceId", String, 3, M).nullable(3, M).default("null"),
         f("Topics", Array(&Struct(&[
             f("Name", String, 0, 5).entity(TopicName),

@@ -1,0 +1,277 @@
+//! Regular expressions that the broker matches against physical names.
+//!
+//! A tenant's pattern becomes one that matches only names with the tenant's prefix: the prefix, escaped, and the pattern in a
+//! group behind it. That holds whatever the pattern is, because a pattern is taken only if its own groups, classes and quotes
+//! end inside of it ([`tokens`]). The broker wants the whole name to match, so that `$` stays what it is; but a start of the
+//! text (`^`, `\A`) would fail behind the prefix. Where it can only stand at the start of the name it is replaced with a
+//! group that is always empty, where it never can it stays, and a pattern in which it could be both is refused.
+//!
+//! The rewriting can be taken back: what the broker shows of a pattern is shown as the tenant wrote it.
+
+mod tokens;
+
+use self::tokens::{Token, Tokens};
+use super::prefix::Namespace;
+
+/// The longest pattern in bytes.
+pub const LONGEST: usize = 4096;
+/// The most groups in groups: the broker reads them by recursion.
+const DEEPEST: usize = 100;
+/// The most steps that a pattern may be compiled to: `(a{1000}){1000}` takes the broker's memory.
+const LARGEST: usize = 10_000;
+
+/// Stands for `^`.
+const LINE_START: &str = "(?s-s:)";
+/// Stands for `\A`.
+const TEXT_START: &str = "(?m-m:)";
+/// Closes a quote that the tenant left open.
+const QUOTE_END: &str = "\\E(?U-U:)";
+
+/// Why a pattern is not taken. The words are those of RE2 where it has some.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// Longer than [`LONGEST`].
+    #[error("it is longer than {LONGEST} bytes")]
+    TooLong,
+    /// Deeper than [`DEEPEST`].
+    #[error("more than {DEEPEST} groups lie in each other")]
+    TooDeep,
+    /// Larger than [`LARGEST`].
+    #[error("its repetitions make it larger than {LARGEST} steps")]
+    TooLarge,
+    /// A group that does not end, or one that ends and did not begin.
+    #[error("missing closing )")]
+    MissingParen,
+    /// `)` without `(`.
+    #[error("unexpected )")]
+    UnexpectedParen,
+    /// A class that does not end.
+    #[error("missing closing ]")]
+    MissingBracket,
+    /// A range or named class that is none.
+    #[error("invalid character class range")]
+    ClassRange,
+    /// An escape that is none.
+    #[error("invalid escape sequence")]
+    Escape,
+    /// Nothing to escape.
+    #[error("trailing backslash at end of expression")]
+    TrailingBackslash,
+    /// A named group without a name.
+    #[error("invalid named capture")]
+    GroupName,
+    /// `(?` and what follows.
+    #[error("invalid or unsupported Perl syntax")]
+    Syntax,
+    /// `{9999}`
+    #[error("invalid repeat count")]
+    RepeatCount,
+    /// `*` behind nothing.
+    #[error("missing argument to repetition operator")]
+    RepeatNothing,
+    /// `**`
+    #[error("invalid nested repetition operator")]
+    RepeatRepeat,
+    /// `a*^b`
+    #[error("^ and \\A are taken where they can only be the start of the name, or never: write the alternatives apart")]
+    Anchor,
+    /// `\b` beside a prefix that ends in a letter.
+    #[error("\\b and \\B are not taken at the start of a name")]
+    Boundary,
+    /// It looks as if it were rewritten already.
+    #[error("(?s-s:), (?m-m:) and (?U-U:) have no effect and are not taken")]
+    Reserved,
+}
+
+/// The pattern that matches the physical names of those that `pattern` matches, and no others. An empty pattern is none, and
+/// stays so.
+///
+/// # Errors
+/// [`Fault`]
+pub fn rewrite(namespace: &Namespace, pattern: &str) -> Result<String, Fault> {
+    if namespace.is_transparent() || pattern.is_empty() {
+        return Ok(pattern.to_owned());
+    }
+    if pattern.len() > LONGEST {
+        return Err(Fault::TooLong);
+    }
+    if [LINE_START, TEXT_START, "(?U-U:)"].iter().any(|reserved| pattern.contains(reserved)) {
+        return Err(Fault::Reserved);
+    }
+    let (mut out, end) = around(namespace);
+    let word = namespace.prefix().ends_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
+    let mut reader = Reader { group: Group::new(Place::Start), outer: Vec::new(), word };
+    let mut tokens = Tokens::new(pattern);
+    while let Some((range, token)) = tokens.next()? {
+        let at_start = reader.token(token)?;
+        match token {
+            Token::LineStart if at_start => out.push_str(LINE_START),
+            Token::TextStart if at_start => out.push_str(TEXT_START),
+            _ => out.push_str(&pattern[range]),
+        }
+        if matches!(token, Token::Quote { closed: false, .. }) {
+            out.push_str(QUOTE_END);
+        }
+    }
+    if !reader.outer.is_empty() {
+        return Err(Fault::MissingParen);
+    }
+    out.push_str(end);
+    Ok(out)
+}
+
+/// The pattern of which [`rewrite`] made `physical`; `None` if it did not.
+pub fn restore(namespace: &Namespace, physical: &str) -> Option<String> {
+    if namespace.is_transparent() || physical.is_empty() {
+        return Some(physical.to_owned());
+    }
+    let (start, end) = around(namespace);
+    let inside = physical.strip_prefix(start.as_str())?.strip_suffix(end)?;
+    let inside = inside.strip_suffix(QUOTE_END).unwrap_or(inside);
+    Some(inside.replace(LINE_START, "^").replace(TEXT_START, "\\A"))
+}
+
+/// What stands before and behind the tenant's pattern.
+fn around(namespace: &Namespace) -> (String, &'static str) {
+    let mut start = String::with_capacity(namespace.prefix().len() * 2 + 3);
+    for c in namespace.prefix().chars() {
+        if c.is_ascii_punctuation() {
+            start.push('\\');
+        }
+        start.push(c);
+    }
+    start.push_str("(?:");
+    (start, ")")
+}
+
+/// Where in a name a token can be met.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// Only before the first character.
+    Start,
+    /// Only behind some character.
+    Inside,
+    /// Both.
+    Either,
+}
+
+impl Place {
+    fn or(self, other: Self) -> Self {
+        if self == other { self } else { Self::Either }
+    }
+}
+
+/// What a repetition repeats.
+#[derive(Debug, Clone, Copy)]
+struct Item {
+    before: Place,
+    behind: Place,
+    /// It holds a start of the text that is replaced.
+    anchored: bool,
+    size: usize,
+}
+
+/// A group that is not closed yet.
+#[derive(Debug)]
+struct Group {
+    start: Place,
+    here: Place,
+    /// Behind the alternatives that are read.
+    ends: Option<Place>,
+    last: Last,
+    anchored: bool,
+    size: usize,
+}
+
+/// What was read last.
+#[derive(Debug, Clone, Copy)]
+enum Last {
+    /// Nothing that can be repeated.
+    Nothing,
+    /// A repetition.
+    Repeat,
+    Item(Item),
+}
+
+impl Group {
+    const fn new(start: Place) -> Self {
+        Self { start, here: start, ends: None, last: Last::Nothing, anchored: false, size: 1 }
+    }
+
+    fn add(&mut self, item: Item) -> Result<(), Fault> {
+        self.size = self.size.saturating_add(item.size);
+        self.anchored |= item.anchored;
+        self.here = item.behind;
+        self.last = Last::Item(item);
+        if self.size > LARGEST { Err(Fault::TooLarge) } else { Ok(()) }
+    }
+
+    fn end(&self) -> Place {
+        self.ends.map_or(self.here, |ends| ends.or(self.here))
+    }
+}
+
+struct Reader {
+    group: Group,
+    outer: Vec<Group>,
+    /// The prefix ends in a character of words.
+    word: bool,
+}
+
+impl Reader {
+    /// Takes a token; whether it can be met only at the start of the name.
+    fn token(&mut self, token: Token) -> Result<bool, Fault> {
+        let before = self.group.here;
+        let item = |behind, anchored, size| Item { before, behind, anchored, size };
+        match token {
+            Token::One => self.group.add(item(Place::Inside, false, 1))?,
+            Token::Quote { chars: 0, .. } | Token::Flags => self.group.last = Last::Nothing,
+            Token::Quote { chars, .. } => {
+                self.group.add(item(Place::Inside, false, chars))?;
+                // Only the last character of a quote is repeated.
+                let before = if chars > 1 { Place::Inside } else { before };
+                self.group.last = Last::Item(Item { before, behind: Place::Inside, anchored: false, size: 1 });
+            }
+            Token::LineStart | Token::TextStart if before == Place::Either => return Err(Fault::Anchor),
+            Token::LineStart | Token::TextStart => self.group.add(item(before, before == Place::Start, 1))?,
+            Token::Boundary if self.word && before != Place::Inside => return Err(Fault::Boundary),
+            Token::End | Token::Boundary => self.group.add(item(before, false, 1))?,
+            Token::Open if self.outer.len() >= DEEPEST => return Err(Fault::TooDeep),
+            Token::Open => self.outer.push(std::mem::replace(&mut self.group, Group::new(before))),
+            Token::Or => {
+                let group = &mut self.group;
+                group.ends = Some(group.end());
+                (group.here, group.last) = (group.start, Last::Nothing);
+            }
+            Token::Close => {
+                let outer = self.outer.pop().ok_or(Fault::UnexpectedParen)?;
+                let inner = std::mem::replace(&mut self.group, outer);
+                let (behind, anchored, size) = (inner.end(), inner.anchored, inner.size);
+                self.group.add(Item { before: inner.start, behind, anchored, size })?;
+            }
+            Token::Repeat { min, max } => self.repeat(min, max)?,
+        }
+        Ok(before == Place::Start)
+    }
+
+    fn repeat(&mut self, min: u32, max: Option<u32>) -> Result<(), Fault> {
+        let item = match self.group.last {
+            Last::Item(item) => item,
+            Last::Repeat => return Err(Fault::RepeatRepeat),
+            Last::Nothing => return Err(Fault::RepeatNothing),
+        };
+        let again = max.is_none_or(|max| max > 1);
+        if item.anchored && again && item.behind != Place::Start {
+            return Err(Fault::Anchor);
+        }
+        let times = max.unwrap_or(min + 1).max(1) as usize - 1;
+        let more = item.size.saturating_mul(times);
+        let behind = if min == 0 { item.before.or(item.behind) } else { item.behind };
+        self.group.add(Item { size: more, behind, ..item })?;
+        self.group.last = Last::Repeat;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;
