@@ -15,5 +15,6 @@ mod members;
 mod needs;
 mod restart;
 mod scenarios;
+mod shares;
 mod stand;
 mod tools;

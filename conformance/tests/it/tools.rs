@@ -190,6 +190,42 @@ fn kafka_consumer_groups_tool() {
 }
 
 #[test]
+fn kafka_share_groups_tool() {
+    const NAME: &str = "share-groups-tool";
+    let of = |more: &[&'static str]| [&["--group", NAME][..], more].concat();
+    in_both(
+        "kafka_share_groups_tool",
+        &[
+            &|team| {
+                team.topic(NAME);
+                let set = json!({ "share.auto.offset.reset": "earliest" });
+                team.does("configure", json!({ "group": NAME, "set": set }));
+                let read = team.does("share", json!({ "topic": NAME, "group": NAME, "count": team.size }));
+                assert_eq!(read["records"].as_array().unwrap().len() as u64, team.size);
+            },
+            &|team| {
+                assert!(team.runs("kafka-share-groups", &["--list"]).lines().any(|name| name == NAME));
+                assert_eq!(line(&team.runs("kafka-groups", &["--list"]), &[NAME])[1], "Share");
+                // The start offset is behind what was accepted as long as the coordinator likes; the lag is not.
+                let described = team.runs("kafka-share-groups", &of(&["--describe"]));
+                assert_eq!(line(&described, &[NAME, NAME])[4], "0", "{described}");
+                let reset = ["--reset-offsets", "--topic", NAME, "--to-earliest", "--execute"];
+                assert_eq!(line(&team.runs("kafka-share-groups", &of(&reset)), &[NAME, NAME])[3], "0");
+            },
+            &|team| {
+                let described = team.runs("kafka-share-groups", &of(&["--describe"]));
+                assert_eq!(line(&described, &[NAME, NAME])[4], team.size.to_string(), "{described}");
+                let forgotten = team.runs("kafka-share-groups", &of(&["--delete-offsets", "--topic", NAME]));
+                assert!(forgotten.contains("Successful"), "{forgotten}");
+                let deleted = team.runs("kafka-share-groups", &of(&["--delete"]));
+                assert!(deleted.contains("successful"), "{deleted}");
+                assert!(!team.runs("kafka-share-groups", &["--list"]).contains(NAME));
+            },
+        ],
+    );
+}
+
+#[test]
 fn kafka_get_offsets_and_delete_records_tools() {
     const TOPIC: &str = "offsets-tool";
     in_both(
