@@ -6,7 +6,6 @@ use super::{OwnIds, Tenant, regex};
 use crate::apis::plans;
 use crate::authz::Permitted;
 use std::collections::HashSet;
-use std::sync::atomic::Ordering::Relaxed;
 use wire::plan::Role;
 use wire::schema::ApiKey;
 use wire::segments::Segments;
@@ -115,9 +114,24 @@ pub struct Memory {
     own_ids: OwnIds,
     /// The group that was joined last, and whether its protocol is the consumer's: SyncGroup before version 5 doesn't say.
     joined: Option<(String, bool)>,
+    /// Ids that went veiled into share sessions: their brokers answer for them as long as the sessions last.
+    veiled: HashSet<[u8; 16]>,
     buffer: String,
     key: String,
     bytes: Vec<u8>,
+}
+
+impl Memory {
+    /// More ids than this are not remembered: an honest client has a few, and each is looked up at each fetch.
+    const MOST_VEILED: usize = 100;
+
+    /// Whether an id that a share session holds veiled has become the tenant's, since the gateway met its topic only after that.
+    /// The session's broker will never know it; after that answer, the client begins anew.
+    fn share_session_is_stale(&mut self, tenant: &Tenant) -> bool {
+        let before = self.veiled.len();
+        self.veiled.retain(|id| !tenant.topic_ids.belongs(id, &tenant.namespace));
+        self.veiled.len() < before
+    }
 }
 
 /// Maps the names of a request. With `last_word`, topic ids that are unknown count as foreign.
@@ -291,6 +305,9 @@ impl Names<'_> {
             Ok(Action::Keep)
         } else if self.last_word {
             let veiled = self.tenant.topic_ids.veil(id);
+            if self.key == ApiKey::ShareFetch && self.memory.veiled.len() < Memory::MOST_VEILED {
+                let _ = self.memory.veiled.insert(id);
+            }
             let _ = self.asked.veiled.insert(veiled);
             Ok(Action::Uuid(veiled))
         } else {
@@ -307,7 +324,7 @@ impl Names<'_> {
             Role::FetchSessionId if number != 0 && !self.holds_session(number) => {
                 return Err(Refusal::FetchSession(number));
             }
-            Role::ShareSessionEpoch if number > 0 && self.tenant.share_session_is_stale.swap(false, Relaxed) => {
+            Role::ShareSessionEpoch if number > 0 && self.memory.share_session_is_stale(self.tenant) => {
                 return Err(Refusal::ShareSession);
             }
             _ => {}

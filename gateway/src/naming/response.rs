@@ -5,7 +5,6 @@ use super::request::{Asked, Coordinator, GROUP_RESOURCE, TOPIC_RESOURCE, group_m
 use super::share_key::{self, ShareKey};
 use super::{OwnIds, Tenant, regex};
 use crate::apis::plans;
-use std::sync::atomic::Ordering::Relaxed;
 use wire::plan::Role;
 use wire::schema::ApiKey;
 use wire::segments::Segments;
@@ -229,8 +228,10 @@ impl Names<'_> {
         } else if sessions_repeat_ids(self.key) {
             // An earlier request of a fetch session or share session sent it.
             let sent = self.tenant.topic_ids.unveil(id);
-            if self.memory.own_ids.owns(self.tenant, &sent) {
-                self.begin_anew();
+            if self.key == ApiKey::Fetch && self.memory.own_ids.owns(self.tenant, &sent) {
+                // The gateway met a topic of the tenant's only after the session had taken it for a foreign one: as long as
+                // the session lasts, its broker knows no such topic. The client is told to begin anew, as after an eviction.
+                self.tenant.fetch_sessions.revoke(self.tenant.namespace.prefix(), self.broker, self.session);
             }
             Action::Uuid(sent)
         } else if names_follow_ids(self.key) {
@@ -243,18 +244,6 @@ impl Names<'_> {
                 self.found.violations += 1;
             }
             Action::Drop
-        }
-    }
-
-    /// The gateway met a topic of the tenant's only after the session had taken it for a foreign one: as long as the session
-    /// lasts, its broker knows no such topic. The client's next request is told to begin a new one, as after an eviction.
-    fn begin_anew(&self) {
-        match self.key {
-            ApiKey::Fetch => {
-                self.tenant.fetch_sessions.revoke(self.tenant.namespace.prefix(), self.broker, self.session);
-            }
-            ApiKey::ShareFetch => self.tenant.share_session_is_stale.store(true, Relaxed),
-            _ => {}
         }
     }
 

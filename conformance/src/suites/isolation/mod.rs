@@ -28,11 +28,11 @@ const fn planned(id: &'static str, title: &'static str) -> Check {
 /// The attacks.
 pub const CHECKS: [Check; 46] = [
     check("I-01", seeing::i_01, "list everything there is"),
-    planned("I-02", "name the victim's topics, groups and transactions as the broker stores them"),
-    planned("I-03", "the victim's topic ids in each API that takes one; guessed ids"),
-    planned("I-04", "continue the victim's fetch session or share session"),
-    planned("I-05", "describe the victim's groups: members, hosts, assignments"),
-    planned("I-06", "describe the victim's transactions and producers"),
+    check("I-02", seeing::i_02, "name the victim's topics, groups and transactions as the broker stores them"),
+    check("I-03", seeing::i_03, "the victim's topic ids in each API that takes one; guessed ids"),
+    check("I-04", seeing::i_04, "continue the victim's fetch session or share session"),
+    check("I-05", seeing::i_05, "describe the victim's groups: members, hosts, assignments"),
+    check("I-06", seeing::i_06, "describe the victim's transactions and producers"),
     planned("I-07", "existence oracles: shapes, taken names, length limits, times"),
     planned("I-08", "error texts"),
     planned("I-09", "hosts, racks, cluster id, controller, node endpoints, quorum"),

@@ -93,11 +93,17 @@ pub(super) fn tenant() -> Tenant {
     tenant.topic_ids.learn(OWN, "team-a.own");
     tenant.topic_ids.learn(FOREIGN, "team-b.sentinel");
     tenant.fetch_sessions.issue("team-a.", BROKER, SESSION);
+    tenant.fetch_sessions.issue("team-b.", BROKER, SESSION + 1);
     tenant
 }
 
 fn id(id: [u8; 16]) -> Value {
     json!(value::uuid_text(&id))
+}
+
+/// A key of a coordinator of share groups.
+fn share_key(group: &str, id: [u8; 16]) -> String {
+    format!("{group}:{}:0", value::uuid_text(&id))
 }
 
 /// What stands in the fields that are not probed.
@@ -161,7 +167,16 @@ fn request(leaf: &Leaf) -> Vec<Probe> {
         }
         Role::CoordinatorKey => {
             let of = |kind: i32| renamed().beside(Role::CoordinatorType, kind);
-            vec![of(0), of(1)]
+            let share =
+                |name, put: String, becomes: String| Probe::is(name, put, becomes).beside(Role::CoordinatorType, 2);
+            let veiled = tenant().topic_ids.veil(FOREIGN);
+            vec![
+                of(0),
+                of(1),
+                share("a share partition", share_key("sentinel", OWN), share_key("team-a.sentinel", OWN)),
+                share("a foreign one", share_key("sentinel", FOREIGN), share_key("team-a.sentinel", veiled)),
+                share("no share partition", "sentinel:x:0".to_owned(), "team-a.sentinel:x:0:?".to_owned()),
+            ]
         }
         Role::ResourceName => {
             let of = |kind: i32| renamed().beside(Role::ResourceType, kind);
@@ -187,7 +202,11 @@ fn request(leaf: &Leaf) -> Vec<Probe> {
         Role::ClusterId => vec![Probe::is("the cluster's", "physical-cluster", Value::Null)],
         Role::ReplicaId => vec![Probe::is("a follower", 3, -1), Probe::kept("a debugging consumer", -2)],
         Role::FetchSessionId => {
-            vec![Probe::new("somebody else's", 77, Expect::Refused), Probe::kept("its own", SESSION)]
+            vec![
+                Probe::new("another tenant's", SESSION + 1, Expect::Refused),
+                Probe::new("nobody's", SESSION + 2, Expect::Refused),
+                Probe::kept("its own", SESSION),
+            ]
         }
         Role::ProtocolType => vec![Probe::new("another protocol", "connect", Expect::Alone(json!("connect")))],
         Role::Records | Role::AuthBytes => vec![Probe::kept("bytes", STANDARD.encode("sentinel"))],
@@ -199,37 +218,51 @@ fn request(leaf: &Leaf) -> Vec<Probe> {
     }
 }
 
+/// A name, with `near` saying what it names.
+fn names(near: &dyn Fn(Probe) -> Probe) -> Vec<Probe> {
+    let own = near(Probe::is("its own", "team-a.sentinel", "sentinel"));
+    let others =
+        [("a foreign one", "team-b.sentinel"), ("a bare one", "sentinel"), ("nearly its own", "team-axsentinel")];
+    let others = others.map(|(name, put)| near(Probe::new(name, put, Expect::Gone)));
+    std::iter::once(own).chain(others).collect()
+}
+
+fn coordinator_keys() -> Vec<Probe> {
+    let of = |kind: i32| move |probe: Probe| probe.asked(Role::CoordinatorType, kind);
+    let share = |name, put: String, becomes: &str| Probe::is(name, put, becomes).asked(Role::CoordinatorType, 2);
+    let theirs = Probe::new("a foreign one", share_key("team-b.sentinel", OWN), Expect::Gone);
+    let shares = vec![
+        share("a share partition", share_key("team-a.sentinel", OWN), &share_key("sentinel", OWN)),
+        share("no share partition", "team-a.sentinel:x:0:?".to_owned(), "sentinel:x:0"),
+        theirs.asked(Role::CoordinatorType, 2),
+    ];
+    [names(&of(0)), names(&of(1)), shares].concat()
+}
+
+/// Ids alone, beside no name and beside a name: a broker that says an id beside a name of the tenant's says whose it is.
+fn topic_ids() -> Vec<Probe> {
+    let veiled = tenant().topic_ids.veil(FOREIGN);
+    vec![
+        Probe::kept("its own", id(OWN)),
+        Probe::new("a foreign one", id(FOREIGN), Expect::Hidden).without(Role::Topic),
+        Probe::new("a foreign one", id(FOREIGN), Expect::Hidden).beside(Role::Topic, Value::Null),
+        Probe::new("a foreign topic's", id(FOREIGN), Expect::Gone).beside(Role::Topic, "team-b.sentinel"),
+        Probe::new("an unknown one", id(UNKNOWN), Expect::Hidden).without(Role::Topic),
+        Probe::new("an unknown one", id(UNKNOWN), Expect::Hidden).beside(Role::Topic, Value::Null),
+        Probe::is("what was sent", id(veiled), id(FOREIGN)).asked(Role::TopicId, id(FOREIGN)),
+    ]
+}
+
 fn response(leaf: &Leaf) -> Vec<Probe> {
-    let names = |near: &dyn Fn(Probe) -> Probe| {
-        let own = near(Probe::is("its own", "team-a.sentinel", "sentinel"));
-        let others =
-            [("a foreign one", "team-b.sentinel"), ("a bare one", "sentinel"), ("nearly its own", "team-axsentinel")];
-        let others = others.map(|(name, put)| near(Probe::new(name, put, Expect::Gone)));
-        std::iter::once(own).chain(others).collect::<Vec<_>>()
-    };
     match leaf.role {
         Role::Topic | Role::Group | Role::TransactionalId => names(&|probe| probe),
-        Role::CoordinatorKey => {
-            let of = |kind: i32| move |probe: Probe| probe.asked(Role::CoordinatorType, kind);
-            [names(&of(0)), names(&of(1))].concat()
-        }
+        Role::CoordinatorKey => coordinator_keys(),
         Role::ResourceName => {
             let of = |kind: i32| move |probe: Probe| probe.beside(Role::ResourceType, kind);
             let others = Probe::new("of an operator", "sentinel", Expect::Gone).beside(Role::ResourceType, 16);
             [names(&of(2)), names(&of(32)), vec![others]].concat()
         }
-        Role::TopicId => {
-            let veiled = tenant().topic_ids.veil(FOREIGN);
-            vec![
-                Probe::kept("its own", id(OWN)),
-                Probe::new("a foreign one", id(FOREIGN), Expect::Hidden).without(Role::Topic),
-                Probe::new("a foreign one", id(FOREIGN), Expect::Hidden).beside(Role::Topic, Value::Null),
-                Probe::new("a foreign topic's", id(FOREIGN), Expect::Gone).beside(Role::Topic, "team-b.sentinel"),
-                Probe::new("an unknown one", id(UNKNOWN), Expect::Hidden).without(Role::Topic),
-                Probe::new("an unknown one", id(UNKNOWN), Expect::Hidden).beside(Role::Topic, Value::Null),
-                Probe::is("what was sent", id(veiled), id(FOREIGN)).asked(Role::TopicId, id(FOREIGN)),
-            ]
-        }
+        Role::TopicId => topic_ids(),
         Role::Subscription => embedded_probes("ConsumerProtocolSubscription", Way::Out),
         Role::Assignment => embedded_probes("ConsumerProtocolAssignment", Way::Out),
         Role::Host => vec![
@@ -248,6 +281,7 @@ fn response(leaf: &Leaf) -> Vec<Probe> {
         Role::ClusterId => vec![Probe::is("the cluster's", "physical-2", "virtual-cluster")],
         Role::ErrorText => vec![
             Probe::is("its own", "Topic 'team-a.sentinel' is.", "Topic 'sentinel' is."),
+            Probe::is("one that collides", "'team-a_sentinel' is.", "'(not in this cluster)' is."),
             Probe::new("a foreign one", "Topic 'team-b.sentinel' is.", Expect::Hidden),
         ],
         Role::ProtocolType => vec![Probe::new("another protocol", "connect", Expect::Alone(json!("connect")))],

@@ -25,7 +25,12 @@ const EXCUSED: &[(&str, Role, &str, &str)] = &[
         "one without a port here",
         "a coordinator that is left out would be waited for: the whole answer is withheld",
     ),
-    ("", Role::ErrorText, "a foreign one", "a text is about what the request named, and that is the tenant's"),
+    (
+        "",
+        Role::ErrorText,
+        "a foreign one",
+        "a text is about what the request named; a rule by names of tenants would tell in its echo which there are",
+    ),
 ];
 
 /// One served message at one version.
