@@ -45,7 +45,8 @@ fn handed_out_to_one_team(name: &str) {
 /// The values handed out, sorted, and the fewest times that one of them has been so far.
 fn share(client: &mut TeamClient, topic: &str, acknowledge: &str, count: usize) -> (Vec<String>, u64) {
     // Who waits for nothing waits a while; who releases must not wait, or is given the same records until they count as bad.
-    let (timeout, linger) = if count == 0 { (4000, 0) } else { (30000, if acknowledge == "release" { 0 } else { 1000 }) };
+    let (timeout, linger) =
+        if count == 0 { (4000, 0) } else { (30000, if acknowledge == "release" { 0 } else { 1000 }) };
     let with = json!({
         "topic": topic, "group": topic, "acknowledge": acknowledge, "count": count, "timeout_ms": timeout, "linger_ms": linger,
     });
