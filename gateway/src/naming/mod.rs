@@ -9,6 +9,7 @@ pub mod request;
 pub mod response;
 pub mod sessions;
 pub mod share_key;
+pub mod texts;
 pub mod topic_ids;
 
 use self::prefix::Namespace;

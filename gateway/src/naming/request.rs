@@ -81,6 +81,8 @@ pub struct Asked {
     pub all: bool,
     /// Topic ids that were not the tenant's, as they went out.
     pub veiled: HashSet<[u8; 16]>,
+    /// The request as the client wrote it, where the broker may answer with a text about it.
+    pub said: Vec<u8>,
     /// No answer will come (acks=0).
     pub silent: bool,
 }
@@ -186,6 +188,9 @@ pub fn map<'a>(
     let _ = walk_prefix(plan, &body, &mut names, segments)?;
     let Names { mut asked, memory, group, named, .. } = names;
     asked.all |= named == 0;
+    if may_be_answered_with_a_text(request.key(), request.version()) && request.body().len() <= MOST_SAID {
+        request.body().clone_into(&mut asked.said);
+    }
     match (request.key(), asked.consumer_protocol, &memory.joined) {
         (ApiKey::JoinGroup, Some(consumer), _) => memory.joined = Some((group, consumer)),
         (ApiKey::SyncGroup, None, Some((joined, consumer))) if *joined == group => {
@@ -219,6 +224,8 @@ pub(super) const GROUP_RESOURCE: i32 = 32;
 
 /// More names than this are not mapped for one request: each may grow by the length of the prefix.
 const MOST_NAMES: usize = 200_000;
+/// Longer requests are not kept for the texts of their answers.
+const MOST_SAID: usize = 16 << 10;
 /// More resources than this are not refused one by one.
 const MOST_REFUSED: usize = 1_000;
 
@@ -372,6 +379,11 @@ impl Names<'_> {
             None => Action::Keep,
         }
     }
+}
+
+/// Whether an answer may hold a text. Produce has no time to keep what was asked.
+fn may_be_answered_with_a_text(key: ApiKey, version: i16) -> bool {
+    key != ApiKey::Produce && plans::response(key, version).has(Role::ErrorText)
 }
 
 /// Whether the broker refuses an empty group id in this API. The others take it for offsets without a group, and

@@ -5,7 +5,7 @@ use super::embedded::{self, Direction, Embedded};
 use super::paging;
 use super::request::{Asked, BROKER_RESOURCE, Coordinator, GROUP_RESOURCE, TOPIC_RESOURCE, group_must_be_named};
 use super::share_key::{self, ShareKey};
-use super::{OwnIds, Tenant, regex};
+use super::{OwnIds, Tenant, regex, texts};
 use crate::apis::{plans, settings};
 use std::convert::Infallible;
 use wire::plan::Role;
@@ -58,6 +58,7 @@ pub fn map(
     let found = Found { unreachable: ahead.coordinator.filter(|id| no_address(tenant, *id)), ..Found::default() };
     let mut names = Names {
         key,
+        version,
         tenant,
         broker,
         memory,
@@ -83,6 +84,7 @@ fn no_address(tenant: &Tenant, broker: i32) -> bool {
 
 struct Names<'a> {
     key: ApiKey,
+    version: i16,
     tenant: &'a Tenant,
     broker: i32,
     memory: &'a mut Memory,
@@ -200,7 +202,8 @@ impl Names<'_> {
             Role::ClusterId if namespace.is_transparent() => Action::Keep,
             Role::ClusterId => Action::Str(&self.tenant.cluster_id),
             Role::ErrorText => {
-                self.memory.buffer = namespace.unmap_text(text);
+                let said = || texts::said(self.key.request(), self.version, &self.asked.said);
+                self.memory.buffer = texts::shown(namespace, text, said);
                 Action::Str(&self.memory.buffer)
             }
             Role::ProtocolType => {
