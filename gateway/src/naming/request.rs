@@ -330,6 +330,12 @@ impl Names<'_> {
         if self.memory.own_ids.owns(self.tenant, &id) {
             Ok(Action::Keep)
         } else if self.last_word {
+            if self.tenant.namespace.is_transparent() && !self.tenant.topic_ids.knows(&id) {
+                return Ok(Action::Keep);
+            }
+            if self.asked.veiled.len() >= MOST_NAMES {
+                return Err(Refusal::TooMany);
+            }
             let veiled = self.tenant.topic_ids.veil(id);
             if self.key == ApiKey::ShareFetch && self.memory.veiled.len() < Memory::MOST_VEILED {
                 let _ = self.memory.veiled.insert(id);

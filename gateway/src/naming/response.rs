@@ -290,6 +290,10 @@ impl Names<'_> {
             // The name before it is in the buffer, without the prefix.
             self.tenant.topic_ids.learn(id, &format!("{}{}", self.tenant.namespace.prefix(), self.memory.buffer));
             Action::Keep
+        } else if self.tenant.namespace.is_transparent() && !self.tenant.topic_ids.knows(&id) {
+            // It goes through as it is, unless a session repeats one of the gateway's own that was veiled.
+            let sent = self.tenant.topic_ids.unveil(id);
+            if self.tenant.topic_ids.knows(&sent) { Action::Uuid(sent) } else { Action::Keep }
         } else if sessions_repeat_ids(self.key) {
             // An earlier request of a fetch session or share session sent it.
             let sent = self.tenant.topic_ids.unveil(id);
