@@ -1,6 +1,8 @@
 //! Virtual ↔ physical: the names and ids of one tenant.
 
+mod ahead;
 pub mod embedded;
+mod paging;
 pub mod prefix;
 pub mod regex;
 pub mod request;
