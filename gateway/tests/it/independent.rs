@@ -15,11 +15,11 @@ use wire::value;
 use wire::walk::{KeepAll, walk};
 
 /// What the other encoder makes of one message.
-struct Other {
-    versions: VersionRange,
+pub(crate) struct Other {
+    pub(crate) versions: VersionRange,
     default: fn(i16) -> Result<Vec<u8>, String>,
     /// Decodes and encodes.
-    again: fn(&[u8], i16) -> Result<Vec<u8>, String>,
+    pub(crate) again: fn(&[u8], i16) -> Result<Vec<u8>, String>,
 }
 
 fn of<T: Message + Encodable + Decodable + Default>() -> Other {
@@ -38,15 +38,15 @@ fn again<T: Encodable + Decodable>(body: &[u8], version: i16) -> Result<Vec<u8>,
     if body.is_empty() { encode(&message, version) } else { Err(format!("{} bytes are left", body.len())) }
 }
 
-macro_rules! served {
+macro_rules! known {
     ($($key:ident $request:ident $response:ident),* $(,)?) => {
         BTreeMap::from([$((ApiKey::$key, (of::<other::$request>(), of::<other::$response>()))),*])
     };
 }
 
-/// Request and response of every served API.
-fn others() -> BTreeMap<ApiKey, (Other, Other)> {
-    served![
+/// Request and response of every API that it knows, the served ones first.
+pub(crate) fn others() -> BTreeMap<ApiKey, (Other, Other)> {
+    known![
         Produce ProduceRequest ProduceResponse,
         Fetch FetchRequest FetchResponse,
         ListOffsets ListOffsetsRequest ListOffsetsResponse,
@@ -95,6 +95,45 @@ fn others() -> BTreeMap<ApiKey, (Other, Other)> {
         DescribeShareGroupOffsets DescribeShareGroupOffsetsRequest DescribeShareGroupOffsetsResponse,
         AlterShareGroupOffsets AlterShareGroupOffsetsRequest AlterShareGroupOffsetsResponse,
         DeleteShareGroupOffsets DeleteShareGroupOffsetsRequest DeleteShareGroupOffsetsResponse,
+        AddRaftVoter AddRaftVoterRequest AddRaftVoterResponse,
+        AllocateProducerIds AllocateProducerIdsRequest AllocateProducerIdsResponse,
+        AlterClientQuotas AlterClientQuotasRequest AlterClientQuotasResponse,
+        AlterPartition AlterPartitionRequest AlterPartitionResponse,
+        AlterPartitionReassignments AlterPartitionReassignmentsRequest AlterPartitionReassignmentsResponse,
+        AlterReplicaLogDirs AlterReplicaLogDirsRequest AlterReplicaLogDirsResponse,
+        AlterUserScramCredentials AlterUserScramCredentialsRequest AlterUserScramCredentialsResponse,
+        AssignReplicasToDirs AssignReplicasToDirsRequest AssignReplicasToDirsResponse,
+        BeginQuorumEpoch BeginQuorumEpochRequest BeginQuorumEpochResponse,
+        BrokerHeartbeat BrokerHeartbeatRequest BrokerHeartbeatResponse,
+        BrokerRegistration BrokerRegistrationRequest BrokerRegistrationResponse,
+        ControllerRegistration ControllerRegistrationRequest ControllerRegistrationResponse,
+        CreateAcls CreateAclsRequest CreateAclsResponse,
+        CreateDelegationToken CreateDelegationTokenRequest CreateDelegationTokenResponse,
+        DeleteAcls DeleteAclsRequest DeleteAclsResponse,
+        DeleteShareGroupState DeleteShareGroupStateRequest DeleteShareGroupStateResponse,
+        DescribeAcls DescribeAclsRequest DescribeAclsResponse,
+        DescribeClientQuotas DescribeClientQuotasRequest DescribeClientQuotasResponse,
+        DescribeDelegationToken DescribeDelegationTokenRequest DescribeDelegationTokenResponse,
+        DescribeQuorum DescribeQuorumRequest DescribeQuorumResponse,
+        DescribeUserScramCredentials DescribeUserScramCredentialsRequest DescribeUserScramCredentialsResponse,
+        ElectLeaders ElectLeadersRequest ElectLeadersResponse,
+        EndQuorumEpoch EndQuorumEpochRequest EndQuorumEpochResponse,
+        Envelope EnvelopeRequest EnvelopeResponse,
+        ExpireDelegationToken ExpireDelegationTokenRequest ExpireDelegationTokenResponse,
+        FetchSnapshot FetchSnapshotRequest FetchSnapshotResponse,
+        GetTelemetrySubscriptions GetTelemetrySubscriptionsRequest GetTelemetrySubscriptionsResponse,
+        InitializeShareGroupState InitializeShareGroupStateRequest InitializeShareGroupStateResponse,
+        PushTelemetry PushTelemetryRequest PushTelemetryResponse,
+        ReadShareGroupState ReadShareGroupStateRequest ReadShareGroupStateResponse,
+        ReadShareGroupStateSummary ReadShareGroupStateSummaryRequest ReadShareGroupStateSummaryResponse,
+        RemoveRaftVoter RemoveRaftVoterRequest RemoveRaftVoterResponse,
+        RenewDelegationToken RenewDelegationTokenRequest RenewDelegationTokenResponse,
+        UnregisterBroker UnregisterBrokerRequest UnregisterBrokerResponse,
+        UpdateFeatures UpdateFeaturesRequest UpdateFeaturesResponse,
+        UpdateRaftVoter UpdateRaftVoterRequest UpdateRaftVoterResponse,
+        Vote VoteRequest VoteResponse,
+        WriteShareGroupState WriteShareGroupStateRequest WriteShareGroupStateResponse,
+        WriteTxnMarkers WriteTxnMarkersRequest WriteTxnMarkersResponse,
     ]
 }
 
