@@ -8,6 +8,7 @@ use kafka_protocol::messages as other;
 use kafka_protocol::protocol::{Decodable, Encodable, Message, VersionRange};
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 use wire::plan::Plan;
 use wire::schema::{self, ApiKey, Kind};
 use wire::segments::Segments;
@@ -45,7 +46,7 @@ macro_rules! known {
 }
 
 /// Request and response of every API that it knows, the served ones first.
-pub(crate) fn others() -> BTreeMap<ApiKey, (Other, Other)> {
+pub(crate) static OTHERS: LazyLock<BTreeMap<ApiKey, (Other, Other)>> = LazyLock::new(|| {
     known![
         Produce ProduceRequest ProduceResponse,
         Fetch FetchRequest FetchResponse,
@@ -135,7 +136,7 @@ pub(crate) fn others() -> BTreeMap<ApiKey, (Other, Other)> {
         WriteShareGroupState WriteShareGroupStateRequest WriteShareGroupStateResponse,
         WriteTxnMarkers WriteTxnMarkersRequest WriteTxnMarkersResponse,
     ]
-}
+});
 
 /// Served APIs that kafka-protocol 0.18 does not know yet.
 const UNKNOWN: [ApiKey; 3] =
@@ -157,9 +158,9 @@ fn walks(plan: &Plan, message: &'static schema::Message, version: i16, body: &[u
 
 #[test]
 fn default_messages_of_the_other_encoder_walk_to_their_end() {
-    let (others, mut failures, mut walked) = (others(), Vec::new(), 0);
+    let (mut failures, mut walked) = (Vec::new(), 0);
     for (key, range) in apis::served().filter(|(key, _)| !UNKNOWN.contains(key)) {
-        let (request, response) = &others[&key];
+        let (request, response) = &OTHERS[&key];
         for version in range.min..=range.max {
             let both = [
                 (request, key.request(), plans::request(key, version)),
@@ -181,13 +182,13 @@ fn default_messages_of_the_other_encoder_walk_to_their_end() {
 
 #[test]
 fn the_other_encoder_reads_every_message_of_the_cases_as_it_was_meant() {
-    let (others, mut failures, mut compared) = (others(), Vec::new(), 0);
+    let (mut failures, mut compared) = (Vec::new(), 0);
     for file in files() {
         let Ok((case, key, (min, max))) = read(&file) else { continue };
         if UNKNOWN.contains(&key) {
             continue;
         }
-        let (request, response) = &others[&key];
+        let (request, response) = &OTHERS[&key];
         let answer = case.then.answer.as_ref();
         let messages: [(Kind, Option<&Value>); 6] = [
             (Kind::Request, Some(&case.when.request)),
