@@ -78,6 +78,14 @@ fn others() -> BTreeMap<ApiKey, (Other, Other)> {
         DeleteGroups DeleteGroupsRequest DeleteGroupsResponse,
         IncrementalAlterConfigs IncrementalAlterConfigsRequest IncrementalAlterConfigsResponse,
         DescribeCluster DescribeClusterRequest DescribeClusterResponse,
+        DescribeLogDirs DescribeLogDirsRequest DescribeLogDirsResponse,
+        ListPartitionReassignments ListPartitionReassignmentsRequest ListPartitionReassignmentsResponse,
+        OffsetDelete OffsetDeleteRequest OffsetDeleteResponse,
+        DescribeProducers DescribeProducersRequest DescribeProducersResponse,
+        DescribeTransactions DescribeTransactionsRequest DescribeTransactionsResponse,
+        ListTransactions ListTransactionsRequest ListTransactionsResponse,
+        ListConfigResources ListConfigResourcesRequest ListConfigResourcesResponse,
+        DescribeTopicPartitions DescribeTopicPartitionsRequest DescribeTopicPartitionsResponse,
         ConsumerGroupHeartbeat ConsumerGroupHeartbeatRequest ConsumerGroupHeartbeatResponse,
         ConsumerGroupDescribe ConsumerGroupDescribeRequest ConsumerGroupDescribeResponse,
         ShareGroupHeartbeat ShareGroupHeartbeatRequest ShareGroupHeartbeatResponse,
@@ -148,7 +156,7 @@ fn the_other_encoder_reads_every_message_of_the_cases_as_it_was_meant() {
             (Kind::Response, case.then.refused.as_ref()),
             (Kind::Response, case.then.answered.as_ref()),
             (Kind::Response, answer.map(|a| &a.from)),
-            (Kind::Response, answer.and_then(|a| a.to.as_ref())),
+            (Kind::Response, answer.map(|a| &a.to)),
         ];
         for (kind, given) in messages {
             let (other, message) =

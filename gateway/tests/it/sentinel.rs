@@ -48,9 +48,8 @@ impl Filler<'_> {
             Type::Uuid => json!(value::uuid_text(&[7; 16])),
             Type::Bytes | Type::Records => json!(STANDARD.encode(self.bytes(role))),
             Type::String => match role {
-                Some(Role::Topic | Role::Group | Role::TransactionalId | Role::CoordinatorKey | Role::ResourceName) => {
-                    json!(self.name)
-                }
+                Some(Role::Topic | Role::TopicCursor | Role::Group) => json!(self.name),
+                Some(Role::TransactionalId | Role::CoordinatorKey | Role::ResourceName) => json!(self.name),
                 Some(Role::ProtocolType) => json!("consumer"),
                 _ => json!("other"),
             },
