@@ -8,7 +8,7 @@
 #[path = "../tests/it/filler.rs"]
 mod filler;
 
-use filler::{Dice, Filler};
+use filler::{Dice, FOREIGN, Filler};
 use gateway::apis::{self, Verdict};
 use std::fs;
 use std::path::Path;
@@ -17,6 +17,8 @@ use wire::schema::{ApiKey, Message};
 
 /// Messages per API and version.
 const EACH: usize = 3;
+/// Topic ids: another's, the tenant's, none, and one that nobody has.
+const IDS: [[u8; 16]; 4] = [FOREIGN, [0x11; 16], [0; 16], [0x33; 16]];
 const SAID: [&str; 4] = ["orders", "team-a.orders", "", "_anabranch.state"];
 const STORED: [&str; 4] = ["team-a.orders", "team-b.secret", "", "_anabranch.state/"];
 
@@ -37,7 +39,7 @@ fn main() {
     let folder = Path::new(&folder);
     let mut dice = Dice(1);
     let body = |message: &'static Message, version: i16, names: &[&str], dice: &mut Dice| {
-        let mut filler = Filler { message, version, names, dice: Some(dice.clone()) };
+        let mut filler = Filler { message, version, names, ids: &IDS, dice: Some(dice.clone()) };
         let body = filler.body();
         *dice = Dice(filler.dice.map_or(1, |dice| dice.0));
         body

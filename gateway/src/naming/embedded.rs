@@ -3,6 +3,9 @@
 //! Subscriptions and assignments of a `consumer` group travel as opaque bytes, but the broker parses them, to decide which
 //! committed offsets may expire and to convert a group to the new protocol. So they hold physical names on the broker and
 //! virtual ones at the client. A version that is not known is read as the newest that is, and what follows it stays.
+//!
+//! Bytes that can't be read so are none of the broker's business either: a member of a consumer group gets them back as they were
+//! sent, but at the broker they are veiled, so that it can't read in them what was not mapped here.
 
 use super::prefix::Namespace;
 use crate::apis::plans;
@@ -21,9 +24,12 @@ pub enum Embedded {
     Assignment,
 }
 
+/// Stands before bytes that could not be mapped. Brokers take no version below zero.
+const VEIL: [u8; 8] = *b"\xff\xffopaque";
+
 /// In which direction names change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Direction {
+enum Direction {
     /// Virtual to physical.
     In,
     /// Physical to virtual; topics of others are left out.
@@ -43,19 +49,52 @@ fn plans_of(name: &str) -> Vec<Plan> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TooLong;
 
-/// Maps the names in `bytes`, which may grow by `growth`; `None` where they are not of the consumer protocol and stay as they
-/// are.
+/// What goes to the broker for `bytes`, where they change; names may grow by `growth` together. `consumer` tells whether the group's protocol is the consumer's; where
+/// nobody says, bytes that are of the consumer protocol to the last one are taken for such.
 ///
 /// # Errors
 /// [`TooLong`]
-pub fn rewrite(
+pub fn incoming(
+    namespace: &Namespace,
+    kind: Embedded,
+    consumer: Option<bool>,
+    bytes: &[u8],
+    growth: usize,
+) -> Result<Option<Vec<u8>>, TooLong> {
+    if namespace.is_transparent() || bytes.is_empty() {
+        return Ok(None);
+    }
+    let mapped = if consumer == Some(false) { None } else { rewrite(namespace, kind, Direction::In, bytes, growth)? };
+    let veiled = mapped.is_none() && (consumer == Some(true) || bytes.starts_with(&VEIL));
+    if veiled && growth < VEIL.len() {
+        return Err(TooLong);
+    }
+    Ok(mapped.or_else(|| veiled.then(|| [&VEIL, bytes].concat())))
+}
+
+/// What goes to the client for `bytes`, where they change.
+pub fn outgoing(namespace: &Namespace, kind: Embedded, consumer: Option<bool>, bytes: &[u8]) -> Option<Vec<u8>> {
+    if namespace.is_transparent() || bytes.is_empty() {
+        return None;
+    }
+    if let Some(own) = bytes.strip_prefix(&VEIL) {
+        return Some(own.to_vec());
+    }
+    // Names lose the prefix on the way out: nothing grows.
+    let mapped = if consumer == Some(false) { Ok(None) } else { rewrite(namespace, kind, Direction::Out, bytes, 0) };
+    // What a member of a consumer group sent came back above; whose these are, nobody can tell.
+    mapped.unwrap_or(None).or_else(|| (consumer == Some(true)).then(Vec::new))
+}
+
+/// Maps the names in `bytes`; `None` where they are not of the consumer protocol.
+fn rewrite(
     namespace: &Namespace,
     kind: Embedded,
     direction: Direction,
     bytes: &[u8],
     growth: usize,
 ) -> Result<Option<Vec<u8>>, TooLong> {
-    let Some((head, plan, body)) = parts(namespace, kind, bytes) else { return Ok(None) };
+    let Some((head, plan, body)) = parts(kind, bytes) else { return Ok(None) };
     let mut out = Segments::default();
     let mut names = Names { namespace, direction, growth, buffer: String::new() };
     match walk_open(plan, body, &mut names, &mut out) {
@@ -70,10 +109,7 @@ pub fn rewrite(
 }
 
 /// The version's bytes, its plan, and what follows.
-fn parts<'b>(namespace: &Namespace, kind: Embedded, bytes: &'b [u8]) -> Option<(&'b [u8], &'static Plan, &'b [u8])> {
-    if namespace.is_transparent() {
-        return None;
-    }
+fn parts(kind: Embedded, bytes: &[u8]) -> Option<(&[u8], &'static Plan, &[u8])> {
     let (head, body) = bytes.split_at_checked(2)?;
     let version = usize::try_from(i16::from_be_bytes([head[0], head[1]])).ok()?;
     let plans = match kind {
@@ -125,15 +161,17 @@ mod tests {
         out
     }
 
-    /// More than any of these grows.
-    const ENOUGH: usize = 1_000;
+    /// [`super::incoming`], where more may be added than is.
+    fn incoming(namespace: &Namespace, kind: Embedded, consumer: Option<bool>, bytes: &[u8]) -> Option<Vec<u8>> {
+        super::incoming(namespace, kind, consumer, bytes, 1_000).unwrap()
+    }
 
     fn both_ways(kind: Embedded, name: &str, version: i16, given: &serde_json::Value, physical: &serde_json::Value) {
         let ns = Namespace::new(Some("a.".into()));
         let before = bytes(name, version, given);
-        let mapped = rewrite(&ns, kind, Direction::In, &before, ENOUGH).unwrap().unwrap();
+        let mapped = incoming(&ns, kind, Some(true), &before).unwrap();
         assert_eq!(mapped, bytes(name, version, physical), "{name} {version}");
-        assert_eq!(rewrite(&ns, kind, Direction::Out, &mapped, ENOUGH).unwrap().unwrap(), before);
+        assert_eq!(outgoing(&ns, kind, None, &mapped).unwrap(), before);
     }
 
     #[test]
@@ -158,26 +196,54 @@ mod tests {
         let given = json!({"Topics": ["x"], "OwnedPartitions": [{"Topic": "x", "Partitions": [0]}], "GenerationId": 3, "RackId": "r"});
         let mut newer = bytes("ConsumerProtocolSubscription", 9, &given);
         newer.extend_from_slice(b"future");
-        let mapped = rewrite(&ns, Embedded::Subscription, Direction::In, &newer, ENOUGH).unwrap().unwrap();
+        let mapped = incoming(&ns, Embedded::Subscription, None, &newer).unwrap();
         assert!(mapped.ends_with(b"future") && mapped.starts_with(&[0, 9]));
-        assert_eq!(rewrite(&ns, Embedded::Subscription, Direction::Out, &mapped, ENOUGH).unwrap().unwrap(), newer);
+        assert_eq!(outgoing(&ns, Embedded::Subscription, Some(true), &mapped).unwrap(), newer);
     }
 
     #[test]
     fn a_thousand_short_names_behind_a_long_prefix_are_too_long() {
         let ns = Namespace::new(Some("a".repeat(100).into()));
         let given = bytes("ConsumerProtocolSubscription", 0, &json!({ "Topics": vec!["x"; 1_000] }));
-        let mapped = |growth| rewrite(&ns, Embedded::Subscription, Direction::In, &given, growth);
+        let mapped = |growth| super::incoming(&ns, Embedded::Subscription, None, &given, growth);
         assert_eq!(mapped(99_999), Err(TooLong));
         assert_eq!(mapped(100_000).unwrap().unwrap().len(), given.len() + 100_000);
     }
 
     #[test]
-    fn garbage_is_left_alone() {
+    fn garbage_comes_back_as_it_was_sent_and_is_none_for_the_broker() {
         let ns = Namespace::new(Some("a.".into()));
-        for garbage in [&b""[..], b"\0", b"\xff\xff1234", b"\0\x01\x7f\xff\xff\xff"] {
-            assert_eq!(rewrite(&ns, Embedded::Subscription, Direction::In, garbage, ENOUGH), Ok(None));
+        // Kafka reads names that are no UTF-8; here they are none.
+        let mut unread = bytes("ConsumerProtocolSubscription", 1, &json!({"Topics": ["b.secret", "x"]}));
+        let at = unread.iter().rposition(|b| *b == b'x').unwrap();
+        unread[at] = 0xff;
+        for garbage in [b"\0".as_slice(), b"\xff\xff1234", b"\0\x01\x7f\xff\xff\xff", &unread, &VEIL] {
+            let veiled = incoming(&ns, Embedded::Subscription, Some(true), garbage).unwrap();
+            assert!(veiled.starts_with(b"\xff\xff"), "a version that no broker takes");
+            assert_eq!(outgoing(&ns, Embedded::Subscription, Some(true), &veiled).unwrap(), garbage);
         }
+        assert_eq!(incoming(&ns, Embedded::Assignment, Some(true), b""), None, "nothing is assigned");
+    }
+
+    #[test]
+    fn what_nobody_sent_through_a_gateway_does_not_come_out_of_a_consumer_group() {
+        let ns = Namespace::new(Some("a.".into()));
+        assert_eq!(outgoing(&ns, Embedded::Assignment, Some(true), b"b.secret"), Some(Vec::new()));
+    }
+
+    #[test]
+    fn other_protocols_are_opaque() {
+        let ns = Namespace::new(Some("a.".into()));
+        let assignment = json!({"AssignedPartitions": [{"Topic": "x", "Partitions": [0]}]});
+        let known = bytes("ConsumerProtocolAssignment", 1, &assignment);
+        for opaque in [known.as_slice(), b"a worker's"] {
+            assert_eq!(incoming(&ns, Embedded::Assignment, Some(false), opaque), None);
+            assert_eq!(outgoing(&ns, Embedded::Assignment, Some(false), opaque), None);
+        }
+        assert_eq!(incoming(&ns, Embedded::Assignment, None, b"a worker's"), None);
+        // What looks as if it were veiled here comes back as well.
+        let veiled = incoming(&ns, Embedded::Assignment, Some(false), &VEIL).unwrap();
+        assert_eq!(outgoing(&ns, Embedded::Assignment, Some(false), &veiled).unwrap(), VEIL);
     }
 
     #[test]
@@ -185,8 +251,7 @@ mod tests {
         let ns = Namespace::new(Some("a.".into()));
         let given =
             json!({"AssignedPartitions": [{"Topic": "b.x", "Partitions": [0]}, {"Topic": "a.y", "Partitions": [1]}]});
-        let given = bytes("ConsumerProtocolAssignment", 1, &given);
-        let out = rewrite(&ns, Embedded::Assignment, Direction::Out, &given, ENOUGH).unwrap().unwrap();
+        let out = outgoing(&ns, Embedded::Assignment, None, &bytes("ConsumerProtocolAssignment", 1, &given)).unwrap();
         let expected = json!({"AssignedPartitions": [{"Topic": "y", "Partitions": [1]}]});
         assert_eq!(out, bytes("ConsumerProtocolAssignment", 1, &expected));
     }

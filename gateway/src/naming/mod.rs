@@ -1,19 +1,21 @@
 //! Virtual ↔ physical: the names and ids of one tenant.
 
+mod ahead;
 pub mod embedded;
+mod paging;
 pub mod prefix;
 pub mod regex;
 pub mod request;
 pub mod response;
 pub mod sessions;
 pub mod share_key;
+pub mod texts;
 pub mod topic_ids;
 
 use self::prefix::Namespace;
 use self::topic_ids::TopicIds;
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 /// How much longer than a frame of `length` bytes a mapping may make it. Names grow by the prefix, and a frame can hold one
 /// in every two bytes. Of honest names these are ten thousand with the longest prefix, and any number with an ordinary one.
@@ -40,8 +42,6 @@ pub struct Tenant {
     pub addresses: Arc<dyn Addresses>,
     /// The fetch sessions that were issued to virtual clusters.
     pub fetch_sessions: Arc<sessions::FetchSessions>,
-    /// A share session of this connection holds a topic id veiled that has become the tenant's, and has to begin anew.
-    pub share_session_is_stale: Arc<AtomicBool>,
 }
 
 impl std::fmt::Debug for Tenant {

@@ -1,12 +1,13 @@
 //! A permitted request becomes [`Physical`]: every name in it is the broker's.
 
-use super::embedded::{self, Direction, Embedded};
+use super::embedded::{self, Embedded};
+use super::paging::{self, Page};
 use super::share_key::{self, ShareKey};
 use super::{OwnIds, Tenant, growth_allowed, regex};
 use crate::apis::plans;
 use crate::authz::Permitted;
+use std::borrow::Cow;
 use std::collections::HashSet;
-use std::sync::atomic::Ordering::Relaxed;
 use wire::plan::Role;
 use wire::schema::ApiKey;
 use wire::segments::Segments;
@@ -16,7 +17,7 @@ use wire::walk::{Action, Stop, Value, Visitor, scan, walk_prefix};
 #[derive(Debug)]
 pub struct Physical<'a> {
     head: &'a [u8],
-    body: &'a [u8],
+    body: Cow<'a, [u8]>,
     segments: &'a Segments,
 }
 
@@ -27,8 +28,8 @@ impl<'a> Physical<'a> {
     }
 
     /// The body that the segments lie over.
-    pub const fn body(&self) -> &'a [u8] {
-        self.body
+    pub fn body(&self) -> &[u8] {
+        &self.body
     }
 
     /// The body's pieces.
@@ -76,8 +77,12 @@ pub struct Asked {
     pub consumer_protocol: Option<bool>,
     /// Resources that are answered here.
     pub refused: Vec<RefusedResource>,
+    /// Nothing was named, so that everybody's may come.
+    pub all: bool,
     /// Topic ids that were not the tenant's, as they went out.
     pub veiled: HashSet<[u8; 16]>,
+    /// The request as the client wrote it, where the broker may answer with a text about it.
+    pub said: Vec<u8>,
     /// No answer will come (acks=0).
     pub silent: bool,
 }
@@ -86,7 +91,7 @@ impl Asked {
     /// How much memory it holds beside itself, in bytes.
     pub fn held(&self) -> usize {
         let refused = self.refused.iter().map(|resource| size_of::<RefusedResource>() + resource.name.len());
-        self.veiled.capacity() * size_of::<[u8; 16]>() + refused.sum::<usize>()
+        self.veiled.capacity() * size_of::<[u8; 16]>() + refused.sum::<usize>() + self.said.len()
     }
 }
 
@@ -105,6 +110,12 @@ pub enum Refusal {
     /// It names more than an honest request does, and mapping it would take many times its memory.
     #[error("the request names too much at once; send several smaller ones")]
     TooMany,
+    /// The broker would take the empty group for everybody's.
+    #[error("the group id is empty")]
+    EmptyGroup,
+    /// It has to be written anew for the broker, which failed.
+    #[error("the request can't be written anew")]
+    Unwritable,
     /// A pattern that the broker would resolve, and that does not stay inside the tenant's names.
     #[error("{what} `{pattern}` is not a valid regular expression: {fault}.")]
     Pattern {
@@ -123,9 +134,24 @@ pub struct Memory {
     own_ids: OwnIds,
     /// The group that was joined last, and whether its protocol is the consumer's: SyncGroup before version 5 doesn't say.
     joined: Option<(String, bool)>,
+    /// Ids that went veiled into share sessions: their brokers answer for them as long as the sessions last.
+    veiled: HashSet<[u8; 16]>,
     buffer: String,
     key: String,
     bytes: Vec<u8>,
+}
+
+impl Memory {
+    /// More ids than this are not remembered: an honest client has a few, and each is looked up at each fetch.
+    const MOST_VEILED: usize = 100;
+
+    /// Whether an id that a share session holds veiled has become the tenant's, since the gateway met its topic only after that.
+    /// The session's broker will never know it; after that answer, the client begins anew.
+    fn share_session_is_stale(&mut self, tenant: &Tenant) -> bool {
+        let before = self.veiled.len();
+        self.veiled.retain(|id| !tenant.topic_ids.belongs(id, &tenant.namespace));
+        self.veiled.len() < before
+    }
 }
 
 /// Maps the names of a request. With `last_word`, topic ids that are unknown count as foreign.
@@ -144,11 +170,20 @@ pub fn map<'a>(
     let plan = plans::request(request.key(), request.version());
     let mut coordinator = CoordinatorType(None);
     if request.key() == ApiKey::FindCoordinator {
-        scan(plan, request.body(), &mut coordinator).map_err(infallible)?;
+        scan(plan, request.body(), &mut coordinator).map_err(Stop::lift)?;
     }
-    let asked = Asked { coordinator: coordinator.0, ..Asked::default() };
+    let mut body = Cow::Borrowed(request.body());
+    let mut asked = Asked { coordinator: coordinator.0, ..Asked::default() };
+    if request.key() == ApiKey::DescribeTopicPartitions {
+        let page = paging::page(plan, request.version(), request.body())?;
+        asked.all = page != Page::Named;
+        if let Page::FromTheStart(written) = page {
+            body = Cow::Owned(written);
+        }
+    }
     let mut names = Names {
         key: request.key(),
+        named: false,
         growth: growth_allowed(request.body().len()),
         tenant,
         broker,
@@ -159,11 +194,15 @@ pub fn map<'a>(
         group: String::new(),
     };
     // What follows the last field is not forwarded.
-    let walked = walk_prefix(plan, request.body(), &mut names, segments);
-    let Names { mut asked, memory, group, .. } = names;
+    let walked = walk_prefix(plan, &body, &mut names, segments);
+    let Names { mut asked, memory, group, named, .. } = names;
     // They were as long as the frame, and a session may be silent for hours.
     memory.bytes = Vec::new();
     let _ = walked?;
+    asked.all |= !named;
+    if may_be_answered_with_a_text(request.key(), request.version()) && request.body().len() <= MOST_SAID {
+        request.body().clone_into(&mut asked.said);
+    }
     match (request.key(), asked.consumer_protocol, &memory.joined) {
         (ApiKey::JoinGroup, Some(consumer), _) => memory.joined = Some((group, consumer)),
         (ApiKey::SyncGroup, None, Some((joined, consumer))) if *joined == group => {
@@ -171,16 +210,7 @@ pub fn map<'a>(
         }
         _ => {}
     }
-    Ok((Physical { head: request.head(), body: request.body(), segments }, asked))
-}
-
-fn infallible(stop: Stop<std::convert::Infallible>) -> Stop<Refusal> {
-    match stop {
-        Stop::Malformed(malformed) => Stop::Malformed(malformed),
-        Stop::Kind(role) => Stop::Kind(role),
-        Stop::NothingToDrop => Stop::NothingToDrop,
-        Stop::Refused(never) => match never {},
-    }
+    Ok((Physical { head: request.head(), body, segments }, asked))
 }
 
 /// In FindCoordinator the key comes before its type.
@@ -200,15 +230,21 @@ impl Visitor for CoordinatorType {
 /// Config resource types of the protocol.
 pub(super) const TOPIC_RESOURCE: i32 = 2;
 /// See [`TOPIC_RESOURCE`].
+pub(super) const BROKER_RESOURCE: i32 = 4;
+/// See [`TOPIC_RESOURCE`].
 pub(super) const GROUP_RESOURCE: i32 = 32;
 
 /// More foreign topic ids than this are not looked up for one request: its answer has to know each.
 const MOST_FOREIGN: usize = 1_000;
+/// Longer requests are not kept for the texts of their answers.
+const MOST_SAID: usize = 16 << 10;
 /// More resources than this are not refused one by one.
 const MOST_REFUSED: usize = 1_000;
 
 struct Names<'a> {
     key: ApiKey,
+    /// Something was named.
+    named: bool,
     /// Names may still grow by this much.
     growth: usize,
     tenant: &'a Tenant,
@@ -236,6 +272,7 @@ impl Visitor for Names<'_> {
 
 impl Names<'_> {
     fn text<'s>(&'s mut self, role: Role, text: &str) -> Result<Action<'s>, Refusal> {
+        self.named = true;
         self.growth = self.growth.checked_sub(self.tenant.namespace.prefix().len()).ok_or(Refusal::TooMany)?;
         if role == Role::CoordinatorKey && self.asked.coordinator == Some(Coordinator::Share) {
             return self.share_key(text);
@@ -244,8 +281,14 @@ impl Names<'_> {
         let buffer = &mut self.memory.buffer;
         Ok(match role {
             Role::Topic => Action::Str(namespace.map_topic(text, buffer)),
+            // Among all topics a page may begin at any text; among named ones it begins at one of them.
+            Role::TopicCursor if self.asked.all => Action::Str(namespace.map_id(text, buffer)),
+            Role::TopicCursor => Action::Str(namespace.map_topic(text, buffer)),
             Role::Group => {
                 text.clone_into(&mut self.group);
+                if text.is_empty() && self.key == ApiKey::OffsetDelete && !namespace.is_transparent() {
+                    return Err(Refusal::EmptyGroup);
+                }
                 if text.is_empty() && group_must_be_named(self.key) {
                     return Ok(Action::Keep);
                 }
@@ -262,6 +305,7 @@ impl Names<'_> {
                 TOPIC_RESOURCE => Action::Str(namespace.map_topic(text, buffer)),
                 GROUP_RESOURCE => Action::Str(namespace.map_id(text, buffer)),
                 _ if namespace.is_transparent() => Action::Keep,
+                BROKER_RESOURCE if self.key == ApiKey::DescribeConfigs => Action::Keep,
                 _ if self.asked.refused.len() >= MOST_REFUSED => return Err(Refusal::TooMany),
                 ty => {
                     self.asked.refused.push(RefusedResource { ty, name: text.to_owned() });
@@ -303,10 +347,16 @@ impl Names<'_> {
         if self.memory.own_ids.owns(self.tenant, &id) {
             Ok(Action::Keep)
         } else if self.last_word {
+            if self.tenant.namespace.is_transparent() && !self.tenant.topic_ids.knows(&id) {
+                return Ok(Action::Keep);
+            }
             if self.asked.veiled.len() >= MOST_FOREIGN {
                 return Err(Refusal::TooMany);
             }
             let veiled = self.tenant.topic_ids.veil(id);
+            if self.key == ApiKey::ShareFetch && self.memory.veiled.len() < Memory::MOST_VEILED {
+                let _ = self.memory.veiled.insert(id);
+            }
             let _ = self.asked.veiled.insert(veiled);
             Ok(Action::Uuid(veiled))
         } else {
@@ -323,7 +373,7 @@ impl Names<'_> {
             Role::FetchSessionId if number != 0 && !self.holds_session(number) => {
                 return Err(Refusal::FetchSession(number));
             }
-            Role::ShareSessionEpoch if number > 0 && self.tenant.share_session_is_stale.swap(false, Relaxed) => {
+            Role::ShareSessionEpoch if number > 0 && self.memory.share_session_is_stale(self.tenant) => {
                 return Err(Refusal::ShareSession);
             }
             _ => {}
@@ -337,17 +387,13 @@ impl Names<'_> {
 
     fn embedded(&mut self, role: Role, bytes: &[u8]) -> Result<Action<'_>, Refusal> {
         let kind = if role == Role::Subscription { Embedded::Subscription } else { Embedded::Assignment };
-        let consumer = match (&self.asked.consumer_protocol, &self.memory.joined) {
-            (Some(told), _) => *told,
-            (None, Some((group, joined))) if *group == self.group => *joined,
-            // Neither says: bytes that are an assignment of the consumer protocol to the last byte are one.
-            (None, _) => true,
-        };
-        self.asked.consumer_protocol = Some(consumer);
-        if !consumer {
-            return Ok(Action::Keep);
+        if let (None, Some((group, consumer))) = (self.asked.consumer_protocol, &self.memory.joined)
+            && *group == self.group
+        {
+            self.asked.consumer_protocol = Some(*consumer);
         }
-        let mapped = embedded::rewrite(&self.tenant.namespace, kind, Direction::In, bytes, self.growth);
+        let consumer = self.asked.consumer_protocol;
+        let mapped = embedded::incoming(&self.tenant.namespace, kind, consumer, bytes, self.growth);
         Ok(match mapped.map_err(|embedded::TooLong| Refusal::TooMany)? {
             Some(mapped) => {
                 self.growth = self.growth.saturating_sub(mapped.len().saturating_sub(bytes.len()));
@@ -362,6 +408,11 @@ impl Names<'_> {
 /// As much of a pattern as is taken: clients read no text that is longer than 32 KiB.
 fn beginning(pattern: &str) -> &str {
     &pattern[..pattern.floor_char_boundary(regex::LONGEST)]
+}
+
+/// Whether an answer may hold a text. Produce has no time to keep what was asked.
+fn may_be_answered_with_a_text(key: ApiKey, version: i16) -> bool {
+    key != ApiKey::Produce && plans::response(key, version).has(Role::ErrorText)
 }
 
 /// Whether the broker refuses an empty group id in this API. The others take it for offsets without a group, and

@@ -14,6 +14,7 @@ use wire::value;
 use wire::walk::{Action, Value, Visitor, walk_open};
 
 const TOPIC_RESOURCE: i32 = 2;
+const BROKER_RESOURCE: i32 = 4;
 const GROUP_RESOURCE: i32 = 32;
 
 /// What was found that must not be there.
@@ -89,11 +90,14 @@ impl Visitor for Sent<'_> {
         let transparent = self.tenant.namespace.is_transparent();
         match (role, value) {
             (Role::Topic, Value::Str(Some(name))) => self.topic(name),
+            (Role::TopicCursor, Value::Str(Some(name))) if !transparent => self.topic(name),
             (Role::Group | Role::TransactionalId | Role::CoordinatorKey, Value::Str(Some(name))) => self.id(role, name),
             (Role::ResourceType, Value::Int(ty)) => self.resource = ty,
             (Role::ResourceName, Value::Str(Some(name))) => match self.resource {
                 TOPIC_RESOURCE => self.topic(name),
                 GROUP_RESOURCE => self.id(role, name),
+                // Brokers may be asked for settings, of which some are shown.
+                BROKER_RESOURCE => {}
                 other => self.violations.unless(transparent, || format!("resource {name:?} of type {other}")),
             },
             (Role::TopicId, Value::Uuid(id)) => {
@@ -132,13 +136,14 @@ pub(crate) struct Answered<'a> {
     /// Foreign ids that stood beside a name of the tenant's: the broker said that they are the tenant's.
     given: HashSet<[u8; 16]>,
     node: i32,
+    resource: i32,
     pub(crate) violations: Violations,
 }
 
 impl<'a> Answered<'a> {
     pub(crate) fn new(tenant: &'a Tenant, asked: &'a Asked) -> Self {
         let (ours, given) = (HashSet::new(), HashSet::new());
-        Self { tenant, asked, ours, given, node: -1, violations: Violations::default() }
+        Self { tenant, asked, ours, given, node: -1, resource: 0, violations: Violations::default() }
     }
 
     /// Takes note of what came from the broker.
@@ -197,6 +202,10 @@ impl Visitor for Answered<'_> {
     fn field(&mut self, role: Role, value: Value<'_>) -> Result<Action<'_>, Infallible> {
         let transparent = self.tenant.namespace.is_transparent();
         match (role, value) {
+            (Role::ResourceType, Value::Int(ty)) => self.resource = ty,
+            (Role::ResourceName, Value::Str(Some(name)))
+                if transparent || self.resource == BROKER_RESOURCE || name.parse::<i32>().is_ok() => {}
+            (Role::TopicCursor, Value::Str(Some(_))) if transparent => {}
             (_, Value::Str(Some(name))) if names_entity(role) => {
                 let fine = matches!(name, "" | "." | "..") || self.ours.contains(name);
                 self.violations.unless(fine, || format!("{role:?} {name:?}"));

@@ -8,7 +8,7 @@ mod mutate;
 mod properties;
 mod tenant;
 
-use filler::{Dice, Filler};
+use filler::{Dice, FOREIGN, Filler};
 use gateway::apis::{self, Verdict};
 use properties::Outcome;
 use proptest::prelude::*;
@@ -22,6 +22,8 @@ const SAID: [&str; 8] = ["orders", "team-a.orders", "team-b.secret", "", ".", ".
 /// Names as brokers say them.
 const STORED: [&str; 7] = ["team-a.orders", "team-b.secret", "team-a.", "team-a", "", "..", "_anabranch.state/"];
 
+/// Topic ids: another's, the tenant's, none, and one that nobody has.
+const IDS: [[u8; 16]; 4] = [FOREIGN, [0x11; 16], [0; 16], [0x33; 16]];
 /// What patterns are made of.
 const PIECES: [&str; 30] = [
     "a",
@@ -76,7 +78,7 @@ fn mapped() -> impl Iterator<Item = (ApiKey, i16)> {
 }
 
 fn request(key: ApiKey, version: i16, dice: &mut Dice) -> Vec<u8> {
-    let mut filler = Filler { message: key.request(), version, names: &SAID, dice: Some(dice.clone()) };
+    let mut filler = Filler { message: key.request(), version, names: &SAID, ids: &IDS, dice: Some(dice.clone()) };
     let body = filler.body();
     *dice = filler.dice.unwrap();
     let client = dice.pick(&[Some("client"), None, Some("")]);
@@ -84,7 +86,7 @@ fn request(key: ApiKey, version: i16, dice: &mut Dice) -> Vec<u8> {
 }
 
 fn response(key: ApiKey, version: i16, dice: &mut Dice) -> Vec<u8> {
-    let mut filler = Filler { message: key.response(), version, names: &STORED, dice: Some(dice.clone()) };
+    let mut filler = Filler { message: key.response(), version, names: &STORED, ids: &IDS, dice: Some(dice.clone()) };
     let body = filler.body();
     *dice = filler.dice.unwrap();
     body
@@ -172,7 +174,7 @@ proptest! {
             let message = wire::schema::Message::named(name).unwrap();
             for version in 0..=message.versions.max + 2 {
                 let shown = version.min(message.versions.max);
-                let mut filler = Filler { message, version: shown, names: &SAID, dice: Some(dice.clone()) };
+                let mut filler = Filler { message, version: shown, names: &SAID, ids: &IDS, dice: Some(dice.clone()) };
                 let mut bytes = [&[kind][..], &version.to_be_bytes(), &filler.body()].concat();
                 dice = filler.dice.unwrap();
                 prop_assert_eq!(properties::embedded(&bytes), Outcome::Forwarded);

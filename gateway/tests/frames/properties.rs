@@ -11,7 +11,7 @@ use gateway::authn::tokens::TokenKey;
 use gateway::authn::{Account, AccountLookup};
 use gateway::authz::permit;
 use gateway::naming::Tenant;
-use gateway::naming::embedded::{self, Direction, Embedded};
+use gateway::naming::embedded::{self, Embedded};
 use gateway::naming::prefix::Namespace;
 use gateway::naming::regex;
 use gateway::naming::request::{self, Asked, Coordinator, Refusal, RefusedResource};
@@ -176,17 +176,20 @@ pub(crate) fn embedded(bytes: &[u8]) -> Outcome {
     let Some((kind, bytes)) = bytes.split_first() else { return Outcome::Closed };
     let kind = if kind % 2 == 0 { Embedded::Subscription } else { Embedded::Assignment };
     let namespace = Namespace::new(Some("team-a.".into()));
-    let rewrite = |direction, bytes: &[u8]| embedded::rewrite(&namespace, kind, direction, bytes, 1 << 20);
-    let Ok(Some(physical)) = rewrite(Direction::In, bytes) else { return Outcome::Closed };
-    let mut violations = Violations::default();
-    violations.embedded(&tenant(Some("team-a.")), kind, &physical);
-    violations.assert_none(ApiKey::JoinGroup, 0);
-    // Lengths are not spelled in more than one way there.
-    assert_eq!(rewrite(Direction::Out, &physical).unwrap().unwrap(), bytes);
-    // Seen as the bytes of a broker, no name of another comes out longer than it went in.
-    let virtual_ = rewrite(Direction::Out, bytes).unwrap().unwrap();
-    assert!(virtual_.len() <= bytes.len());
-    Outcome::Forwarded
+    let mut outcome = Outcome::Closed;
+    for consumer in [Some(true), None] {
+        let Ok(Some(physical)) = embedded::incoming(&namespace, kind, consumer, bytes, 1 << 20) else { continue };
+        outcome = Outcome::Forwarded;
+        let mut violations = Violations::default();
+        violations.embedded(&TENANTS[0], kind, &physical);
+        violations.assert_none(ApiKey::JoinGroup, 0);
+        // Lengths are not spelled in more than one way there.
+        assert_eq!(embedded::outgoing(&namespace, kind, consumer, &physical).unwrap(), bytes);
+    }
+    // Seen as the bytes of a broker, nothing comes out longer than it went in.
+    let out = embedded::outgoing(&namespace, kind, Some(true), bytes);
+    assert!(out.is_none_or(|out| out.len() <= bytes.len()));
+    outcome
 }
 
 /// A pattern of names: what the broker gets matches nothing outside the tenant, and is shown as it was written.

@@ -39,7 +39,6 @@ pub(crate) fn tenant(prefix: Option<&str>) -> Tenant {
         topic_ids: Arc::new(topic_ids),
         addresses: Arc::new(Ports),
         fetch_sessions: Arc::new(fetch_sessions),
-        share_session_is_stale: Arc::default(),
     }
 }
 

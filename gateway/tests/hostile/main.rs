@@ -8,7 +8,7 @@ mod filler;
 mod mutate;
 mod stand;
 
-use filler::{Dice, Filler};
+use filler::{Dice, FOREIGN, Filler};
 use serde_json::json;
 use stand::{Stand, group, request};
 use std::io::{Read as _, Write as _};
@@ -19,6 +19,8 @@ use std::time::Duration;
 use wire::frame;
 use wire::schema::ApiKey;
 
+/// Topic ids: another's, the tenant's, none, and one that nobody has.
+const IDS: [[u8; 16]; 4] = [FOREIGN, [0x11; 16], [0; 16], [0x33; 16]];
 /// How much the gateway's memory may grow under any of these attacks. What is sent at once is some megabytes; what is claimed
 /// is hundreds of gigabytes.
 const GROWTH: usize = 32 << 20;
@@ -77,7 +79,8 @@ fn damaged_requests_of_every_api_end_their_own_connection_at_most() {
             let range = key.versions();
             let version =
                 range.min + i16::try_from(dice.roll(usize::try_from(range.max - range.min + 1).unwrap())).unwrap();
-            let mut filler = Filler { message: key.request(), version, names: &SAID, dice: Some(dice.clone()) };
+            let mut filler =
+                Filler { message: key.request(), version, names: &SAID, ids: &IDS, dice: Some(dice.clone()) };
             let (mut body, other) = (filler.body(), filler.body());
             dice = filler.dice.unwrap();
             let mut client = if dice.roll(4) == 0 { stand.stranger() } else { stand.client("team-a") };

@@ -28,13 +28,14 @@ impl Dice {
     }
 }
 
-/// Fills every field of a message: names with those given, the rest with what is harmless. Without dice there is one element
+/// Fills every field of a message: names and topic ids with those given, the rest with what is harmless. Without dice there is one element
 /// in every array and nothing is null.
 #[derive(Debug)]
 pub(crate) struct Filler<'a> {
     pub(crate) message: &'static Message,
     pub(crate) version: i16,
     pub(crate) names: &'a [&'a str],
+    pub(crate) ids: &'a [[u8; 16]],
     pub(crate) dice: Option<Dice>,
 }
 
@@ -75,14 +76,13 @@ impl Filler<'_> {
             Type::Bool => json!(self.any(&[false, true])),
             Type::Float64 => json!(0.5),
             Type::Uuid if role == Some(Role::TopicId) => {
-                json!(value::uuid_text(&self.any(&[FOREIGN, [0x11; 16], [0; 16], [0x33; 16]])))
+                json!(value::uuid_text(&self.any(self.ids)))
             }
             Type::Uuid => json!(value::uuid_text(&[7; 16])),
             Type::Bytes | Type::Records => json!(STANDARD.encode(self.bytes(role))),
             Type::String => match role {
-                Some(Role::Topic | Role::Group | Role::TransactionalId | Role::CoordinatorKey | Role::ResourceName) => {
-                    json!(self.any(self.names))
-                }
+                Some(Role::Topic | Role::TopicCursor | Role::Group) => json!(self.any(self.names)),
+                Some(Role::TransactionalId | Role::CoordinatorKey | Role::ResourceName) => json!(self.any(self.names)),
                 Some(Role::ProtocolType) => json!(self.any(&["consumer", "connect"])),
                 _ => json!(self.any(&["other", "", "a text that is longer than forty-eight bytes, which are copied"])),
             },

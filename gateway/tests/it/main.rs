@@ -4,8 +4,10 @@
 
 mod cases;
 mod filler;
+mod ids;
 mod independent;
 mod model;
 mod runner;
 mod sentinel;
+mod sessions;
 mod spec;

@@ -14,7 +14,6 @@ use gateway::session::{handshake, refusal};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use wire::schema::{ApiKey, Message};
 use wire::segments::Segments;
 use wire::walk::Stop;
@@ -39,7 +38,8 @@ impl Addresses for Gateway {
     }
 }
 
-fn tenant(given: &Given) -> Tenant {
+/// The virtual cluster of a case.
+pub(crate) fn tenant(given: &Given) -> Tenant {
     let topic_ids = TopicIds::new(&VEIL).unwrap();
     let prefix = given.prefix.as_deref().unwrap_or_default();
     for (name, id) in &given.topics {
@@ -58,13 +58,17 @@ fn tenant(given: &Given) -> Tenant {
         topic_ids: Arc::new(topic_ids),
         addresses: Arc::new(Gateway),
         fetch_sessions: Arc::new(fetch_sessions),
-        share_session_is_stale: Arc::new(given.share_session_is_stale.into()),
     }
 }
 
 /// A virtual cluster that nothing is known of.
 pub(crate) fn tenant_of(prefix: &str) -> Tenant {
     tenant(&Given { prefix: Some(prefix.to_owned()), ..Given::default() })
+}
+
+/// The virtual cluster without a prefix.
+pub(crate) fn transparent() -> Tenant {
+    tenant(&Given::default())
 }
 
 /// The body that a broker gets for the body of a client.
@@ -134,21 +138,20 @@ fn sessions(then: &Then, tenant: &Tenant) -> Result<(), String> {
     if let Some(session) = then.issued.iter().find(|session| !holds(session)) {
         return Err(format!("fetch session {session} is not the tenant's afterwards"));
     }
-    if let Some(session) = then.revoked.iter().find(|session| holds(session)) {
-        return Err(format!("fetch session {session} is still the tenant's afterwards"));
+    match then.revoked.iter().find(|session| holds(session)) {
+        Some(session) => Err(format!("fetch session {session} is still the tenant's afterwards")),
+        None => Ok(()),
     }
-    let stale = tenant.share_session_is_stale.load(Relaxed);
-    if stale == then.share_session_is_stale { Ok(()) } else { Err(format!("the share session's staleness is {stale}")) }
 }
 
-enum Outcome {
+pub(crate) enum Outcome {
     /// The body that a broker gets.
     Forwarded(Vec<u8>, Asked),
     /// The answer that the client gets at once.
     Refused(Value),
 }
 
-fn request_frame(key: ApiKey, version: i16, request: &Value) -> Result<Vec<u8>, String> {
+pub(crate) fn request_frame(key: ApiKey, version: i16, request: &Value) -> Result<Vec<u8>, String> {
     let body = value::encode(key.request(), version, request).map_err(|e| format!("when.request: {e}"))?;
     Ok(frame::request(key, version, CORRELATION, Some("case"), &body))
 }
@@ -159,7 +162,7 @@ fn checked(frame: &[u8]) -> Result<Checked<'_>, String> {
 }
 
 /// Sends a request as far as the broker's connection, which it would go out on.
-fn send(frame: &[u8], tenant: &Tenant, memory: &mut request::Memory) -> Result<Outcome, String> {
+pub(crate) fn send(frame: &[u8], tenant: &Tenant, memory: &mut request::Memory) -> Result<Outcome, String> {
     let checked = checked(frame)?;
     let (key, version) = (checked.key(), checked.version());
     if row(key).verdict != Verdict::Map {
@@ -188,6 +191,16 @@ fn send(frame: &[u8], tenant: &Tenant, memory: &mut request::Memory) -> Result<O
     Err("the last word was not the last".to_owned())
 }
 
+/// Whether the request waits until the gateway has looked at the physical cluster again.
+pub(crate) fn asks_again(key: ApiKey, version: i16, body: &[u8], tenant: &Tenant) -> bool {
+    let frame = frame::request(key, version, CORRELATION, None, body);
+    let identity = Identity { username: "case".into(), virtual_cluster: "case".into(), expires_at: None };
+    let permitted = permit(checked(&frame).unwrap(), &identity);
+    let (mut memory, mut segments) = (request::Memory::default(), Segments::default());
+    let first = request::map(permitted, tenant, BROKER, false, &mut memory, &mut segments);
+    matches!(first, Err(Stop::Refused(Refusal::UnknownTopicId)))
+}
+
 fn body_of(physical: &Physical<'_>) -> Vec<u8> {
     physical.segments().to_vec(physical.body())
 }
@@ -206,25 +219,15 @@ fn answered(
     let (mut memory, mut segments) = (response::Memory::default(), Segments::default());
     let mut map =
         |segments: &mut Segments| response::map(key, version, &body, asked, tenant, BROKER, &mut memory, segments);
-    let found = match map(&mut segments) {
-        Ok(found) if found.unknown_ids > 0 => {
-            for (name, id) in later {
-                tenant.topic_ids.learn([*id; 16], name);
-            }
-            segments = Segments::default();
-            map(&mut segments).map_err(|e| format!("answer, the second time: {e}"))?
+    let mut found = map(&mut segments).map_err(|e| format!("answer: {e}"))?;
+    if found.unknown_ids > 0 {
+        for (name, id) in later {
+            tenant.topic_ids.learn([*id; 16], name);
         }
-        Ok(found) => found,
-        Err(Stop::Refused(why)) => {
-            return match &answer.withheld {
-                Some(expected) if why.to_string() == *expected => Ok(0),
-                _ => Err(format!("the answer is withheld: {why}")),
-            };
-        }
-        Err(other) => return Err(format!("answer: {other}")),
-    };
-    let Some(to) = &answer.to else { return Err("the answer is sent on".to_owned()) };
-    let expected = if to == "unchanged" { from } else { resolve(to, version)? };
+        segments = Segments::default();
+        found = map(&mut segments).map_err(|e| format!("answer, the second time: {e}"))?;
+    }
+    let expected = if answer.to == "unchanged" { from } else { resolve(&answer.to, version)? };
     let mut got = segments.to_vec(&body);
     if !asked.refused.is_empty() {
         got = refusal::with_refused_resources(key, version, &got, asked).map_err(|e| e.to_string())?;

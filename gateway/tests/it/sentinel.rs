@@ -9,16 +9,16 @@ use gateway::naming::response;
 use wire::schema::{ApiKey, Message};
 use wire::segments::Segments;
 
-/// The message in which every name is `name`.
-fn plain(message: &'static Message, version: i16, name: &str) -> Vec<u8> {
-    Filler { message, version, names: &[name], dice: None }.body()
+/// The message in which every name is `name`, and every topic id `id`.
+pub(crate) fn plain(message: &'static Message, version: i16, name: &str, id: [u8; 16]) -> Vec<u8> {
+    Filler { message, version, names: &[name], ids: &[id], dice: None }.body()
 }
 
-fn count(body: &[u8], what: &[u8]) -> usize {
+pub(crate) fn count(body: &[u8], what: &[u8]) -> usize {
     body.windows(what.len()).filter(|window| *window == what).count()
 }
 
-fn mapped() -> impl Iterator<Item = (ApiKey, i16)> {
+pub(crate) fn mapped() -> impl Iterator<Item = (ApiKey, i16)> {
     apis::served()
         .filter(|(key, _)| apis::row(*key).verdict == Verdict::Map)
         .flat_map(|(key, range)| (range.min..=range.max).map(move |version| (key, version)))
@@ -28,7 +28,7 @@ fn mapped() -> impl Iterator<Item = (ApiKey, i16)> {
 fn every_name_in_every_request_gets_the_prefix_and_no_foreign_id_goes_through() {
     let mut names = 0;
     for (key, version) in mapped() {
-        let body = plain(key.request(), version, "sentinel");
+        let body = plain(key.request(), version, "sentinel", FOREIGN);
         let sent =
             runner::forwarded("team-a.", key, version, &body).unwrap_or_else(|why| panic!("{key:?} {version}: {why}"));
         assert_eq!(count(&sent, b"team-a.sentinel"), count(&body, b"sentinel"), "{key:?} {version}");
@@ -49,12 +49,12 @@ fn every_name_in_every_answer_loses_the_prefix_and_nothing_foreign_comes_out() {
         segments.to_vec(body)
     };
     for (key, version) in mapped() {
-        let ours = plain(key.response(), version, "team-a.sentinel");
+        let ours = plain(key.response(), version, "team-a.sentinel", FOREIGN);
         let got = map(key, version, &ours);
         assert_eq!(count(&got, b"sentinel"), count(&ours, b"sentinel"), "{key:?} {version}");
         assert_eq!(count(&got, b"team-a."), 0, "{key:?} {version}: the prefix");
 
-        let theirs = plain(key.response(), version, "team-b.sentinel");
+        let theirs = plain(key.response(), version, "team-b.sentinel", FOREIGN);
         let got = map(key, version, &theirs);
         assert_eq!(count(&got, b"sentinel"), 0, "{key:?} {version}: a foreign name");
         assert_eq!(count(&got, &FOREIGN), 0, "{key:?} {version}: a foreign topic id");
@@ -64,7 +64,7 @@ fn every_name_in_every_answer_loses_the_prefix_and_nothing_foreign_comes_out() {
 #[test]
 fn a_message_that_is_cut_off_is_refused_everywhere() {
     for (key, version) in mapped() {
-        let body = plain(key.request(), version, "sentinel");
+        let body = plain(key.request(), version, "sentinel", FOREIGN);
         for end in 0..body.len() {
             assert!(
                 runner::forwarded("team-a.", key, version, &body[..end]).is_err(),
