@@ -87,8 +87,10 @@ impl Namespace {
             out.push_str(before);
             let (prefix, after) = after.split_at(self.prefix().len());
             // The prefix of a name begins a word and does not end it: "No metadata." and "has no data." stay with "data.".
+            // One that is no word of a language stands for a name that is empty.
             let name = after.find(|c| !in_names(c)).unwrap_or(after.len());
-            if name == 0 || out.chars().next_back().is_some_and(in_names) {
+            let spoken = name == 0 && prefix.trim_end_matches('.').chars().all(|c| c.is_ascii_alphabetic());
+            if spoken || out.chars().next_back().is_some_and(in_names) {
                 out.push_str(prefix);
             }
             out.push_str(&after[..name]);
