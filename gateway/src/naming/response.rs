@@ -234,11 +234,11 @@ impl Names<'_> {
     /// Where everything is listed, the others' are filtered; elsewhere nothing of theirs should have come.
     fn others_may_come(&self, text: &str) -> bool {
         match self.key {
-            ApiKey::Metadata | ApiKey::ListGroups | ApiKey::OffsetFetch => true,
-            ApiKey::ListTransactions | ApiKey::ListConfigResources => true,
-            ApiKey::DescribeTopicPartitions | ApiKey::DescribeLogDirs | ApiKey::ListPartitionReassignments => {
-                self.asked.all
-            }
+            ApiKey::ListGroups | ApiKey::ListTransactions | ApiKey::ListConfigResources => true,
+            // Of several groups each may ask for all its topics.
+            ApiKey::OffsetFetch => true,
+            ApiKey::Metadata | ApiKey::DescribeTopicPartitions => self.asked.all,
+            ApiKey::DescribeLogDirs | ApiKey::ListPartitionReassignments => self.asked.all,
             ApiKey::DescribeTransactions => text == OFFSETS_TOPIC,
             _ => false,
         }
