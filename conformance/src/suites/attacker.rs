@@ -153,6 +153,11 @@ impl Line {
         self.tap.saw(origin, encoded, &bytes);
         match sent.read(bytes) {
             Ok(answer) => {
+                // A transactional id that was begun stays in the attacker's own lists.
+                let begun = origin.starts_with(ApiKey::InitProducerId.name()) && answer.value["ErrorCode"] == 0;
+                if let (Some(id), true) = (body["TransactionalId"].as_str(), begun) {
+                    self.tap.adopt(id);
+                }
                 self.tap.saw_value(origin, body, &answer.value);
                 Reply::Answer(answer.value)
             }

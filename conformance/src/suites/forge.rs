@@ -143,7 +143,9 @@ fn number(key: ApiKey, field: &Field) -> Option<Value> {
     let number = match field.name {
         "Acks" | "NumPartitions" | "Count" | "MaxRecords" | "BatchSize" | "ReplicationFactor" => 1,
         "TimeoutMs" | "timeoutMs" | "ValidityPeriodMs" => 2000,
-        "TransactionTimeoutMs" | "RebalanceTimeoutMs" | "SessionTimeoutMs" => 10_000,
+        "TransactionTimeoutMs" | "SessionTimeoutMs" => 10_000,
+        // Who joins does not wait long for those that joined before.
+        "RebalanceTimeoutMs" => 50,
         "MaxBytes" | "PartitionMaxBytes" => 1 << 20,
         // A member that is new.
         "MemberEpoch" if HEARTBEATS.contains(&key) => 0,

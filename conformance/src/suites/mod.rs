@@ -11,6 +11,7 @@ pub mod scene;
 pub mod seed;
 pub mod shape;
 pub mod tap;
+pub mod twins;
 
 use std::fmt::Write as _;
 

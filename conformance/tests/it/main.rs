@@ -15,5 +15,7 @@ mod members;
 mod needs;
 mod restart;
 mod scenarios;
+mod share;
+mod share_groups;
 mod stand;
 mod tools;

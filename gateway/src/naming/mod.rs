@@ -9,13 +9,13 @@ pub mod request;
 pub mod response;
 pub mod sessions;
 pub mod share_key;
+pub mod texts;
 pub mod topic_ids;
 
 use self::prefix::Namespace;
 use self::topic_ids::TopicIds;
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 /// Where a broker is to be reached, for the clients of a virtual cluster.
 pub trait Addresses: Send + Sync {
@@ -36,8 +36,6 @@ pub struct Tenant {
     pub addresses: Arc<dyn Addresses>,
     /// The fetch sessions that were issued to virtual clusters.
     pub fetch_sessions: Arc<sessions::FetchSessions>,
-    /// A share session of this connection holds a topic id veiled that has become the tenant's, and has to begin anew.
-    pub share_session_is_stale: Arc<AtomicBool>,
 }
 
 impl std::fmt::Debug for Tenant {

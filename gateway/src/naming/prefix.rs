@@ -68,36 +68,6 @@ impl Namespace {
     pub fn unmap_id<'n>(&self, name: &'n str) -> Option<&'n str> {
         name.strip_prefix(self.prefix())
     }
-
-    /// A text of the broker in virtual names: the prefix is taken out, and the limit that the broker names becomes the
-    /// tenant's own.
-    pub fn unmap_text(&self, text: &str) -> String {
-        if self.is_transparent() {
-            return text.to_owned();
-        }
-        let limit = TOPIC_NAME_MAX.saturating_sub(self.prefix().len());
-        let mut out = String::with_capacity(text.len());
-        let mut rest = text;
-        while let Some(at) = rest.find(self.prefix()) {
-            let (before, after) = rest.split_at(at);
-            out.push_str(before);
-            let (prefix, after) = after.split_at(self.prefix().len());
-            // The prefix of a name begins a word and does not end it: "No metadata." and "has no data." stay with "data.".
-            let name = after.find(|c| !in_names(c)).unwrap_or(after.len());
-            if name == 0 || out.chars().next_back().is_some_and(in_names) {
-                out.push_str(prefix);
-            }
-            out.push_str(&after[..name]);
-            rest = &after[name..];
-        }
-        out.push_str(rest);
-        out.replace("max allowed length 249", &format!("max allowed length {limit}"))
-    }
-}
-
-/// What names of topics are made of.
-fn in_names(c: char) -> bool {
-    c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')
 }
 
 fn is_reserved(name: &str) -> bool {
@@ -161,15 +131,5 @@ mod tests {
         assert_eq!(ns.map_topic("_anabranch.state", &mut out), "_anabranch.state/");
         assert_eq!(ns.unmap_topic("_anabranch.state/"), Some("_anabranch.state"));
         assert_eq!(ns.unmap_topic("_anabranch.state"), None);
-    }
-
-    #[test]
-    fn texts_speak_of_virtual_names_and_of_the_tenants_own_limit() {
-        let ns = namespace("team-a.");
-        assert_eq!(ns.unmap_text("Topic 'team-a.orders' already exists."), "Topic 'orders' already exists.");
-        assert_eq!(
-            ns.unmap_text("the length of 'team-a.x' is longer than the max allowed length 249"),
-            "the length of 'x' is longer than the max allowed length 242"
-        );
     }
 }

@@ -8,7 +8,6 @@ use crate::apis::plans;
 use crate::authz::Permitted;
 use std::borrow::Cow;
 use std::collections::HashSet;
-use std::sync::atomic::Ordering::Relaxed;
 use wire::plan::Role;
 use wire::schema::ApiKey;
 use wire::segments::Segments;
@@ -82,6 +81,8 @@ pub struct Asked {
     pub all: bool,
     /// Topic ids that were not the tenant's, as they went out.
     pub veiled: HashSet<[u8; 16]>,
+    /// The request as the client wrote it, where the broker may answer with a text about it.
+    pub said: Vec<u8>,
     /// No answer will come (acks=0).
     pub silent: bool,
 }
@@ -125,9 +126,24 @@ pub struct Memory {
     own_ids: OwnIds,
     /// The group that was joined last, and whether its protocol is the consumer's: SyncGroup before version 5 doesn't say.
     joined: Option<(String, bool)>,
+    /// Ids that went veiled into share sessions: their brokers answer for them as long as the sessions last.
+    veiled: HashSet<[u8; 16]>,
     buffer: String,
     key: String,
     bytes: Vec<u8>,
+}
+
+impl Memory {
+    /// More ids than this are not remembered: an honest client has a few, and each is looked up at each fetch.
+    const MOST_VEILED: usize = 100;
+
+    /// Whether an id that a share session holds veiled has become the tenant's, since the gateway met its topic only after that.
+    /// The session's broker will never know it; after that answer, the client begins anew.
+    fn share_session_is_stale(&mut self, tenant: &Tenant) -> bool {
+        let before = self.veiled.len();
+        self.veiled.retain(|id| !tenant.topic_ids.belongs(id, &tenant.namespace));
+        self.veiled.len() < before
+    }
 }
 
 /// Maps the names of a request. With `last_word`, topic ids that are unknown count as foreign.
@@ -172,6 +188,9 @@ pub fn map<'a>(
     let _ = walk_prefix(plan, &body, &mut names, segments)?;
     let Names { mut asked, memory, group, named, .. } = names;
     asked.all |= named == 0;
+    if may_be_answered_with_a_text(request.key(), request.version()) && request.body().len() <= MOST_SAID {
+        request.body().clone_into(&mut asked.said);
+    }
     match (request.key(), asked.consumer_protocol, &memory.joined) {
         (ApiKey::JoinGroup, Some(consumer), _) => memory.joined = Some((group, consumer)),
         (ApiKey::SyncGroup, None, Some((joined, consumer))) if *joined == group => {
@@ -205,6 +224,8 @@ pub(super) const GROUP_RESOURCE: i32 = 32;
 
 /// More names and ids than this are not mapped for one request: each name may grow by the length of the prefix.
 const MOST_NAMES: usize = 200_000;
+/// Longer requests are not kept for the texts of their answers.
+const MOST_SAID: usize = 16 << 10;
 /// More resources than this are not refused one by one.
 const MOST_REFUSED: usize = 1_000;
 
@@ -314,6 +335,9 @@ impl Names<'_> {
             Ok(Action::Keep)
         } else if self.last_word {
             let veiled = self.tenant.topic_ids.veil(id);
+            if self.key == ApiKey::ShareFetch && self.memory.veiled.len() < Memory::MOST_VEILED {
+                let _ = self.memory.veiled.insert(id);
+            }
             let _ = self.asked.veiled.insert(veiled);
             Ok(Action::Uuid(veiled))
         } else {
@@ -330,7 +354,7 @@ impl Names<'_> {
             Role::FetchSessionId if number != 0 && !self.holds_session(number) => {
                 return Err(Refusal::FetchSession(number));
             }
-            Role::ShareSessionEpoch if number > 0 && self.tenant.share_session_is_stale.swap(false, Relaxed) => {
+            Role::ShareSessionEpoch if number > 0 && self.memory.share_session_is_stale(self.tenant) => {
                 return Err(Refusal::ShareSession);
             }
             _ => {}
@@ -359,6 +383,11 @@ impl Names<'_> {
             None => Action::Keep,
         }
     }
+}
+
+/// Whether an answer may hold a text. Produce has no time to keep what was asked.
+fn may_be_answered_with_a_text(key: ApiKey, version: i16) -> bool {
+    key != ApiKey::Produce && plans::response(key, version).has(Role::ErrorText)
 }
 
 /// Whether the broker refuses an empty group id in this API. The others take it for offsets without a group, and

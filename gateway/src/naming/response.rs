@@ -5,10 +5,9 @@ use super::embedded::{self, Direction, Embedded};
 use super::paging;
 use super::request::{Asked, BROKER_RESOURCE, Coordinator, GROUP_RESOURCE, TOPIC_RESOURCE, group_must_be_named};
 use super::share_key::{self, ShareKey};
-use super::{OwnIds, Tenant, regex};
+use super::{OwnIds, Tenant, regex, texts};
 use crate::apis::{plans, settings};
 use std::convert::Infallible;
-use std::sync::atomic::Ordering::Relaxed;
 use wire::plan::Role;
 use wire::schema::ApiKey;
 use wire::segments::Segments;
@@ -60,6 +59,7 @@ pub fn map(
     let found = Found { unreachable: ahead.coordinator.filter(|id| no_address(tenant, *id)), ..Found::default() };
     let mut names = Names {
         key,
+        version,
         tenant,
         broker,
         memory,
@@ -85,6 +85,7 @@ fn no_address(tenant: &Tenant, broker: i32) -> bool {
 
 struct Names<'a> {
     key: ApiKey,
+    version: i16,
     tenant: &'a Tenant,
     broker: i32,
     memory: &'a mut Memory,
@@ -202,7 +203,8 @@ impl Names<'_> {
             Role::ClusterId if namespace.is_transparent() => Action::Keep,
             Role::ClusterId => Action::Str(&self.tenant.cluster_id),
             Role::ErrorText => {
-                self.memory.buffer = namespace.unmap_text(text);
+                let said = || texts::said(self.key.request(), self.version, &self.asked.said);
+                self.memory.buffer = texts::shown(namespace, text, said);
                 Action::Str(&self.memory.buffer)
             }
             Role::ProtocolType => {
@@ -292,8 +294,10 @@ impl Names<'_> {
         } else if sessions_repeat_ids(self.key) {
             // An earlier request of a fetch session or share session sent it.
             let sent = self.tenant.topic_ids.unveil(id);
-            if self.memory.own_ids.owns(self.tenant, &sent) {
-                self.begin_anew();
+            if self.key == ApiKey::Fetch && self.memory.own_ids.owns(self.tenant, &sent) {
+                // The gateway met a topic of the tenant's only after the session had taken it for a foreign one: as long as
+                // the session lasts, its broker knows no such topic. The client is told to begin anew, as after an eviction.
+                self.tenant.fetch_sessions.revoke(self.tenant.namespace.prefix(), self.broker, self.session);
             }
             Action::Uuid(sent)
         } else if names_follow_ids(self.key) {
@@ -306,18 +310,6 @@ impl Names<'_> {
                 self.found.violations += 1;
             }
             Action::Drop
-        }
-    }
-
-    /// The gateway met a topic of the tenant's only after the session had taken it for a foreign one: as long as the session
-    /// lasts, its broker knows no such topic. The client's next request is told to begin a new one, as after an eviction.
-    fn begin_anew(&self) {
-        match self.key {
-            ApiKey::Fetch => {
-                self.tenant.fetch_sessions.revoke(self.tenant.namespace.prefix(), self.broker, self.session);
-            }
-            ApiKey::ShareFetch => self.tenant.share_session_is_stale.store(true, Relaxed),
-            _ => {}
         }
     }
 

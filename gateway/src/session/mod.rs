@@ -140,7 +140,6 @@ fn tenant(shared: &Shared, world: &World, identity: &Identity) -> Option<Tenant>
         topic_ids: shared.cluster.topic_ids.clone(),
         addresses: shared.addresses.clone(),
         fetch_sessions: shared.fetch_sessions.clone(),
-        share_session_is_stale: Arc::default(),
     })
 }
 

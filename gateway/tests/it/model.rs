@@ -59,9 +59,6 @@ pub(crate) struct Given {
     /// The fetch sessions that broker 1 issued to the virtual cluster.
     #[serde(default)]
     pub(crate) fetch_sessions: Vec<i32>,
-    /// A share session of the connection holds an id veiled that is the tenant's.
-    #[serde(default)]
-    pub(crate) share_session_is_stale: bool,
     /// The session has joined this group before.
     pub(crate) joined: Option<Joined>,
 }
@@ -86,7 +83,7 @@ pub(crate) struct When {
 
 /// What must come of it: one of `forwarded`, `refused` and `answered`.
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Then {
     /// What the broker gets; `unchanged` for the request itself.
     pub(crate) forwarded: Option<Value>,
@@ -107,9 +104,6 @@ pub(crate) struct Then {
     /// Fetch sessions that are not the tenant's afterwards.
     #[serde(default)]
     pub(crate) revoked: Vec<i32>,
-    /// Whether the next fetch in a share session of the connection is refused.
-    #[serde(default)]
-    pub(crate) share_session_is_stale: bool,
 }
 
 /// What the broker answers, and what the client gets.

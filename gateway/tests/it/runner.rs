@@ -14,7 +14,6 @@ use gateway::session::{handshake, refusal};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use wire::schema::{ApiKey, Message};
 use wire::segments::Segments;
 use wire::walk::Stop;
@@ -39,7 +38,8 @@ impl Addresses for Gateway {
     }
 }
 
-fn tenant(given: &Given) -> Tenant {
+/// The virtual cluster of a case.
+pub(crate) fn tenant(given: &Given) -> Tenant {
     let topic_ids = TopicIds::new(&VEIL).unwrap();
     let prefix = given.prefix.as_deref().unwrap_or_default();
     for (name, id) in &given.topics {
@@ -58,7 +58,6 @@ fn tenant(given: &Given) -> Tenant {
         topic_ids: Arc::new(topic_ids),
         addresses: Arc::new(Gateway),
         fetch_sessions: Arc::new(fetch_sessions),
-        share_session_is_stale: Arc::new(given.share_session_is_stale.into()),
     }
 }
 
@@ -134,21 +133,20 @@ fn sessions(then: &Then, tenant: &Tenant) -> Result<(), String> {
     if let Some(session) = then.issued.iter().find(|session| !holds(session)) {
         return Err(format!("fetch session {session} is not the tenant's afterwards"));
     }
-    if let Some(session) = then.revoked.iter().find(|session| holds(session)) {
-        return Err(format!("fetch session {session} is still the tenant's afterwards"));
+    match then.revoked.iter().find(|session| holds(session)) {
+        Some(session) => Err(format!("fetch session {session} is still the tenant's afterwards")),
+        None => Ok(()),
     }
-    let stale = tenant.share_session_is_stale.load(Relaxed);
-    if stale == then.share_session_is_stale { Ok(()) } else { Err(format!("the share session's staleness is {stale}")) }
 }
 
-enum Outcome {
+pub(crate) enum Outcome {
     /// The body that a broker gets.
     Forwarded(Vec<u8>, Asked),
     /// The answer that the client gets at once.
     Refused(Value),
 }
 
-fn request_frame(key: ApiKey, version: i16, request: &Value) -> Result<Vec<u8>, String> {
+pub(crate) fn request_frame(key: ApiKey, version: i16, request: &Value) -> Result<Vec<u8>, String> {
     let body = value::encode(key.request(), version, request).map_err(|e| format!("when.request: {e}"))?;
     Ok(frame::request(key, version, CORRELATION, Some("case"), &body))
 }
@@ -159,7 +157,7 @@ fn checked(frame: &[u8]) -> Result<Checked<'_>, String> {
 }
 
 /// Sends a request as far as the broker's connection, which it would go out on.
-fn send(frame: &[u8], tenant: &Tenant, memory: &mut request::Memory) -> Result<Outcome, String> {
+pub(crate) fn send(frame: &[u8], tenant: &Tenant, memory: &mut request::Memory) -> Result<Outcome, String> {
     let checked = checked(frame)?;
     let (key, version) = (checked.key(), checked.version());
     if row(key).verdict != Verdict::Map {

@@ -13,17 +13,22 @@ use super::{Arena, Trouble};
 const DRIFTING: [&str; 6] =
     ["ThrottleTimeMs", "CorrelationId", "LastFetchTimestamp", "TransactionStartTimeMs", "LastTimestamp", "ClientHost"];
 
+/// What the names of every sandbox start with.
+const SANDBOXES: &str = "sb_";
+
 /// What the broker says, by what was asked.
 pub type Fingerprint = BTreeMap<String, Value>;
 
-/// Asks the broker for everything that is not the attacker's.
+/// Asks the broker for everything that is the victim's, or nobody's: other sandboxes on the broker live their own life.
 ///
 /// # Errors
 /// [`Trouble`]
 pub fn take(arena: &Arena) -> Result<Fingerprint, Trouble> {
     let mut broker = Peer::connect("the harness", &arena.direct, "")?;
     let mut print = Fingerprint::new();
-    let stranger = |name: &Value| name.as_str().is_some_and(|name| !name.starts_with(&arena.attacker.prefix));
+    let stranger = |name: &Value| {
+        name.as_str().is_some_and(|name| name.starts_with(&arena.target.prefix) || !name.starts_with(SANDBOXES))
+    };
     let mut ask = |what: &str, key, versions: RangeInclusive<i16>, body: Value| {
         let answer = if broker.has(key) { broker.ask(key, versions, &body)? } else { Value::Null };
         Ok::<_, Trouble>((what.to_owned(), steady(answer)))

@@ -63,7 +63,9 @@ impl Life {
             [(&victim.modern_group, ApiKey::ConsumerGroupHeartbeat), (&victim.share_group, ApiKey::ShareGroupHeartbeat)]
         {
             if let Some(group) = group {
-                worker.keepers.push(Keeper::of(group, key, target, direct, &victim.client_id)?);
+                let mut keeper = Keeper::of(group, key, target, direct, &victim.client_id)?;
+                keeper.settle(direct, &target.prefix)?;
+                worker.keepers.push(keeper);
             }
         }
         let worker = thread::spawn(move || worker.run());
@@ -124,6 +126,8 @@ impl Drop for Life {
 struct Keeper {
     peer: Peer,
     key: ApiKey,
+    /// As its owner calls it.
+    group: String,
     body: Value,
 }
 
@@ -139,13 +143,39 @@ impl Keeper {
         if !group.instance.is_empty() {
             body["InstanceId"] = json!(group.instance);
         }
-        Ok(Self { peer, key, body })
+        Ok(Self { peer, key, group: group.name.clone(), body })
     }
 
-    fn beat(&mut self) -> Result<(), Trouble> {
+    fn beat(&mut self) -> Result<Value, Trouble> {
         let answer = self.peer.must(self.key, 0..=1, &self.body)?;
         self.body["MemberEpoch"] = answer["MemberEpoch"].clone();
-        Ok(())
+        Ok(answer)
+    }
+
+    /// Waits until the broker has given the member its partition and has nothing more to change.
+    fn settle(&mut self, direct: &Connection, prefix: &str) -> Result<(), Trouble> {
+        let mut broker = Peer::connect("the harness", direct, prefix)?;
+        let describe = match self.key {
+            ApiKey::ConsumerGroupHeartbeat => ApiKey::ConsumerGroupDescribe,
+            _ => ApiKey::ShareGroupDescribe,
+        };
+        let body = json!({ "GroupIds": [broker.name(&self.group)] });
+        let began = Instant::now();
+        loop {
+            let _ = self.beat()?;
+            let answer = broker.must(describe, 0..=1, &body)?;
+            let group = &answer["Groups"][0];
+            let member = &group["Members"][0];
+            let given = member["Assignment"]["TopicPartitions"].as_array().is_some_and(|list| !list.is_empty());
+            if given && group["GroupEpoch"] == group["AssignmentEpoch"] && member["MemberEpoch"] == group["GroupEpoch"]
+            {
+                return Ok(());
+            }
+            if began.elapsed() > PATIENCE {
+                return Err(Trouble::State(format!("the group does not settle: {group}")));
+            }
+            thread::sleep(Duration::from_millis(200));
+        }
     }
 }
 
@@ -195,7 +225,7 @@ impl Worker {
         }
         self.next = offset + 1;
         if round.is_multiple_of(BEAT) {
-            self.keepers.iter_mut().try_for_each(Keeper::beat)?;
+            self.keepers.iter_mut().try_for_each(|keeper| keeper.beat().map(drop))?;
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! What is put into a field of each role, and what must become of it.
 
 use super::message::{Leaf, drop_around, filled, leaves, set};
+use crate::model::Given;
 use crate::runner::{self, BROKER};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -87,22 +88,50 @@ const UNKNOWN: [u8; 16] = [0xDD; 16];
 /// A fetch session that was issued to the tenant.
 const SESSION: i32 = 5;
 
-/// The virtual cluster that all messages are carried for.
-pub(super) fn tenant() -> Tenant {
-    let tenant = runner::tenant_of("team-a.");
-    tenant.topic_ids.learn(OWN, "team-a.own");
-    tenant.topic_ids.learn(FOREIGN, "team-b.sentinel");
-    tenant.fetch_sessions.issue("team-a.", BROKER, SESSION);
-    tenant
+/// The virtual clusters that messages are carried for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cluster {
+    /// One with a prefix.
+    Prefixed,
+    /// The transparent one, which sees everything but the gateway's own topics.
+    Transparent,
+}
+
+impl Cluster {
+    fn prefix(self) -> &'static str {
+        if self == Self::Prefixed { "team-a." } else { "" }
+    }
+
+    pub(super) fn tenant(self) -> Tenant {
+        let prefix = (self == Self::Prefixed).then(|| self.prefix().to_owned());
+        let tenant = runner::tenant(&Given { prefix, ..Given::default() });
+        tenant.topic_ids.learn(OWN, "team-a.own");
+        let foreign = if self == Self::Prefixed { "team-b.sentinel" } else { "_anabranch.state" };
+        tenant.topic_ids.learn(FOREIGN, foreign);
+        tenant.fetch_sessions.issue(self.prefix(), BROKER, SESSION);
+        tenant.fetch_sessions.issue("team-b.", BROKER, SESSION + 1);
+        tenant
+    }
+}
+
+fn veiled(of: [u8; 16]) -> [u8; 16] {
+    // The key is the same for all of them.
+    Cluster::Prefixed.tenant().topic_ids.veil(of)
 }
 
 fn id(id: [u8; 16]) -> Value {
     json!(value::uuid_text(&id))
 }
 
+/// A key of a coordinator of share groups.
+fn share_key(group: &str, id: [u8; 16]) -> String {
+    format!("{group}:{}:0", value::uuid_text(&id))
+}
+
 /// What stands in the fields that are not probed.
-pub(super) fn harmless(way: Way, place: Place<'_>) -> Option<Value> {
-    let name = if way == Way::In { "own" } else { "team-a.own" };
+pub(super) fn harmless(cluster: Cluster, way: Way, place: Place<'_>) -> Option<Value> {
+    let name = if way == Way::In { "own".to_owned() } else { format!("{}own", cluster.prefix()) };
+    let name = name.as_str();
     Some(match roles::role_of(place)? {
         Role::Topic | Role::TopicCursor | Role::Group | Role::TransactionalId => json!(name),
         Role::CoordinatorKey | Role::ResourceName => json!(name),
@@ -144,15 +173,62 @@ fn encoded(message: &'static Message, version: i16, given: &Value) -> Value {
 }
 
 /// What is put into a field; nothing for a role that is not known here.
-pub(super) fn probes(way: Way, leaf: &Leaf) -> Vec<Probe> {
-    let mut found = match way {
-        Way::In => request(leaf),
-        Way::Out => response(leaf),
+pub(super) fn probes(cluster: Cluster, way: Way, leaf: &Leaf) -> Vec<Probe> {
+    let mut found = match (cluster, way) {
+        (Cluster::Transparent, _) => transparent(way, leaf),
+        (Cluster::Prefixed, Way::In) => request(leaf),
+        (Cluster::Prefixed, Way::Out) => response(leaf),
     };
     if leaf.nullable && !found.is_empty() {
         found.push(Probe::kept("null", Value::Null));
     }
     found
+}
+
+/// Names stay what they are for the transparent cluster; the gateway's own topics are nobody's. The rest is as for the others.
+fn transparent(way: Way, leaf: &Leaf) -> Vec<Probe> {
+    const HIDDEN: &str = "_anabranch.state";
+    let mut name = vec![Probe::kept("a name", "team-b.sentinel")];
+    let hidden = match way {
+        Way::In => Probe::is("the gateway's own", HIDDEN, "_anabranch.state/"),
+        Way::Out => Probe::new("the gateway's own", HIDDEN, Expect::Gone),
+    };
+    let of = |kind: i32, mut probe: Probe| {
+        probe.name = "of a kind";
+        probe.beside(Role::ResourceType, kind)
+    };
+    match (leaf.role, way) {
+        (Role::Topic, _) => [name, vec![hidden]].concat(),
+        (Role::ResourceName, _) => {
+            let kept = name.remove(0);
+            vec![of(2, kept.clone()), of(32, kept.clone()), of(4, kept.clone()), of(16, kept), of(2, hidden)]
+        }
+        (Role::Group | Role::TransactionalId | Role::CoordinatorKey | Role::TopicRegex, _) => name,
+        // A page of all topics begins anywhere; the next one begins behind the gateway's own.
+        (Role::TopicCursor, Way::In) => name,
+        (Role::TopicCursor, Way::Out) => {
+            name.push(Probe::is("the gateway's own", HIDDEN, "_anabranch/"));
+            name
+        }
+        (Role::SettingName | Role::LogDir, _) => vec![Probe::kept("an operator's", "sentinel")],
+        (Role::VolumeBytes, _) => vec![Probe::kept("an operator's", 4711)],
+        (Role::ReadOnly, _) => vec![Probe::kept("an operator's", false).beside(Role::ResourceType, 4)],
+        (Role::TransactionalIdRegex | Role::Subscription | Role::Assignment, _) => {
+            vec![Probe::kept("as it is", STANDARD.encode("sentinel"))]
+        }
+        (Role::TopicId, Way::In) => vec![
+            Probe::kept("anybody's", id(UNKNOWN)),
+            Probe::is("the gateway's own", id(FOREIGN), id(veiled(FOREIGN))),
+        ],
+        (Role::TopicId, Way::Out) => vec![
+            Probe::kept("anybody's", id(UNKNOWN)),
+            Probe::new("the gateway's own", id(FOREIGN), Expect::Hidden).without(Role::Topic),
+            Probe::is("what was sent", id(veiled(FOREIGN)), id(FOREIGN)).asked(Role::TopicId, id(FOREIGN)),
+        ],
+        (Role::ClusterId | Role::ErrorText, Way::Out) => vec![Probe::kept("as it is", "team-b.sentinel")],
+        (_, Way::In) => request(leaf),
+        (_, Way::Out) => response(leaf),
+    }
 }
 
 fn request(leaf: &Leaf) -> Vec<Probe> {
@@ -164,7 +240,16 @@ fn request(leaf: &Leaf) -> Vec<Probe> {
         }
         Role::CoordinatorKey => {
             let of = |kind: i32| renamed().beside(Role::CoordinatorType, kind);
-            vec![of(0), of(1)]
+            let share =
+                |name, put: String, becomes: String| Probe::is(name, put, becomes).beside(Role::CoordinatorType, 2);
+            let veiled = veiled(FOREIGN);
+            vec![
+                of(0),
+                of(1),
+                share("a share partition", share_key("sentinel", OWN), share_key("team-a.sentinel", OWN)),
+                share("a foreign one", share_key("sentinel", FOREIGN), share_key("team-a.sentinel", veiled)),
+                share("no share partition", "sentinel:x:0".to_owned(), "team-a.sentinel:x:0:?".to_owned()),
+            ]
         }
         Role::ResourceName => {
             let of = |kind: i32| renamed().beside(Role::ResourceType, kind);
@@ -173,7 +258,7 @@ fn request(leaf: &Leaf) -> Vec<Probe> {
             vec![of(2), of(32), refused(8), refused(16)]
         }
         Role::TopicId => {
-            let veiled = |of: [u8; 16]| id(tenant().topic_ids.veil(of));
+            let veiled = |of| id(veiled(of));
             vec![
                 Probe::kept("its own", id(OWN)),
                 Probe::is("a foreign one", id(FOREIGN), veiled(FOREIGN)),
@@ -190,7 +275,11 @@ fn request(leaf: &Leaf) -> Vec<Probe> {
         Role::ClusterId => vec![Probe::is("the cluster's", "physical-cluster", Value::Null)],
         Role::ReplicaId => vec![Probe::is("a follower", 3, -1), Probe::kept("a debugging consumer", -2)],
         Role::FetchSessionId => {
-            vec![Probe::new("somebody else's", 77, Expect::Refused), Probe::kept("its own", SESSION)]
+            vec![
+                Probe::new("another tenant's", SESSION + 1, Expect::Refused),
+                Probe::new("nobody's", SESSION + 2, Expect::Refused),
+                Probe::kept("its own", SESSION),
+            ]
         }
         Role::ProtocolType => vec![Probe::new("another protocol", "connect", Expect::Alone(json!("connect")))],
         Role::Records | Role::AuthBytes => vec![Probe::kept("bytes", STANDARD.encode("sentinel"))],
@@ -202,41 +291,55 @@ fn request(leaf: &Leaf) -> Vec<Probe> {
     }
 }
 
+/// A name, with `near` saying what it names.
+fn names(near: &dyn Fn(Probe) -> Probe) -> Vec<Probe> {
+    let own = near(Probe::is("its own", "team-a.sentinel", "sentinel"));
+    let others =
+        [("a foreign one", "team-b.sentinel"), ("a bare one", "sentinel"), ("nearly its own", "team-axsentinel")];
+    let others = others.map(|(name, put)| near(Probe::new(name, put, Expect::Gone)));
+    std::iter::once(own).chain(others).collect()
+}
+
+fn coordinator_keys() -> Vec<Probe> {
+    let of = |kind: i32| move |probe: Probe| probe.asked(Role::CoordinatorType, kind);
+    let share = |name, put: String, becomes: &str| Probe::is(name, put, becomes).asked(Role::CoordinatorType, 2);
+    let theirs = Probe::new("a foreign one", share_key("team-b.sentinel", OWN), Expect::Gone);
+    let shares = vec![
+        share("a share partition", share_key("team-a.sentinel", OWN), &share_key("sentinel", OWN)),
+        share("no share partition", "team-a.sentinel:x:0:?".to_owned(), "sentinel:x:0"),
+        theirs.asked(Role::CoordinatorType, 2),
+    ];
+    [names(&of(0)), names(&of(1)), shares].concat()
+}
+
+/// Ids alone, beside no name and beside a name: a broker that says an id beside a name of the tenant's says whose it is.
+fn topic_ids() -> Vec<Probe> {
+    let veiled = veiled(FOREIGN);
+    vec![
+        Probe::kept("its own", id(OWN)),
+        Probe::new("a foreign one", id(FOREIGN), Expect::Hidden).without(Role::Topic),
+        Probe::new("a foreign one", id(FOREIGN), Expect::Hidden).beside(Role::Topic, Value::Null),
+        Probe::new("a foreign topic's", id(FOREIGN), Expect::Gone).beside(Role::Topic, "team-b.sentinel"),
+        Probe::new("an unknown one", id(UNKNOWN), Expect::Hidden).without(Role::Topic),
+        Probe::new("an unknown one", id(UNKNOWN), Expect::Hidden).beside(Role::Topic, Value::Null),
+        Probe::is("what was sent", id(veiled), id(FOREIGN)).asked(Role::TopicId, id(FOREIGN)),
+    ]
+}
+
 fn response(leaf: &Leaf) -> Vec<Probe> {
-    let names = |near: &dyn Fn(Probe) -> Probe| {
-        let own = near(Probe::is("its own", "team-a.sentinel", "sentinel"));
-        let others =
-            [("a foreign one", "team-b.sentinel"), ("a bare one", "sentinel"), ("nearly its own", "team-axsentinel")];
-        let others = others.map(|(name, put)| near(Probe::new(name, put, Expect::Gone)));
-        std::iter::once(own).chain(others).collect::<Vec<_>>()
-    };
     match leaf.role {
         Role::Topic | Role::Group | Role::TransactionalId => names(&|probe| probe),
         Role::TopicCursor => vec![
             Probe::is("its own", "team-a.sentinel", "sentinel"),
             Probe::new("a foreign one", "team-b.sentinel", Expect::Hidden),
         ],
-        Role::CoordinatorKey => {
-            let of = |kind: i32| move |probe: Probe| probe.asked(Role::CoordinatorType, kind);
-            [names(&of(0)), names(&of(1))].concat()
-        }
+        Role::CoordinatorKey => coordinator_keys(),
         Role::ResourceName => {
             let of = |kind: i32| move |probe: Probe| probe.beside(Role::ResourceType, kind);
             let others = Probe::new("of an operator", "sentinel", Expect::Gone).beside(Role::ResourceType, 16);
             [names(&of(2)), names(&of(32)), vec![others]].concat()
         }
-        Role::TopicId => {
-            let veiled = tenant().topic_ids.veil(FOREIGN);
-            vec![
-                Probe::kept("its own", id(OWN)),
-                Probe::new("a foreign one", id(FOREIGN), Expect::Hidden).without(Role::Topic),
-                Probe::new("a foreign one", id(FOREIGN), Expect::Hidden).beside(Role::Topic, Value::Null),
-                Probe::new("a foreign topic's", id(FOREIGN), Expect::Gone).beside(Role::Topic, "team-b.sentinel"),
-                Probe::new("an unknown one", id(UNKNOWN), Expect::Hidden).without(Role::Topic),
-                Probe::new("an unknown one", id(UNKNOWN), Expect::Hidden).beside(Role::Topic, Value::Null),
-                Probe::is("what was sent", id(veiled), id(FOREIGN)).asked(Role::TopicId, id(FOREIGN)),
-            ]
-        }
+        Role::TopicId => topic_ids(),
         Role::Subscription => embedded_probes("ConsumerProtocolSubscription", Way::Out),
         Role::Assignment => embedded_probes("ConsumerProtocolAssignment", Way::Out),
         Role::Host => vec![
@@ -254,6 +357,7 @@ fn response(leaf: &Leaf) -> Vec<Probe> {
         ],
         Role::ErrorText => vec![
             Probe::is("its own", "Topic 'team-a.sentinel' is.", "Topic 'sentinel' is."),
+            Probe::is("one that collides", "'team-a_sentinel' is.", "'***' is."),
             Probe::new("a foreign one", "Topic 'team-b.sentinel' is.", Expect::Hidden),
         ],
         Role::ProtocolType => vec![Probe::new("another protocol", "connect", Expect::Alone(json!("connect")))],

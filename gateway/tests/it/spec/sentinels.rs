@@ -4,7 +4,7 @@
 use super::decisions;
 use super::kafkas;
 use super::message::{Leaf, drop_around, filled, get, leaves, set};
-use super::probes::{Expect, FOREIGN, Probe, Way, harmless, probes, tenant};
+use super::probes::{Cluster, Expect, FOREIGN, Probe, Way, harmless, probes};
 use crate::runner::{self, BROKER};
 use gateway::apis::{self, Verdict, roles};
 use gateway::naming::request::Asked;
@@ -18,15 +18,12 @@ use wire::value;
 
 /// What does not hold: message (any where empty), role, probe, and why it is left so. An entry that is no longer needed fails
 /// the test.
-const EXCUSED: &[(&str, Role, &str, &str)] = &[
-    (
-        "FindCoordinatorResponse",
-        Role::BrokerId,
-        "one without a port here",
-        "a coordinator that is left out would be waited for: an error stands in its place",
-    ),
-    ("", Role::ErrorText, "a foreign one", "a text is about what the request named, and that is the tenant's"),
-];
+const EXCUSED: &[(&str, Role, &str, &str)] = &[(
+    "FindCoordinatorResponse",
+    Role::BrokerId,
+    "one without a port here",
+    "a coordinator that is left out would be waited for: an error stands in its place",
+)];
 
 /// One served message at one version.
 #[derive(Clone, Copy)]
@@ -35,21 +32,23 @@ struct At {
     version: i16,
     way: Way,
     message: &'static Message,
+    /// For whom it is carried.
+    cluster: Cluster,
 }
 
-fn served() -> impl Iterator<Item = At> {
+fn served(cluster: Cluster) -> impl Iterator<Item = At> {
     let forwarded = apis::served().filter(|(key, _)| apis::row(*key).verdict != Verdict::Own);
-    forwarded.flat_map(|(key, range)| {
+    forwarded.flat_map(move |(key, range)| {
         (range.min..=range.max).flat_map(move |version| {
             let both = [(Way::In, key.request()), (Way::Out, key.response())];
-            both.map(|(way, message)| At { key, version, way, message })
+            both.map(|(way, message)| At { key, version, way, message, cluster })
         })
     })
 }
 
 impl At {
     fn fill(self) -> Value {
-        filled(self.message, self.version, &|place| harmless(self.way, place))
+        filled(self.message, self.version, &|place| harmless(self.cluster, self.way, place))
     }
 
     /// The body that leaves the gateway for this one, as a value and in bytes.
@@ -127,7 +126,7 @@ impl At {
         request: &Value,
         gateway: Gateway,
     ) -> Result<(), String> {
-        let tenant = tenant();
+        let tenant = self.cluster.tenant();
         let asked = self.asked(&tenant, request)?;
         // What is left out takes along what stands beside it.
         let without = if matches!(probe.expect, Expect::Gone) { self.fill() } else { given.clone() };
@@ -190,11 +189,11 @@ struct Checked {
 
 fn check() -> Checked {
     let mut done = Checked::default();
-    for at in served() {
+    for at in served(Cluster::Prefixed).chain(served(Cluster::Transparent)) {
         let all = leaves(at.message, at.version, &roles::role_of);
         for leaf in &all {
             let (name, path) = (at.message.name, leaf.path.as_str());
-            let of_role = probes(at.way, leaf);
+            let of_role = probes(at.cluster, at.way, leaf);
             if of_role.is_empty() {
                 done.wrong.push(format!("{name} {path}: nothing is expected of a {:?} yet", leaf.role));
             }
@@ -208,7 +207,9 @@ fn check() -> Checked {
                 };
                 match EXCUSED.iter().position(excuse) {
                     Some(entry) => drop(done.excuses.insert(entry)),
-                    None => done.wrong.push(format!("{name} {} {path}, {}: {why}", at.version, probe.name)),
+                    None => done
+                        .wrong
+                        .push(format!("{name} {} {path}, {:?}, {}: {why}", at.version, at.cluster, probe.name)),
                 }
             }
         }
@@ -245,10 +246,10 @@ fn each_field_is_renamed_both_ways_and_nothing_foreign_comes_through() {
 #[test]
 fn a_gateway_that_forgets_a_field_is_told_whichever_it_is() {
     let mut forgotten = 0;
-    for at in served().filter(|at| at.version == apis::row(at.key).versions.max) {
+    for at in served(Cluster::Prefixed).filter(|at| at.version == apis::row(at.key).versions.max) {
         let all = leaves(at.message, at.version, &roles::role_of);
         for leaf in &all {
-            let of_role = probes(at.way, leaf);
+            let of_role = probes(at.cluster, at.way, leaf);
             let changes = |probe: &&Probe| !matches!(&probe.expect, Expect::Is(value) | Expect::Alone(value) if *value == probe.put);
             let told = of_role.iter().filter(changes).filter_map(|probe| at.holds(&all, leaf, probe, Gateway::Forgets));
             let told: Vec<_> = told.collect();
