@@ -199,20 +199,13 @@ fn transparent(way: Way, leaf: &Leaf) -> Vec<Probe> {
     };
     match (leaf.role, way) {
         (Role::Topic, _) => [name, vec![hidden]].concat(),
+        (Role::TopicCursor, Way::In) => name,
+        (Role::TopicCursor, Way::Out) => [name, vec![Probe::new("the gateway's own", HIDDEN, Expect::Hidden)]].concat(),
         (Role::ResourceName, _) => {
             let kept = name.remove(0);
             vec![of(2, kept.clone()), of(32, kept.clone()), of(4, kept.clone()), of(16, kept), of(2, hidden)]
         }
         (Role::Group | Role::TransactionalId | Role::CoordinatorKey | Role::TopicRegex, _) => name,
-        // A page of all topics begins anywhere; the next one begins behind the gateway's own.
-        (Role::TopicCursor, Way::In) => name,
-        (Role::TopicCursor, Way::Out) => {
-            name.push(Probe::is("the gateway's own", HIDDEN, "_anabranch/"));
-            name
-        }
-        (Role::SettingName | Role::LogDir, _) => vec![Probe::kept("an operator's", "sentinel")],
-        (Role::VolumeBytes, _) => vec![Probe::kept("an operator's", 4711)],
-        (Role::ReadOnly, _) => vec![Probe::kept("an operator's", false).beside(Role::ResourceType, 4)],
         (Role::TransactionalIdRegex | Role::Subscription | Role::Assignment, _) => {
             vec![Probe::kept("as it is", STANDARD.encode("sentinel"))]
         }
@@ -225,7 +218,11 @@ fn transparent(way: Way, leaf: &Leaf) -> Vec<Probe> {
             Probe::new("the gateway's own", id(FOREIGN), Expect::Hidden).without(Role::Topic),
             Probe::is("what was sent", id(veiled(FOREIGN)), id(FOREIGN)).asked(Role::TopicId, id(FOREIGN)),
         ],
-        (Role::ClusterId | Role::ErrorText, Way::Out) => vec![Probe::kept("as it is", "team-b.sentinel")],
+        (Role::ClusterId | Role::ErrorText | Role::LogDir | Role::SettingName, Way::Out) => {
+            vec![Probe::kept("as it is", "team-b.sentinel")]
+        }
+        (Role::ReadOnly, Way::Out) => vec![Probe::kept("a broker's", false).beside(Role::ResourceType, 4)],
+        (Role::VolumeBytes, Way::Out) => vec![Probe::kept("a size", 4711)],
         (_, Way::In) => request(leaf),
         (_, Way::Out) => response(leaf),
     }
@@ -244,6 +241,8 @@ fn request(leaf: &Leaf) -> Vec<Probe> {
                 |name, put: String, becomes: String| Probe::is(name, put, becomes).beside(Role::CoordinatorType, 2);
             let veiled = veiled(FOREIGN);
             vec![
+                // Version 0 knows groups only.
+                renamed().without(Role::CoordinatorType),
                 of(0),
                 of(1),
                 share("a share partition", share_key("sentinel", OWN), share_key("team-a.sentinel", OWN)),
@@ -350,6 +349,10 @@ fn response(leaf: &Leaf) -> Vec<Probe> {
             Probe::is("a broker's", 9093, 9002).beside(Role::BrokerId, 2),
             Probe::is("nobody's", 9093, -1).beside(Role::BrokerId, -1),
         ],
+        // A coordinator that is left out would be waited for: an error stands in its place.
+        Role::BrokerId if matches!(leaf.path.as_str(), "NodeId" | "Coordinators.NodeId") => {
+            vec![Probe::new("one without a port here", 3, Expect::Alone(json!(-1)))]
+        }
         Role::BrokerId => vec![Probe::new("one without a port here", 3, Expect::Gone)],
         Role::TopicRegex => vec![
             Probe::is("its own", "team\\-a\\.(?:(?s-s:)sentinel.*|b)", "^sentinel.*|b"),
@@ -382,7 +385,7 @@ fn physical(leaf: &Leaf) -> Vec<Probe> {
         }
         Role::ErrorCode => vec![
             Probe::kept("a broker's", 14),
-            Probe::is("beside a broker without a port", 0, 8).beside(Role::BrokerId, 3),
+            Probe::is("beside a broker without a port", 0, 15).beside(Role::BrokerId, 3),
         ],
         Role::ClusterId => vec![Probe::is("the cluster's", "physical-2", "virtual-cluster")],
         Role::LogDir => vec![Probe::is("a path", "/disk-2", "/log-dir-1")],

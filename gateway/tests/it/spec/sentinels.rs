@@ -16,15 +16,6 @@ use wire::schema::{ApiKey, Message};
 use wire::segments::Segments;
 use wire::value;
 
-/// What does not hold: message (any where empty), role, probe, and why it is left so. An entry that is no longer needed fails
-/// the test.
-const EXCUSED: &[(&str, Role, &str, &str)] = &[(
-    "FindCoordinatorResponse",
-    Role::BrokerId,
-    "one without a port here",
-    "a coordinator that is left out would be waited for: an error stands in its place",
-)];
-
 /// One served message at one version.
 #[derive(Clone, Copy)]
 struct At {
@@ -184,7 +175,6 @@ struct Checked {
     checks: BTreeMap<(&'static str, i16), usize>,
     fields: BTreeSet<(&'static str, String)>,
     wrong: Vec<String>,
-    excuses: BTreeSet<usize>,
 }
 
 fn check() -> Checked {
@@ -202,15 +192,7 @@ fn check() -> Checked {
                 *done.checks.entry((name, at.version)).or_default() += 1;
                 let _ = done.fields.insert((name, leaf.path.clone()));
                 let Err(why) = holds else { continue };
-                let excuse = |(message, role, of, _): &(&str, Role, &str, &str)| {
-                    (*message == name || message.is_empty()) && *role == leaf.role && *of == probe.name
-                };
-                match EXCUSED.iter().position(excuse) {
-                    Some(entry) => drop(done.excuses.insert(entry)),
-                    None => done
-                        .wrong
-                        .push(format!("{name} {} {path}, {:?}, {}: {why}", at.version, at.cluster, probe.name)),
-                }
+                done.wrong.push(format!("{name} {} {path}, {:?}, {}: {why}", at.version, at.cluster, probe.name));
             }
         }
     }
@@ -221,8 +203,6 @@ fn check() -> Checked {
 fn each_field_is_renamed_both_ways_and_nothing_foreign_comes_through() {
     let done = check();
     assert!(done.wrong.is_empty(), "{} of\n{}", done.wrong.len(), done.wrong.join("\n"));
-    let spare: Vec<_> = (0..EXCUSED.len()).filter(|i| !done.excuses.contains(i)).map(|i| EXCUSED[i]).collect();
-    assert!(spare.is_empty(), "no longer needed: {spare:#?}");
     for kafka in kafkas::needed_by("each_field_is_renamed_both_ways_and_nothing_foreign_comes_through") {
         let decided = decisions::decided(kafka, &roles::decide);
         let described: Vec<_> =
