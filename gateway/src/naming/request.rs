@@ -1,6 +1,6 @@
 //! A permitted request becomes [`Physical`]: every name in it is the broker's.
 
-use super::embedded::{self, Direction, Embedded};
+use super::embedded::{self, Embedded};
 use super::paging::{self, Page};
 use super::share_key::{self, ShareKey};
 use super::{OwnIds, Tenant, regex};
@@ -334,6 +334,12 @@ impl Names<'_> {
         if self.memory.own_ids.owns(self.tenant, &id) {
             Ok(Action::Keep)
         } else if self.last_word {
+            if self.tenant.namespace.is_transparent() && !self.tenant.topic_ids.knows(&id) {
+                return Ok(Action::Keep);
+            }
+            if self.asked.veiled.len() >= MOST_NAMES {
+                return Err(Refusal::TooMany);
+            }
             let veiled = self.tenant.topic_ids.veil(id);
             if self.key == ApiKey::ShareFetch && self.memory.veiled.len() < Memory::MOST_VEILED {
                 let _ = self.memory.veiled.insert(id);
@@ -368,14 +374,12 @@ impl Names<'_> {
 
     fn embedded(&mut self, role: Role, bytes: &[u8]) -> Action<'_> {
         let kind = if role == Role::Subscription { Embedded::Subscription } else { Embedded::Assignment };
-        let consumer = match (&self.asked.consumer_protocol, &self.memory.joined) {
-            (Some(told), _) => *told,
-            (None, Some((group, joined))) if *group == self.group => *joined,
-            // Neither says: bytes that are an assignment of the consumer protocol to the last byte are one.
-            (None, _) => true,
-        };
-        self.asked.consumer_protocol = Some(consumer);
-        match consumer.then(|| embedded::rewrite(&self.tenant.namespace, kind, Direction::In, bytes)).flatten() {
+        if let (None, Some((group, consumer))) = (self.asked.consumer_protocol, &self.memory.joined)
+            && *group == self.group
+        {
+            self.asked.consumer_protocol = Some(*consumer);
+        }
+        match embedded::incoming(&self.tenant.namespace, kind, self.asked.consumer_protocol, bytes) {
             Some(mapped) => {
                 self.memory.bytes = mapped;
                 Action::Bytes(&self.memory.bytes)

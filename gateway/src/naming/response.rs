@@ -1,7 +1,7 @@
 //! An answer in physical names becomes one in virtual names; what is not the tenant's is left out.
 
 use super::ahead::Ahead;
-use super::embedded::{self, Direction, Embedded};
+use super::embedded::{self, Embedded};
 use super::paging;
 use super::request::{Asked, BROKER_RESOURCE, Coordinator, GROUP_RESOURCE, TOPIC_RESOURCE, group_must_be_named};
 use super::share_key::{self, ShareKey};
@@ -71,7 +71,7 @@ pub fn map(
         session: 0,
         name_is_ours: false,
         id_awaits_name: None,
-        consumer: asked.consumer_protocol.unwrap_or(true),
+        consumer: asked.consumer_protocol,
         asked,
         found,
     };
@@ -103,7 +103,8 @@ struct Names<'a> {
     name_is_ours: bool,
     /// An id in this element that the name behind it decides about.
     id_awaits_name: Option<[u8; 16]>,
-    consumer: bool,
+    /// Whether the group's protocol is the consumer's, as far as request or answer tells.
+    consumer: Option<bool>,
     asked: &'a Asked,
     found: Found,
 }
@@ -208,7 +209,7 @@ impl Names<'_> {
                 Action::Str(&self.memory.buffer)
             }
             Role::ProtocolType => {
-                self.consumer = text == "consumer";
+                self.consumer = Some(text == "consumer");
                 Action::Keep
             }
             _ => Action::Keep,
@@ -291,6 +292,10 @@ impl Names<'_> {
             // The name before it is in the buffer, without the prefix.
             self.tenant.topic_ids.learn(id, &format!("{}{}", self.tenant.namespace.prefix(), self.memory.buffer));
             Action::Keep
+        } else if self.tenant.namespace.is_transparent() && !self.tenant.topic_ids.knows(&id) {
+            // It goes through as it is, unless a session repeats one of the gateway's own that was veiled.
+            let sent = self.tenant.topic_ids.unveil(id);
+            if self.tenant.topic_ids.knows(&sent) { Action::Uuid(sent) } else { Action::Keep }
         } else if sessions_repeat_ids(self.key) {
             // An earlier request of a fetch session or share session sent it.
             let sent = self.tenant.topic_ids.unveil(id);
@@ -349,7 +354,7 @@ impl Names<'_> {
 
     fn embedded(&mut self, role: Role, bytes: &[u8]) -> Action<'_> {
         let kind = if role == Role::Subscription { Embedded::Subscription } else { Embedded::Assignment };
-        match self.consumer.then(|| embedded::rewrite(&self.tenant.namespace, kind, Direction::Out, bytes)).flatten() {
+        match embedded::outgoing(&self.tenant.namespace, kind, self.consumer, bytes) {
             Some(mapped) => {
                 self.memory.bytes = mapped;
                 Action::Bytes(&self.memory.bytes)

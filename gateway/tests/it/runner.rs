@@ -66,6 +66,11 @@ pub(crate) fn tenant_of(prefix: &str) -> Tenant {
     tenant(&Given { prefix: Some(prefix.to_owned()), ..Given::default() })
 }
 
+/// The virtual cluster without a prefix.
+pub(crate) fn transparent() -> Tenant {
+    tenant(&Given::default())
+}
+
 /// The body that a broker gets for the body of a client.
 pub(crate) fn forwarded(prefix: &str, key: ApiKey, version: i16, body: &[u8]) -> Result<Vec<u8>, String> {
     sent(&tenant_of(prefix), key, version, body).map(|(body, _)| body)
@@ -184,6 +189,16 @@ pub(crate) fn send(frame: &[u8], tenant: &Tenant, memory: &mut request::Memory) 
         }
     }
     Err("the last word was not the last".to_owned())
+}
+
+/// Whether the request waits until the gateway has looked at the physical cluster again.
+pub(crate) fn asks_again(key: ApiKey, version: i16, body: &[u8], tenant: &Tenant) -> bool {
+    let frame = frame::request(key, version, CORRELATION, None, body);
+    let identity = Identity { username: "case".into(), virtual_cluster: "case".into(), expires_at: None };
+    let permitted = permit(checked(&frame).unwrap(), &identity);
+    let (mut memory, mut segments) = (request::Memory::default(), Segments::default());
+    let first = request::map(permitted, tenant, BROKER, false, &mut memory, &mut segments);
+    matches!(first, Err(Stop::Refused(Refusal::UnknownTopicId)))
 }
 
 fn body_of(physical: &Physical<'_>) -> Vec<u8> {
