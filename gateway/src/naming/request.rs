@@ -272,6 +272,10 @@ impl Visitor for Names<'_> {
 
 impl Names<'_> {
     fn text<'s>(&'s mut self, role: Role, text: &str) -> Result<Action<'s>, Refusal> {
+        // An empty pattern is none: everybody's transactions come.
+        if role == Role::TransactionalIdRegex && text.is_empty() {
+            return Ok(Action::Keep);
+        }
         self.named = true;
         self.growth = self.growth.checked_sub(self.tenant.namespace.prefix().len()).ok_or(Refusal::TooMany)?;
         if role == Role::CoordinatorKey && self.asked.coordinator == Some(Coordinator::Share) {
@@ -344,6 +348,7 @@ impl Names<'_> {
     }
 
     fn topic_id(&mut self, id: [u8; 16]) -> Result<Action<'static>, Refusal> {
+        self.named = true;
         if self.memory.own_ids.owns(self.tenant, &id) {
             Ok(Action::Keep)
         } else if self.last_word {

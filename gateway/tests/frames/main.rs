@@ -3,6 +3,7 @@
 
 #[path = "../it/filler.rs"]
 mod filler;
+mod findings;
 mod inside;
 mod mutate;
 mod properties;
