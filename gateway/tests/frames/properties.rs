@@ -201,7 +201,7 @@ pub(crate) fn pattern(bytes: &[u8]) -> Outcome {
     let Ok(physical) = regex::rewrite(&namespace, pattern) else { return Outcome::Refused };
     assert_eq!(regex::restore(&namespace, &physical).as_deref(), Some(pattern));
     // Quotes are RE2's own; of the rest both say the same, or the other does not take it.
-    let other = ::regex::RegexBuilder::new(&format!("\\A(?:{physical})\\z")).size_limit(1 << 20).build();
+    let other = ::regex::RegexBuilder::new(&format!("\\A(?:{physical})\\z")).size_limit(1 << 17).build();
     if let Ok(other) = other
         && !pattern.is_empty()
         && !pattern.contains("\\Q")

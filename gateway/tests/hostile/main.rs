@@ -236,3 +236,32 @@ fn an_answer_that_is_none_ends_its_own_session_and_is_logged_and_counted() {
     assert_eq!(log.matches("answer withheld").count(), 6, "{log}");
     assert!(log.contains("correlation id 6 instead of 7") && log.contains("at most 268435456 are taken"), "{log}");
 }
+
+#[test]
+fn of_a_client_that_does_not_read_little_is_kept_and_nothing_is_lost() {
+    const CONNECTIONS: usize = 4;
+    const EACH: usize = 120;
+    let mut stand = Stand::start("unread");
+    // Loggers of brokers are refused one by one, each by its name: what the answer needs is as long as the request.
+    let resources: Vec<_> =
+        (0..100).map(|n| json!({ "ResourceType": 8, "ResourceName": format!("{n:02500}") })).collect();
+    let request = request(ApiKey::DescribeConfigs, 1, &json!({ "Resources": resources }));
+    undisturbed(&mut stand, |stand| {
+        let sending: Vec<_> = (0..CONNECTIONS)
+            .map(|_| {
+                let (client, request) = (stand.client("team-a"), request.clone());
+                let mut writing = client.stream.try_clone().unwrap();
+                // Blocks for as long as nothing is read.
+                (client, thread::spawn(move || (0..EACH).for_each(|_| writing.write_all(&request).unwrap())))
+            })
+            .collect();
+        thread::sleep(Duration::from_secs(3));
+        for (mut client, sending) in sending {
+            for _ in 0..EACH {
+                let answer = client.receive(ApiKey::DescribeConfigs, 1).unwrap();
+                assert_eq!(answer["Results"].as_array().unwrap().len(), 100);
+            }
+            sending.join().unwrap();
+        }
+    });
+}
