@@ -16,6 +16,8 @@ use wire::{frame, value};
 
 /// What a broker offers changes when it is upgraded, which takes longer than this.
 const FRESH: Duration = Duration::from_secs(15);
+/// An answer holds four values for each API and feature, of which Kafka has some hundred.
+const MOST_VALUES: usize = 10_000;
 /// The version in which brokers are asked: the first with features. Kafka 2.4 and later answer it.
 const ASKED_VERSION: i16 = 3;
 /// The first version in which a feature may be supported from version 0 on: Kafka 3.9 and later answer it (KAFKA-17011). Answers
@@ -85,7 +87,8 @@ async fn offered(broker: i32, shared: &Shared) -> Result<Arc<Value>, SessionErro
         let key = ApiKey::ApiVersions;
         let request = value::encode(key.request(), version, &request).map_err(|e| wrong(e.to_string()))?;
         let body = broker::ask(&mut stream, &address, key, version, &request).await?;
-        let answer = value::decode(key.response(), version, &body).map_err(|e| wrong(e.to_string()))?;
+        let answer = value::decode_at_most(key.response(), version, &body, MOST_VALUES);
+        let answer = answer.map_err(|e| wrong(e.to_string()))?;
         if answer["ErrorCode"] == 0 { Ok(answer) } else { Err(wrong(format!("error code {}", answer["ErrorCode"]))) }
     };
     let mut answer = ask(ASKED_VERSION).await?;
