@@ -88,6 +88,7 @@ fn others() -> BTreeMap<ApiKey, (Other, Other)> {
         DescribeTopicPartitions DescribeTopicPartitionsRequest DescribeTopicPartitionsResponse,
         ConsumerGroupHeartbeat ConsumerGroupHeartbeatRequest ConsumerGroupHeartbeatResponse,
         ConsumerGroupDescribe ConsumerGroupDescribeRequest ConsumerGroupDescribeResponse,
+        DescribeUserScramCredentials DescribeUserScramCredentialsRequest DescribeUserScramCredentialsResponse,
         ShareGroupHeartbeat ShareGroupHeartbeatRequest ShareGroupHeartbeatResponse,
         ShareGroupDescribe ShareGroupDescribeRequest ShareGroupDescribeResponse,
         ShareFetch ShareFetchRequest ShareFetchResponse,
