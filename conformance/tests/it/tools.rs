@@ -130,14 +130,14 @@ fn kafka_configs_tool() {
         &[
             &|team| {
                 team.topic(TOPIC[3]);
-                let retention = format!("retention.ms={}000", team.size);
+                let retention = format!("retention.ms={}000000000", team.size);
                 let _ = team.runs("kafka-configs", &[&["--alter", "--add-config", &retention][..], &TOPIC].concat());
                 let timeout = format!("consumer.session.timeout.ms={}0000", 4 + team.size % 2);
                 let _ = team.runs("kafka-configs", &[&["--alter", "--add-config", &timeout][..], &GROUP].concat());
             },
             &|team| {
                 let described = team.runs("kafka-configs", &[&["--describe"][..], &TOPIC].concat());
-                assert!(described.contains(&format!("retention.ms={}000 ", team.size)), "{described}");
+                assert!(described.contains(&format!("retention.ms={}000000000 ", team.size)), "{described}");
                 let described = team.runs("kafka-configs", &[&["--describe"][..], &GROUP].concat());
                 assert!(
                     described.contains(&format!("consumer.session.timeout.ms={}0000 ", 4 + team.size % 2)),
@@ -333,13 +333,13 @@ fn java_admin_client() {
             &|team| {
                 team.topic(TOPIC);
                 team.does("create_partitions", json!({ "topic": TOPIC, "partitions": team.size }));
-                let set = json!({ "retention.ms": (team.size * 1000).to_string() });
+                let set = json!({ "retention.ms": (team.size * 1_000_000_000).to_string() });
                 team.does("configure", json!({ "topic": TOPIC, "set": set }));
                 team.does("configure", json!({ "group": TOPIC, "set": { "share.auto.offset.reset": "earliest" } }));
             },
             &|team| {
                 assert_eq!(team.does("describe_topic", json!({ "topic": TOPIC }))["partitions"], team.size);
-                let set = json!({ "retention.ms": (team.size * 1000).to_string() });
+                let set = json!({ "retention.ms": (team.size * 1_000_000_000).to_string() });
                 assert_eq!(team.does("configuration", json!({ "topic": TOPIC }))["set"], set);
                 let set = json!({ "share.auto.offset.reset": "earliest" });
                 assert_eq!(team.does("configuration", json!({ "group": TOPIC }))["set"], set);

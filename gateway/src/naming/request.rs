@@ -1,6 +1,6 @@
 //! A permitted request becomes [`Physical`]: every name in it is the broker's.
 
-use super::embedded::{self, Direction, Embedded};
+use super::embedded::{self, Embedded};
 use super::paging::{self, Page};
 use super::share_key::{self, ShareKey};
 use super::{OwnIds, Tenant, regex};
@@ -370,14 +370,12 @@ impl Names<'_> {
 
     fn embedded(&mut self, role: Role, bytes: &[u8]) -> Action<'_> {
         let kind = if role == Role::Subscription { Embedded::Subscription } else { Embedded::Assignment };
-        let consumer = match (&self.asked.consumer_protocol, &self.memory.joined) {
-            (Some(told), _) => *told,
-            (None, Some((group, joined))) if *group == self.group => *joined,
-            // Neither says: bytes that are an assignment of the consumer protocol to the last byte are one.
-            (None, _) => true,
-        };
-        self.asked.consumer_protocol = Some(consumer);
-        match consumer.then(|| embedded::rewrite(&self.tenant.namespace, kind, Direction::In, bytes)).flatten() {
+        if let (None, Some((group, consumer))) = (self.asked.consumer_protocol, &self.memory.joined)
+            && *group == self.group
+        {
+            self.asked.consumer_protocol = Some(*consumer);
+        }
+        match embedded::incoming(&self.tenant.namespace, kind, self.asked.consumer_protocol, bytes) {
             Some(mapped) => {
                 self.memory.bytes = mapped;
                 Action::Bytes(&self.memory.bytes)

@@ -1,7 +1,7 @@
 //! An answer in physical names becomes one in virtual names; what is not the tenant's is left out.
 
 use super::ahead::Ahead;
-use super::embedded::{self, Direction, Embedded};
+use super::embedded::{self, Embedded};
 use super::paging;
 use super::request::{Asked, BROKER_RESOURCE, Coordinator, GROUP_RESOURCE, TOPIC_RESOURCE, group_must_be_named};
 use super::share_key::{self, ShareKey};
@@ -70,7 +70,7 @@ pub fn map(
         session: 0,
         name_is_ours: false,
         id_awaits_name: None,
-        consumer: asked.consumer_protocol.unwrap_or(true),
+        consumer: asked.consumer_protocol,
         asked,
         found,
     };
@@ -102,7 +102,8 @@ struct Names<'a> {
     name_is_ours: bool,
     /// An id in this element that the name behind it decides about.
     id_awaits_name: Option<[u8; 16]>,
-    consumer: bool,
+    /// Whether the group's protocol is the consumer's, as far as request or answer tells.
+    consumer: Option<bool>,
     asked: &'a Asked,
     found: Found,
 }
@@ -207,7 +208,7 @@ impl Names<'_> {
                 Action::Str(&self.memory.buffer)
             }
             Role::ProtocolType => {
-                self.consumer = text == "consumer";
+                self.consumer = Some(text == "consumer");
                 Action::Keep
             }
             _ => Action::Keep,
@@ -352,7 +353,7 @@ impl Names<'_> {
 
     fn embedded(&mut self, role: Role, bytes: &[u8]) -> Action<'_> {
         let kind = if role == Role::Subscription { Embedded::Subscription } else { Embedded::Assignment };
-        match self.consumer.then(|| embedded::rewrite(&self.tenant.namespace, kind, Direction::Out, bytes)).flatten() {
+        match embedded::outgoing(&self.tenant.namespace, kind, self.consumer, bytes) {
             Some(mapped) => {
                 self.memory.bytes = mapped;
                 Action::Bytes(&self.memory.bytes)

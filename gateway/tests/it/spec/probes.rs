@@ -241,6 +241,8 @@ fn request(leaf: &Leaf) -> Vec<Probe> {
                 |name, put: String, becomes: String| Probe::is(name, put, becomes).beside(Role::CoordinatorType, 2);
             let veiled = veiled(FOREIGN);
             vec![
+                // Version 0 knows groups only.
+                renamed().without(Role::CoordinatorType),
                 of(0),
                 of(1),
                 share("a share partition", share_key("sentinel", OWN), share_key("team-a.sentinel", OWN)),
