@@ -111,7 +111,10 @@ pub const fn row(key: ApiKey) -> Row {
         }
         K::DescribeTopicPartitions => map(0, 0, "topic names, also of cursors; all topics means the tenant's"),
         K::DescribeAcls | K::CreateAcls | K::DeleteAcls => deny(LATER),
-        K::DescribeClientQuotas | K::AlterClientQuotas => deny(LATER),
+        K::DescribeClientQuotas => {
+            own(0, 1, "none, since a virtual cluster can have none yet; the physical cluster's are not shown")
+        }
+        K::AlterClientQuotas => deny("a virtual cluster can have no quotas yet"),
         K::DescribeUserScramCredentials => {
             own(0, 0, "the service accounts of the virtual cluster that have a password")
         }
