@@ -97,7 +97,7 @@ pub const fn row(key: ApiKey) -> Row {
         K::AlterConfigs => map(0, 2, "resources of type topic and group; the others are refused one by one"),
         K::SaslAuthenticate => own(0, 2, "authentication ends here"),
         K::CreatePartitions => map(0, 3, "topic names"),
-        K::DeleteGroups => map(0, 2, "groups"),
+        K::DeleteGroups => map(0, 3, "groups; error texts from 3 on"),
         K::IncrementalAlterConfigs => map(0, 1, "resources of type topic and group; the others are refused one by one"),
         K::DescribeCluster => map(0, 2, "addresses, cluster id"),
         K::DescribeLogDirs => map(1, 5, "only the tenant's topics; paths and the volumes' sizes are hidden"),
