@@ -161,10 +161,15 @@ pub fn served() -> impl Iterator<Item = (ApiKey, Versions)> {
     ApiKey::ALL.iter().map(|key| (*key, row(*key).versions.intersect(key.versions()))).filter(|(_, v)| !v.is_empty())
 }
 
-/// The features that virtual clusters are shown: those whose APIs are carried, and the version of the metadata, which tools
-/// read.
-pub const SHOWN_FEATURES: [&str; 5] =
-    ["group.version", "metadata.version", "share.version", "streams.version", "transaction.version"];
+/// The features that virtual clusters are shown, each where the API that it stands for is: early Kafkas have features whose
+/// APIs are not served in their versions. The version of the metadata is what tools read.
+pub const SHOWN_FEATURES: [(&str, Option<ApiKey>); 5] = [
+    ("group.version", Some(ApiKey::ConsumerGroupHeartbeat)),
+    ("metadata.version", None),
+    ("share.version", Some(ApiKey::ShareGroupHeartbeat)),
+    ("streams.version", Some(ApiKey::StreamsGroupHeartbeat)),
+    ("transaction.version", None),
+];
 
 #[cfg(test)]
 mod tests {
