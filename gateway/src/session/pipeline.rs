@@ -10,7 +10,7 @@
 
 use super::frames::{FrameError, FrameReader};
 use super::refusal::{refused, unserved, with_refused_resources};
-use super::{SessionError, Shared, handshake, local};
+use super::{SessionError, Shared, handshake, local, quotas, scram};
 use crate::apis::check::{Checked, Unserved, check};
 use crate::apis::{Verdict, row};
 use crate::authn::Identity;
@@ -323,6 +323,11 @@ impl Session<'_> {
         }
         let answer = match checked.key() {
             ApiKey::ApiVersions => local::api_versions(&checked, self.broker, self.shared).await,
+            ApiKey::DescribeClientQuotas => quotas::describe(&checked, &self.tenant.namespace),
+            ApiKey::DescribeUserScramCredentials => {
+                let world = self.shared.world.borrow().clone();
+                scram::describe(&checked, &world, &self.identity.virtual_cluster)
+            }
             _ => handshake::already_authenticated(&checked),
         };
         answer.map(Course::Answer)
