@@ -3,6 +3,7 @@
 use super::{SessionError, Shared};
 use crate::apis::check::Checked;
 use crate::apis::{self, SHOWN_FEATURES};
+use crate::observe::metrics::FrameRefusal;
 use crate::upstream::broker::{self, BrokerError};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -16,7 +17,8 @@ use wire::{frame, value};
 
 /// What a broker offers changes when it is upgraded, which takes longer than this.
 const FRESH: Duration = Duration::from_secs(15);
-/// An answer holds four values for each API and feature, of which Kafka has some hundred.
+/// Each value takes some hundred bytes of memory. No honest request that is answered here holds as many, nor what a broker says
+/// of its APIs and features.
 const MOST_VALUES: usize = 10_000;
 /// The version in which brokers are asked: the first with features. Kafka 2.4 and later answer it.
 const ASKED_VERSION: i16 = 3;
@@ -27,6 +29,15 @@ const UNSUPPORTED_VERSION: i16 = 35;
 
 /// What each broker answered to ApiVersions, for a while.
 pub type ApiVersionsCache = Mutex<HashMap<i32, (Instant, Arc<Value>)>>;
+
+/// The request of a client, for what is answered here.
+///
+/// # Errors
+/// [`SessionError::Frame`] for a body that is none, or that holds more values than any honest one.
+pub fn asked(request: &Checked<'_>) -> Result<Value, SessionError> {
+    value::decode_at_most(request.key().request(), request.version(), request.body(), MOST_VALUES)
+        .map_err(|e| SessionError::Frame { reason: FrameRefusal::Malformed, detail: e.to_string() })
+}
 
 /// Encodes an answer that was made here.
 ///
