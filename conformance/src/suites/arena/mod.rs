@@ -85,6 +85,8 @@ pub struct Arena {
     pub served: Served,
     /// The gateway's admin API, where it is known.
     pub admin: Option<String>,
+    /// The gateway's process, where it runs on this machine.
+    pub gateway_pid: Option<u32>,
     // Goes last: the sandboxes are taken down with it.
     sandboxes: Sandboxes,
 }
@@ -111,7 +113,21 @@ impl Arena {
         let own = settle(&mut own, seed)?;
         let life = Life::start(&target, &direct, &victim, &tap)?;
         let admin = text("gateway", "admin");
-        let arena = Self { tap, attacker, target, victim, own, life, direct, cluster_id, served, admin, sandboxes };
+        let gateway_pid = stack["gateway"]["pid"].as_u64().and_then(|pid| u32::try_from(pid).ok());
+        let arena = Self {
+            tap,
+            attacker,
+            target,
+            victim,
+            own,
+            life,
+            direct,
+            cluster_id,
+            served,
+            admin,
+            gateway_pid,
+            sandboxes,
+        };
         arena.watch_for_the_broker(&cluster)?;
         Ok(arena)
     }

@@ -5,6 +5,7 @@
 mod frames;
 mod hints;
 mod http;
+mod memory;
 mod names;
 mod seeing;
 mod timing;
@@ -62,10 +63,14 @@ pub const CHECKS: [Check; 46] = [
     planned("I-30", "requests before, during and after the login; another login; weaker mechanisms"),
     planned("I-31", "expired and revoked credentials, connections that outlive them"),
     planned("I-32", "forged proxy headers, the admin port from the client's listener"),
-    planned("I-33", "request smuggling: lying lengths, trailing bytes, equal correlation ids, answers that never come"),
-    planned("I-34", "huge counts, negative lengths, endless frames"),
-    planned("I-35", "mix-up of answers under many concurrent requests with equal correlation ids"),
-    planned("I-36", "malformed batches: bad CRC, control batches, wrong counts, compressed bombs"),
+    check(
+        "I-33",
+        frames::i_33,
+        "request smuggling: lying lengths, trailing bytes, equal correlation ids, answers that never come",
+    ),
+    check("I-34", frames::i_34, "huge counts, negative lengths, endless frames"),
+    check("I-35", frames::i_35, "mix-up of answers under many concurrent requests with equal correlation ids"),
+    check("I-36", frames::i_36, "malformed batches: bad CRC, control batches, wrong counts, compressed bombs"),
     planned("I-37", "connection storm, slow and half-open connections"),
     planned("I-38", "storms of metadata, created topics and partitions"),
     planned("I-39", "floods of writes and reads, evasion of quotas"),
