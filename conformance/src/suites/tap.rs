@@ -146,7 +146,10 @@ impl State {
 
     fn without_adopted(&self, bytes: &[u8]) -> Vec<u8> {
         let mut bytes = bytes.to_vec();
-        for name in self.adopted.keys() {
+        // A name that contains another one goes first.
+        let mut names: Vec<&Vec<u8>> = self.adopted.keys().collect();
+        names.sort_by_key(|name| std::cmp::Reverse(name.len()));
+        for name in names {
             let at: Vec<usize> = (0..bytes.len()).filter(|at| bytes[*at..].starts_with(name)).collect();
             at.into_iter().for_each(|at| bytes[at..at + name.len()].fill(0));
         }

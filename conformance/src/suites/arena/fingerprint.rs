@@ -86,6 +86,8 @@ pub fn take(arena: &Arena) -> Result<Fingerprint, Trouble> {
     print.extend([ask("transactions", ApiKey::DescribeTransactions, 0..=0, json!({ "TransactionalIds": ids }))?]);
     let anything = json!({ "Components": [], "Strict": false });
     print.extend([ask("client quotas", ApiKey::DescribeClientQuotas, 0..=1, anything)?]);
+    let any = json!({ "ResourceTypeFilter": 1, "PatternTypeFilter": 1, "Operation": 1, "PermissionType": 1 });
+    print.extend([ask("rules", ApiKey::DescribeAcls, 1..=3, any)?]);
     print.extend([ask("users", ApiKey::DescribeUserScramCredentials, 0..=0, json!({ "Users": null }))?]);
     Ok(print)
 }

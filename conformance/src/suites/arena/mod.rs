@@ -147,6 +147,7 @@ impl Arena {
         tap.canary("the broker's cluster id", self.cluster_id.as_bytes());
         tap.canary("the victim's physical prefix", self.target.prefix.as_bytes());
         tap.canary("the attacker's own physical prefix", self.attacker.prefix.as_bytes());
+        tap.canary("the victim's user", self.target.connection.username.as_bytes());
         tap.canary("the victim's password", self.target.connection.password.as_bytes());
         Ok(())
     }
