@@ -170,7 +170,8 @@ impl Line {
             }
             ApiKey::ConsumerGroupHeartbeat | ApiKey::ShareGroupHeartbeat | ApiKey::StreamsGroupHeartbeat => {
                 let topics = body["SubscribedTopicNames"].as_array().into_iter().flatten();
-                let own = topics.chain([&body["MemberId"], &body["InstanceId"], &body["GroupId"]]);
+                let regex = &body["SubscribedTopicRegex"];
+                let own = topics.chain([&body["MemberId"], &body["InstanceId"], &body["GroupId"], regex]);
                 own.filter_map(Value::as_str).for_each(|name| self.tap.adopt(name, false));
             }
             _ => {}

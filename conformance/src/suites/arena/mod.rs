@@ -71,6 +71,8 @@ pub struct Arena {
     pub attacker: Tenant,
     /// The victim's sandbox.
     pub target: Tenant,
+    /// Others, whose names start with each other.
+    pub neighbours: Vec<Tenant>,
     /// What the victim has.
     pub victim: Victim,
     /// What the attacker has.
@@ -99,6 +101,8 @@ impl Arena {
     pub fn up(mut sandboxes: Sandboxes, seed: Seed) -> Result<Self, Trouble> {
         let attacker = tenant(sandboxes.up("attacker")?)?;
         let target = tenant(sandboxes.up("victim")?)?;
+        let neighbours = ["team", "team-a", "team-a-b"].map(|name| tenant(sandboxes.up(name)?));
+        let neighbours = neighbours.into_iter().collect::<Result<Vec<_>, Trouble>>()?;
         let stack = done("local status", sandboxes.local_status()?)?;
         let text = |part: &str, field: &str| stack[part][field].as_str().map(str::to_owned);
         let direct = text("kafka", "bootstrap").ok_or_else(|| Trouble::State(format!("no broker in {stack}")))?;
@@ -118,6 +122,7 @@ impl Arena {
             tap,
             attacker,
             target,
+            neighbours,
             victim,
             own,
             life,

@@ -58,11 +58,11 @@ pub const CHECKS: [Check; 46] = [
     ),
     check("I-22", touching::i_22, "quotas and SCRAM credentials of the victim or of everybody"),
     check("I-23", touching::i_23, "delegation tokens"),
-    planned("I-24", "tenants whose names start with each other, separators"),
-    planned("I-25", "internal topics and names that are no names"),
-    planned("I-26", "group and transactional ids: empty, NUL, huge, look-alikes, prefixes"),
-    planned("I-27", "regular expressions that climb out of the tenant"),
-    planned("I-28", "case folding, principals with separators, forged client ids"),
+    check("I-24", names::i_24, "tenants whose names start with each other, separators"),
+    check("I-25", names::i_25, "internal topics and names that are no names"),
+    check("I-26", names::i_26, "group and transactional ids: empty, NUL, huge, look-alikes, prefixes"),
+    check("I-27", names::i_27, "regular expressions that climb out of the tenant"),
+    check("I-28", names::i_28, "case folding, principals with separators, forged client ids"),
     planned("I-29", "server names of the victim with the attacker's credentials"),
     planned("I-30", "requests before, during and after the login; another login; weaker mechanisms"),
     planned("I-31", "expired and revoked credentials, connections that outlive them"),
@@ -92,10 +92,11 @@ pub const CHECKS: [Check; 46] = [
 /// # Errors
 /// [`Trouble`]
 pub fn sanity(scene: &mut Scene<'_>) -> Result<(), Trouble> {
-    let own = scene.arena.own.topic.clone();
+    let (own, id) = (scene.arena.own.topic.clone(), scene.arena.own.topic_id.clone());
     let metadata =
-        scene.ask(ApiKey::Metadata, 4, &json!({ "Topics": [{ "Name": own }], "AllowAutoTopicCreation": false }))?;
-    let found = metadata.value()["Topics"][0]["ErrorCode"] == 0;
+        scene.ask(ApiKey::Metadata, 10, &json!({ "Topics": [{ "Name": own }], "AllowAutoTopicCreation": false }))?;
+    let topic = &metadata.value()["Topics"][0];
+    let found = topic["ErrorCode"] == 0 && topic["TopicId"] == *id;
     scene.expect(found, || format!("the attacker's own topic {own} is not served: {metadata:?}"));
     let partition = json!({ "Partition": 0, "FetchOffset": 0, "PartitionMaxBytes": 1 << 20 });
     let body = json!({ "MaxWaitMs": 500, "MinBytes": 1, "Topics": [{ "Topic": own, "Partitions": [partition] }] });
