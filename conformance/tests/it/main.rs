@@ -17,5 +17,6 @@ mod needs;
 mod restart;
 mod scenarios;
 mod share;
+mod share_groups;
 mod stand;
 mod tools;
