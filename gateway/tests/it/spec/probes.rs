@@ -55,6 +55,11 @@ impl Probe {
         Self { name, put: put.into(), beside: Vec::new(), asked: Vec::new(), alone: Vec::new(), expect }
     }
 
+    /// Nothing is put anywhere.
+    pub(super) fn none() -> Self {
+        Self::new("nothing", Value::Null, Expect::Hidden)
+    }
+
     fn is(name: &'static str, put: impl Into<Value>, becomes: impl Into<Value>) -> Self {
         Self::new(name, put, Expect::Is(becomes.into()))
     }

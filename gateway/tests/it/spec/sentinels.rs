@@ -3,7 +3,7 @@
 
 use super::decisions;
 use super::kafkas;
-use super::message::{Leaf, drop_around, filled, get, leaves, set};
+use super::message::{Leaf, drop_around, filled, get, leaves, set, with_tags};
 use super::probes::{Cluster, Expect, FOREIGN, Probe, Way, harmless, probes};
 use crate::runner::{self, BROKER};
 use gateway::apis::{self, Verdict, roles};
@@ -200,6 +200,29 @@ fn check() -> Checked {
         }
     }
     done
+}
+
+/// What leaves the gateway, by message and version, where every struct holds tagged fields that nobody knows.
+pub(super) fn carried() -> Vec<(&'static Message, i16, Vec<u8>)> {
+    let nothing = Probe::none();
+    let carry = |at: At| {
+        let tenant = at.cluster.tenant();
+        let mut given = at.fill();
+        if at.message.flexible.contains(at.version) {
+            given = with_tags(at.message.fields, &given);
+        }
+        let asked = at.request(&nothing).map(|request| at.asked(&tenant, &request));
+        let (got, out) = at.carry(&tenant, &asked.unwrap().unwrap(), &given).unwrap();
+        let unknown = |value: &Value| value.to_string().matches("10007").count();
+        assert_eq!(unknown(&got), unknown(&given), "{} {}: unknown tagged fields", at.message.name, at.version);
+        (at.message, at.version, out)
+    };
+    served(Cluster::Prefixed).chain(served(Cluster::Transparent)).map(carry).collect()
+}
+
+#[test]
+fn unknown_tagged_fields_survive_wherever_they_are() {
+    assert!(carried().len() > 500);
 }
 
 #[test]
