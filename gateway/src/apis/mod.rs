@@ -112,7 +112,10 @@ pub const fn row(key: ApiKey) -> Row {
         K::DescribeTopicPartitions => map(0, 0, "topic names, also of cursors; all topics means the tenant's"),
         K::DescribeAcls | K::CreateAcls | K::DeleteAcls => deny(LATER),
         K::DescribeClientQuotas | K::AlterClientQuotas => deny(LATER),
-        K::DescribeUserScramCredentials | K::AlterUserScramCredentials => deny(LATER),
+        K::DescribeUserScramCredentials => {
+            own(0, 0, "the service accounts of the virtual cluster that have a password")
+        }
+        K::AlterUserScramCredentials => deny("service accounts are declared at the admin API; a session changes none"),
         K::ConsumerGroupHeartbeat => map(0, 1, "group, topic names, pattern of topics; topic ids in the assignment"),
         K::ConsumerGroupDescribe => map(0, 1, "groups; topic names, ids and patterns of their members"),
         K::ShareGroupHeartbeat => map(1, 1, "group, topic names; topic ids in the assignment"),

@@ -8,6 +8,7 @@ pub mod handshake;
 pub mod local;
 pub mod pipeline;
 pub mod refusal;
+pub mod scram;
 #[cfg(test)]
 mod tests;
 

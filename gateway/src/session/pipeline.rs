@@ -10,7 +10,7 @@
 
 use super::frames::{FrameError, FrameReader};
 use super::refusal::{refused, unserved, with_refused_resources};
-use super::{SessionError, Shared, handshake, local};
+use super::{SessionError, Shared, handshake, local, scram};
 use crate::apis::check::{Checked, Unserved, check};
 use crate::apis::{Verdict, row};
 use crate::authn::Identity;
@@ -278,6 +278,10 @@ impl Session<'_> {
         }
         let answer = match checked.key() {
             ApiKey::ApiVersions => local::api_versions(&checked, self.broker, self.shared).await,
+            ApiKey::DescribeUserScramCredentials => {
+                let world = self.shared.world.borrow().clone();
+                scram::describe(&checked, &world, &self.identity.virtual_cluster)
+            }
             _ => handshake::already_authenticated(&checked),
         };
         answer.map(Course::Answer)

@@ -89,6 +89,7 @@ pub(crate) static OTHERS: LazyLock<BTreeMap<ApiKey, (Other, Other)>> = LazyLock:
         DescribeTopicPartitions DescribeTopicPartitionsRequest DescribeTopicPartitionsResponse,
         ConsumerGroupHeartbeat ConsumerGroupHeartbeatRequest ConsumerGroupHeartbeatResponse,
         ConsumerGroupDescribe ConsumerGroupDescribeRequest ConsumerGroupDescribeResponse,
+        DescribeUserScramCredentials DescribeUserScramCredentialsRequest DescribeUserScramCredentialsResponse,
         ShareGroupHeartbeat ShareGroupHeartbeatRequest ShareGroupHeartbeatResponse,
         ShareGroupDescribe ShareGroupDescribeRequest ShareGroupDescribeResponse,
         ShareFetch ShareFetchRequest ShareFetchResponse,
