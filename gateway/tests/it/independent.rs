@@ -117,7 +117,6 @@ pub(crate) static OTHERS: LazyLock<BTreeMap<ApiKey, (Other, Other)>> = LazyLock:
         DescribeClientQuotas DescribeClientQuotasRequest DescribeClientQuotasResponse,
         DescribeDelegationToken DescribeDelegationTokenRequest DescribeDelegationTokenResponse,
         DescribeQuorum DescribeQuorumRequest DescribeQuorumResponse,
-        DescribeUserScramCredentials DescribeUserScramCredentialsRequest DescribeUserScramCredentialsResponse,
         ElectLeaders ElectLeadersRequest ElectLeadersResponse,
         EndQuorumEpoch EndQuorumEpochRequest EndQuorumEpochResponse,
         Envelope EnvelopeRequest EnvelopeResponse,
