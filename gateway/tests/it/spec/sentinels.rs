@@ -2,9 +2,10 @@
 //! renamed on the way in and back on the way out, nothing beside it changes, and a foreign tenant's never comes through.
 
 use super::decisions;
+use super::expected::probes;
 use super::kafkas;
 use super::message::{Leaf, drop_around, filled, get, leaves, set, with_tags};
-use super::probes::{Cluster, Expect, FOREIGN, Probe, Way, harmless, probes};
+use super::probes::{Cluster, Expect, FOREIGN, Probe, Way, harmless};
 use crate::runner::{self, BROKER};
 use gateway::apis::{self, Verdict, roles};
 use gateway::naming::request::Asked;
