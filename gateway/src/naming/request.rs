@@ -257,6 +257,10 @@ impl Visitor for Names<'_> {
 
 impl Names<'_> {
     fn text<'s>(&'s mut self, role: Role, text: &str) -> Result<Action<'s>, Refusal> {
+        // An empty pattern is none: everybody's transactions come.
+        if role == Role::TransactionalIdRegex && text.is_empty() {
+            return Ok(Action::Keep);
+        }
         self.count()?;
         if role == Role::CoordinatorKey && self.asked.coordinator == Some(Coordinator::Share) {
             return self.share_key(text);

@@ -238,11 +238,13 @@ impl Names<'_> {
     /// Where everything is listed, the others' are filtered; elsewhere nothing of theirs should have come.
     fn others_may_come(&self, text: &str) -> bool {
         match self.key {
-            ApiKey::ListGroups | ApiKey::ListTransactions | ApiKey::ListConfigResources => true,
+            ApiKey::ListGroups | ApiKey::ListConfigResources => true,
             // Of several groups each may ask for all its topics.
             ApiKey::OffsetFetch => true,
             ApiKey::Metadata | ApiKey::DescribeTopicPartitions => self.asked.all,
             ApiKey::DescribeLogDirs | ApiKey::ListPartitionReassignments => self.asked.all,
+            // A pattern that was given stays inside the prefix.
+            ApiKey::ListTransactions => self.asked.all,
             ApiKey::DescribeTransactions => text == OFFSETS_TOPIC,
             _ => false,
         }

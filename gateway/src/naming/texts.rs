@@ -34,10 +34,11 @@ pub fn shown(namespace: &Namespace, text: &str, said: impl FnOnce() -> HashSet<S
         let (word, behind) = from.split_at(from.find(|c| !in_words(c)).unwrap_or(from.len()));
         out.push_str(between);
         rest = behind;
-        match namespace.unmap_id(word).filter(|name| !name.is_empty()) {
-            Some(name) => out.push_str(name),
-            None if is_harmless(word) || said.contains(stem(word)) => out.push_str(word),
-            None => {
+        match namespace.unmap_id(word) {
+            // A bare prefix is an empty name, unless it is a word at the end of a sentence: "it has no data."
+            Some(name) if !name.is_empty() || !is_harmless(word) => out.push_str(name),
+            _ if is_harmless(word) || said.contains(stem(word)) => out.push_str(word),
+            _ => {
                 out.push_str(HIDDEN);
                 out.push_str(&word[word.trim_end_matches(is_punctuation).len()..]);
                 rest = without_port(rest);
