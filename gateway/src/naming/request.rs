@@ -4,7 +4,7 @@ use super::embedded::{self, Embedded};
 use super::paging::{self, Page};
 use super::share_key::{self, ShareKey};
 use super::{OwnIds, Tenant, regex};
-use crate::apis::plans;
+use crate::apis::{plans, settings};
 use crate::authz::Permitted;
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -182,6 +182,7 @@ pub fn map<'a>(
         memory,
         asked,
         resource: 0,
+        setting_names_topic: false,
         group: String::new(),
     };
     // What follows the last field is not forwarded.
@@ -238,6 +239,8 @@ struct Names<'a> {
     memory: &'a mut Memory,
     asked: Asked,
     resource: i32,
+    /// The setting is one whose value is the name of a topic.
+    setting_names_topic: bool,
     group: String,
 }
 
@@ -269,6 +272,13 @@ impl Names<'_> {
         let buffer = &mut self.memory.buffer;
         Ok(match role {
             Role::Topic => Action::Str(namespace.map_topic(text, buffer)),
+            Role::SettingName => {
+                self.setting_names_topic = settings::names_topic(text);
+                Action::Keep
+            }
+            Role::SettingValue if self.setting_names_topic && !text.is_empty() => {
+                Action::Str(namespace.map_topic(text, buffer))
+            }
             // Among all topics a page may begin at any text; among named ones it begins at one of them.
             Role::TopicCursor if self.asked.all => Action::Str(namespace.map_id(text, buffer)),
             Role::TopicCursor => Action::Str(namespace.map_topic(text, buffer)),

@@ -11,6 +11,9 @@ use serde_json::{Value, json};
 use wire::plan::Role;
 use wire::schema::Message;
 
+/// A setting whose value is the name of a topic.
+const DEAD_LETTERS: &str = "errors.deadletterqueue.topic.name";
+
 /// What is put into a field; nothing for a role that is not known here.
 pub(super) fn probes(cluster: Cluster, way: Way, leaf: &Leaf) -> Vec<Probe> {
     let mut found = match (cluster, way) {
@@ -57,6 +60,11 @@ fn transparent(way: Way, leaf: &Leaf) -> Vec<Probe> {
             Probe::new("the gateway's own", id(FOREIGN), Expect::Hidden).without(Role::Topic),
             Probe::is("what was sent", id(veiled(FOREIGN)), id(FOREIGN)).asked(Role::TopicId, id(FOREIGN)),
         ],
+        (Role::SettingValue, _) => {
+            let dead_letters = |probe: Probe| probe.beside(Role::SettingName, DEAD_LETTERS);
+            let hidden = if way == Way::In { hidden } else { Probe::is("the gateway's own", HIDDEN, Value::Null) };
+            vec![name.remove(0), dead_letters(Probe::kept("a topic", "team-b.sentinel")), dead_letters(hidden)]
+        }
         (Role::ClusterId | Role::ErrorText | Role::LogDir | Role::SettingName, Way::Out) => {
             vec![Probe::kept("as it is", "team-b.sentinel")]
         }
@@ -67,6 +75,22 @@ fn transparent(way: Way, leaf: &Leaf) -> Vec<Probe> {
     }
 }
 
+/// The keys of a request for a coordinator, with what becomes of one that is a name.
+fn sought_keys(renamed: &Probe) -> Vec<Probe> {
+    let of = |kind: i32| renamed.clone().beside(Role::CoordinatorType, kind);
+    let share = |name, put: String, becomes: String| Probe::is(name, put, becomes).beside(Role::CoordinatorType, 2);
+    let veiled = veiled(FOREIGN);
+    vec![
+        // Version 0 knows groups only.
+        renamed.clone().without(Role::CoordinatorType),
+        of(0),
+        of(1),
+        share("a share partition", share_key("sentinel", OWN), share_key("team-a.sentinel", OWN)),
+        share("a foreign one", share_key("sentinel", FOREIGN), share_key("team-a.sentinel", veiled)),
+        share("no share partition", "sentinel:x:0".to_owned(), "team-a.sentinel:x:0:?".to_owned()),
+    ]
+}
+
 fn request(leaf: &Leaf) -> Vec<Probe> {
     let renamed = || Probe::is("a name", "sentinel", "team-a.sentinel");
     match leaf.role {
@@ -74,21 +98,7 @@ fn request(leaf: &Leaf) -> Vec<Probe> {
             // The prefix of another is a name like any other.
             vec![renamed(), Probe::is("a foreign name", "team-b.x", "team-a.team-b.x")]
         }
-        Role::CoordinatorKey => {
-            let of = |kind: i32| renamed().beside(Role::CoordinatorType, kind);
-            let share =
-                |name, put: String, becomes: String| Probe::is(name, put, becomes).beside(Role::CoordinatorType, 2);
-            let veiled = veiled(FOREIGN);
-            vec![
-                // Version 0 knows groups only.
-                renamed().without(Role::CoordinatorType),
-                of(0),
-                of(1),
-                share("a share partition", share_key("sentinel", OWN), share_key("team-a.sentinel", OWN)),
-                share("a foreign one", share_key("sentinel", FOREIGN), share_key("team-a.sentinel", veiled)),
-                share("no share partition", "sentinel:x:0".to_owned(), "team-a.sentinel:x:0:?".to_owned()),
-            ]
-        }
+        Role::CoordinatorKey => sought_keys(&renamed()),
         Role::ResourceName => {
             let of = |kind: i32| renamed().beside(Role::ResourceType, kind);
             let refused =
@@ -109,6 +119,13 @@ fn request(leaf: &Leaf) -> Vec<Probe> {
             Probe::is("a pattern", "^sentinel.*|b", "team\\-a\\.(?:(?s-s:)sentinel.*|b)"),
             Probe::new("one that climbs out", "a)|(?:team-b.*", Expect::Refused),
             Probe::kept("none", ""),
+        ],
+        Role::SettingName => vec![Probe::kept("a topic's", "sentinel")],
+        Role::SettingValue => vec![
+            Probe::kept("of no topic", "sentinel"),
+            renamed().beside(Role::SettingName, DEAD_LETTERS),
+            Probe::is("a foreign name", "team-b.x", "team-a.team-b.x").beside(Role::SettingName, DEAD_LETTERS),
+            Probe::kept("no name", "").beside(Role::SettingName, DEAD_LETTERS),
         ],
         Role::ClusterId => vec![Probe::is("the cluster's", "physical-cluster", Value::Null)],
         Role::ReplicaId => vec![Probe::is("a follower", 3, -1), Probe::kept("a debugging consumer", -2)],
@@ -219,6 +236,15 @@ fn physical(leaf: &Leaf) -> Vec<Probe> {
             Probe::kept("a broker's that is shown", "message.max.bytes").beside(Role::ResourceType, 4),
             Probe::new("a broker's that is not", "listeners", Expect::Hidden).beside(Role::ResourceType, 4),
         ],
+        Role::SettingValue => {
+            let dead_letters = |probe: Probe| probe.beside(Role::SettingName, DEAD_LETTERS);
+            vec![
+                Probe::kept("of no topic", "team-b.sentinel"),
+                dead_letters(Probe::is("its own", "team-a.sentinel", "sentinel")),
+                dead_letters(Probe::is("a foreign one", "team-b.sentinel", Value::Null)),
+                dead_letters(Probe::kept("no name", "")),
+            ]
+        }
         Role::ReadOnly => {
             vec![Probe::kept("a topic's", false), Probe::is("a broker's", false, true).beside(Role::ResourceType, 4)]
         }
