@@ -12,7 +12,7 @@ use gateway::naming::request::{self, Asked, Physical, Refusal};
 use gateway::naming::sessions::FetchSessions;
 use gateway::naming::topic_ids::TopicIds;
 use gateway::naming::{Addresses, Tenant, response};
-use gateway::session::{handshake, refusal, scram};
+use gateway::session::{handshake, quotas, refusal, scram};
 use gateway::world::{self, World};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -243,6 +243,7 @@ fn answered(
 fn own_answer(request: &Checked<'_>, given: &Given) -> Result<Value, String> {
     let answer = match request.key() {
         ApiKey::SaslHandshake | ApiKey::SaslAuthenticate => handshake::already_authenticated(request),
+        ApiKey::DescribeClientQuotas => quotas::describe(request, &tenant(given).namespace),
         ApiKey::DescribeUserScramCredentials => scram::describe(request, &world(given), "case"),
         other => return Err(format!("{other:?} is not answered without a broker")),
     };

@@ -239,11 +239,12 @@ fn each_field_is_renamed_both_ways_and_nothing_foreign_comes_through() {
         let fields =
             done.fields.iter().filter(|(name, path)| decided.fields.contains_key(&(*name, path.clone()))).count();
         println!(
-            "Kafka {}: {} messages, {} versions, {} fields, {} with roles, {checks} sentinel checks in {fields} served fields",
+            "Kafka {}: {} messages, {} versions, {} fields, {} decided, {} with roles, {checks} sentinel checks in {fields} served fields",
             kafka.version,
             kafka.messages().count(),
             described.len(),
             decided.fields.len(),
+            decided.fields.values().flatten().count(),
             decided.roles(),
         );
         assert!(checks > 1500, "only {checks} checks");
