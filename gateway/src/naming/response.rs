@@ -69,6 +69,7 @@ pub fn map(
         ahead,
         node: -1,
         resource: 0,
+        setting_names_topic: false,
         elements: 0,
         session: 0,
         name_is_ours: false,
@@ -113,6 +114,8 @@ struct Names<'a> {
     /// It is a coordinator without an address: an error stands in its place.
     unreachable: bool,
     resource: i32,
+    /// The setting is one whose value is the name of a topic.
+    setting_names_topic: bool,
     /// How many elements began.
     elements: usize,
     /// The fetch session that the answer belongs to.
@@ -179,6 +182,9 @@ impl Names<'_> {
     }
 
     fn text(&mut self, role: Role, text: &str) -> Action<'_> {
+        if role == Role::SettingName {
+            self.setting_names_topic = settings::names_topic(text);
+        }
         let namespace = &self.tenant.namespace;
         match role {
             Role::Topic => {
@@ -215,6 +221,7 @@ impl Names<'_> {
                 BROKER_RESOURCE => self.broker(text),
                 _ => Action::Drop,
             },
+            Role::SettingValue => self.setting_value(text),
             Role::SettingName if self.resource != BROKER_RESOURCE || namespace.is_transparent() => Action::Keep,
             Role::SettingName if settings::is_shown(text) => Action::Keep,
             Role::SettingName => Action::Drop,
@@ -237,6 +244,23 @@ impl Names<'_> {
                 Action::Keep
             }
             _ => Action::Keep,
+        }
+    }
+
+    /// The name of a topic without the prefix; that of another's is nobody's business.
+    fn setting_value(&mut self, text: &str) -> Action<'_> {
+        if !self.setting_names_topic || text.is_empty() {
+            return Action::Keep;
+        }
+        match self.tenant.namespace.unmap_topic(text) {
+            Some(name) => {
+                name.clone_into(&mut self.memory.buffer);
+                Action::Str(&self.memory.buffer)
+            }
+            None => {
+                self.found.violations += 1;
+                Action::Null
+            }
         }
     }
 

@@ -90,7 +90,11 @@ fn collect(message: &'static Message, fields: &'static [Field], path: &str, from
 }
 
 fn names_nothing(place: Place<'_>) -> bool {
-    matches!(role_of(place), None | Some(Role::TopicRegex | Role::TransactionalIdRegex | Role::ProtocolType))
+    match role_of(place) {
+        None | Some(Role::TopicRegex | Role::TransactionalIdRegex | Role::ProtocolType) => true,
+        Some(Role::SettingName | Role::SettingValue) => true,
+        Some(_) => false,
+    }
 }
 
 /// Brokers quote patterns as `…`.
