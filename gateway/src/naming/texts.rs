@@ -17,6 +17,9 @@ use wire::value;
 /// Stands for a word that is not shown.
 const HIDDEN: &str = "***";
 
+/// Of requests that hold more values than this, nothing is shown again: each takes some hundred bytes of memory.
+const MOST_VALUES: usize = 2_000;
+
 /// What brokers make their sentences of: the words of Kafka's own error messages, and the names of settings of topics and groups.
 static VOCABULARY: LazyLock<HashSet<&str>> = LazyLock::new(|| include_str!("words.txt").split_whitespace().collect());
 
@@ -30,7 +33,7 @@ pub struct Said {
 }
 
 /// The broker's text as the tenant is shown it. `said` tells what the client itself said, if that is needed.
-pub fn shown(namespace: &Namespace, text: &str, said: impl FnOnce() -> Said) -> String {
+pub fn shown<'s>(namespace: &Namespace, text: &str, said: impl FnOnce() -> &'s Said) -> String {
     if namespace.is_transparent() {
         return text.to_owned();
     }
@@ -70,7 +73,7 @@ pub fn shown(namespace: &Namespace, text: &str, said: impl FnOnce() -> Said) -> 
 pub fn said(message: &'static Message, version: i16, body: &[u8]) -> Said {
     let mut said = Said::default();
     // A request may have bytes behind its last field; then it has said nothing.
-    if let Ok(request) = value::decode(message, version, body) {
+    if let Ok(request) = value::decode_at_most(message, version, body, MOST_VALUES) {
         collect(message, message.fields, "", &request, &mut said);
     }
     said
@@ -148,12 +151,14 @@ fn is_harmless(word: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    static NOTHING: LazyLock<Said> = LazyLock::new(Said::default);
     use proptest::prelude::*;
     use serde_json::json;
     use wire::schema::ApiKey;
 
     fn shown_to(prefix: &str, text: &str) -> String {
-        shown(&Namespace::new(Some(prefix.into())), text, Said::default)
+        shown(&Namespace::new(Some(prefix.into())), text, || &NOTHING)
     }
 
     #[test]
@@ -209,7 +214,7 @@ mod tests {
     #[test]
     fn the_transparent_virtual_cluster_is_shown_everything() {
         let text = "Topic 'team-b.orders' on broker-1:9092";
-        assert_eq!(shown(&Namespace::new(None), text, Said::default), text);
+        assert_eq!(shown(&Namespace::new(None), text, || &NOTHING), text);
     }
 
     #[test]
@@ -221,7 +226,8 @@ mod tests {
         let message = ApiKey::CreateTopics.request();
         let body = value::encode(message, 5, &request).unwrap();
         let text = "Unknown topic config name: retention.millis, for-ever, secret.";
-        let shown = shown(&Namespace::new(Some("a.".into())), text, || said(message, 5, &body));
+        let words = said(message, 5, &body);
+        let shown = shown(&Namespace::new(Some("a.".into())), text, || &words);
         assert_eq!(shown, "Unknown topic config name: retention.millis, for-ever, ***.");
         assert_eq!(said(message, 5, &body[1..]), Said::default());
     }
@@ -230,7 +236,8 @@ mod tests {
     fn a_name_of_several_words_is_shown_whole() {
         let message = ApiKey::DescribeGroups.request();
         let body = value::encode(message, 5, &json!({ "Groups": ["my own/group", "my own"] })).unwrap();
-        let shown = |text| shown(&Namespace::new(Some("a.".into())), text, || said(message, 5, &body));
+        let said = said(message, 5, &body);
+        let shown = |text| shown(&Namespace::new(Some("a.".into())), text, || &said);
         assert_eq!(shown("Group a.my own/group not found."), "Group my own/group not found.");
         assert_eq!(shown("Group b.my own/group not found."), "Group *** ***/group not found.");
     }
