@@ -8,7 +8,6 @@ use super::share_key::{self, ShareKey};
 use super::{OwnIds, Tenant, growth_allowed, regex, texts};
 use crate::apis::{plans, settings};
 use std::cell::OnceCell;
-use std::collections::HashSet;
 use std::convert::Infallible;
 use wire::plan::Role;
 use wire::schema::ApiKey;
@@ -129,7 +128,7 @@ struct Names<'a> {
     /// Addresses and texts may still grow by this much.
     growth: usize,
     /// The client's own words, once a text asks for them.
-    said: OnceCell<HashSet<String>>,
+    said: OnceCell<texts::Said>,
     asked: &'a Asked,
     found: Found,
 }
