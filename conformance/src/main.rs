@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use conformance::drivers::{self, Kind};
+use conformance::reference::{self, Brought, Rules};
 use conformance::report::{Report, Status};
 use conformance::sandboxes::{self, Sandboxes};
 use conformance::scenario::{self, Scenario, run::Stage};
@@ -28,6 +29,8 @@ struct Arguments {
 enum Command {
     /// Run one scenario
     Run(Run),
+    /// Compare a virtual cluster with a Kafka of one's own: the same requests, the same answers
+    Reference(Compare),
     /// List the scenarios and the clients
     List {
         /// The folder of scenarios
@@ -58,6 +61,25 @@ struct Run {
     fixtures: Option<PathBuf>,
 }
 
+#[derive(Debug, clap::Args)]
+struct Compare {
+    /// Bring everything up in homes of their own and take it down afterwards
+    #[arg(long, required = true)]
+    up: bool,
+    /// The shared broker, for the virtual cluster and another tenant; else one is started
+    #[arg(long, value_name = "HOST:PORT")]
+    bootstrap: Option<String>,
+    /// A broker that nobody else uses, with the same settings; else one is started
+    #[arg(long, value_name = "HOST:PORT")]
+    reference: Option<String>,
+    /// The form of the report
+    #[arg(short, long, value_enum, default_value_t = Output::Human)]
+    output: Output,
+    /// The sandbox program; else the one beside this program, else the one on the PATH
+    #[arg(long, value_name = "FILE", env = "SANDBOX_BIN")]
+    sandbox_bin: Option<PathBuf>,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Output {
     Human,
@@ -67,6 +89,7 @@ enum Output {
 fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Run(run) => run_scenario(run),
+        Command::Reference(compare) => compare_with_reference(compare),
         Command::List { scenarios } => list(&scenarios),
     };
     match done {
@@ -106,6 +129,25 @@ fn run_scenario(run: Run) -> Done {
         Status::Fail => ExitCode::from(FAILED),
         Status::Error => ExitCode::from(HARNESS),
     })
+}
+
+fn compare_with_reference(compare: Compare) -> Done {
+    let harness = |problem: String| (HARNESS, problem);
+    let rules = Rules::reviewed().map_err(|error| harness(error.to_string()))?;
+    let program = sandboxes::find_program(compare.sandbox_bin);
+    let brought = Brought::up(&program, compare.bootstrap, compare.reference).map_err(|e| harness(e.to_string()))?;
+    let done = reference::run(&brought.stand, &rules);
+    // What went wrong first is what is said.
+    let finished = brought.finish().map_err(harness);
+    let report = done.map_err(|error| harness(error.to_string()))?;
+    finished?;
+    match compare.output {
+        Output::Human => print!("{}", report.human()),
+        Output::Json => {
+            println!("{}", serde_json::to_string_pretty(&report).map_err(|error| harness(error.to_string()))?);
+        }
+    }
+    Ok(if report.is_good() { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
 }
 
 fn play(scenario: &Scenario, mut stage: Stage) -> Report {

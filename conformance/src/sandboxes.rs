@@ -107,6 +107,16 @@ impl Sandboxes {
         Ok(done.map(|_| json!({})))
     }
 
+    /// What runs under the sandboxes: `kafka.bootstrap`, `gateway.bootstrap` and so on.
+    pub fn local_status(&self) -> Result<Outcome, SandboxError> {
+        let command = ["local", "status", "-o", "json"];
+        let unreadable = |problem: String| SandboxError::Unreadable { command: command.join(" "), problem };
+        match self.run(&command)? {
+            Ok(text) => serde_json::from_str(&text).map(Ok).map_err(|error| unreadable(error.to_string())),
+            Err(refusal) => Ok(Err(refusal)),
+        }
+    }
+
     /// The log of the gateway that was started for these sandboxes, if it is known where it is.
     pub fn gateway_log(&self) -> Option<PathBuf> {
         self.home.as_ref().map(|home| home.join("state").join("gateway.log"))

@@ -83,8 +83,11 @@ impl Namespace {
             out.push_str(before);
             let (prefix, after) = after.split_at(self.prefix().len());
             // The prefix of a name begins a word and does not end it: "No metadata." and "has no data." stay with "data.".
+            // Behind it comes whatever the client called a name, also what Kafka does not take, or the quote of an empty one.
             let name = after.find(|c| !in_names(c)).unwrap_or(after.len());
-            if name == 0 || out.chars().next_back().is_some_and(in_names) {
+            let before = out.chars().next_back();
+            let ends_a_sentence = after.chars().next().is_none_or(char::is_whitespace) && before != Some('\'');
+            if ends_a_sentence || before.is_some_and(in_names) {
                 out.push_str(prefix);
             }
             out.push_str(&after[..name]);

@@ -139,7 +139,8 @@ impl Names<'_> {
                 _ if namespace.is_transparent() => Action::Keep,
                 _ => Action::Drop,
             },
-            Role::ClusterId if namespace.is_transparent() => Action::Keep,
+            // An error answer names no cluster.
+            Role::ClusterId if namespace.is_transparent() || text.is_empty() => Action::Keep,
             Role::ClusterId => Action::Str(&self.tenant.cluster_id),
             Role::ErrorText => {
                 self.memory.buffer = namespace.unmap_text(text);

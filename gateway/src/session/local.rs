@@ -19,6 +19,7 @@ const FRESH: Duration = Duration::from_secs(15);
 /// The version in which brokers are asked: the first with features. Kafka 2.4 and later answer it.
 const ASKED_VERSION: i16 = 3;
 const UNSUPPORTED_VERSION: i16 = 35;
+const INVALID_REQUEST: i16 = 42;
 
 /// What each broker answered to ApiVersions, for a while.
 pub type ApiVersionsCache = Mutex<HashMap<i32, (Instant, Arc<Value>)>>;
@@ -53,8 +54,22 @@ fn fitting(key: ApiKey, version: i16, body: &Value) -> Value {
 /// # Errors
 /// [`SessionError::Broker`]
 pub async fn api_versions(request: &Checked<'_>, broker: i32, shared: &Shared) -> Result<Vec<u8>, SessionError> {
+    if !names_its_software(request) {
+        return answer(request, &json!({ "ErrorCode": INVALID_REQUEST }));
+    }
     let offered = offered(broker, shared).await?;
     answer(request, &virtual_versions(&offered))
+}
+
+/// Whether client software and version are such as a broker takes (KIP-511): letters and digits, and `-` and `.` between.
+fn names_its_software(request: &Checked<'_>) -> bool {
+    let Ok(body) = value::decode(request.key().request(), request.version(), request.body()) else { return false };
+    ["ClientSoftwareName", "ClientSoftwareVersion"].iter().filter_map(|field| body.get(field)).all(|text| {
+        let text = text.as_str().unwrap_or_default().as_bytes();
+        let ends =
+            text.first().zip(text.last()).is_some_and(|(a, z)| a.is_ascii_alphanumeric() && z.is_ascii_alphanumeric());
+        ends && text.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.'))
+    })
 }
 
 /// The answer to an ApiVersions request of a version that is not served: version 0, with the error and what is served, so
