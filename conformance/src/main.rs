@@ -5,10 +5,13 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use conformance::drivers::{self, Kind};
-use conformance::reference::{self, Brought, Rules};
 use conformance::report::{Report, Status};
 use conformance::sandboxes::{self, Sandboxes};
 use conformance::scenario::{self, Scenario, run::Stage};
+use conformance::suites;
+
+mod checks;
+mod equivalence;
 
 const FAILED: u8 = 1;
 const USAGE: u8 = 2;
@@ -18,7 +21,8 @@ const HARNESS: u8 = 3;
 #[derive(Debug, Parser)]
 #[command(
     version,
-    after_help = "Exit codes: 0 everything held, 1 something did not, 2 wrong usage, 3 the harness could not tell"
+    after_help = "Exit codes: 0 everything held, 1 something did not, 2 wrong usage, 3 the harness could not tell, \
+                  4 some checks are planned and did not run, 6 a mutant survived"
 )]
 struct Arguments {
     #[command(subcommand)]
@@ -27,23 +31,35 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run one scenario
+    /// Run one scenario, or the checks of a profile
     Run(Run),
     /// Compare a virtual cluster with a Kafka of one's own: the same requests, the same answers
-    Reference(Compare),
-    /// List the scenarios and the clients
+    Reference(equivalence::Compare),
+    /// List the scenarios, the clients and the checks
     List {
         /// The folder of scenarios
         #[arg(long, default_value = "scenarios")]
         scenarios: PathBuf,
+        /// Text for people, or the checks as JSON
+        #[arg(short, long, value_enum, default_value_t = Output::Human)]
+        output: Output,
     },
 }
 
 #[derive(Debug, clap::Args)]
 struct Run {
     /// The scenario file
-    #[arg(long, value_name = "FILE")]
-    scenario: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "profile")]
+    scenario: Option<PathBuf>,
+    /// The profile whose checks shall run (with --up)
+    #[arg(long, conflicts_with = "scenario", requires = "up", value_parser = suites::PROFILES)]
+    profile: Option<String>,
+    /// Only the checks whose id fits, for example 'I-0*'
+    #[arg(long, value_name = "GLOB", default_value = "*")]
+    check: String,
+    /// What everything random is drawn from; else another seed each time
+    #[arg(long, value_name = "NUMBER")]
+    seed: Option<u64>,
     /// Bring the sandboxes up in a home of their own and take them down afterwards; else those of this user are used
     #[arg(long)]
     up: bool,
@@ -61,25 +77,6 @@ struct Run {
     fixtures: Option<PathBuf>,
 }
 
-#[derive(Debug, clap::Args)]
-struct Compare {
-    /// Bring everything up in homes of their own and take it down afterwards
-    #[arg(long, required = true)]
-    up: bool,
-    /// The shared broker, for the virtual cluster and another tenant; else one is started
-    #[arg(long, value_name = "HOST:PORT")]
-    bootstrap: Option<String>,
-    /// A broker that nobody else uses, with the same settings; else one is started
-    #[arg(long, value_name = "HOST:PORT")]
-    reference: Option<String>,
-    /// The form of the report
-    #[arg(short, long, value_enum, default_value_t = Output::Human)]
-    output: Output,
-    /// The sandbox program; else the one beside this program, else the one on the PATH
-    #[arg(long, value_name = "FILE", env = "SANDBOX_BIN")]
-    sandbox_bin: Option<PathBuf>,
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Output {
     Human,
@@ -88,9 +85,13 @@ enum Output {
 
 fn main() -> ExitCode {
     let done = match Arguments::parse().command {
-        Command::Run(run) => run_scenario(run),
-        Command::Reference(compare) => compare_with_reference(compare),
-        Command::List { scenarios } => list(&scenarios),
+        Command::Run(run) => match (&run.scenario, &run.profile) {
+            (Some(file), _) => run_scenario(file.clone(), run),
+            (None, profile) => checks::run(&profile.clone().unwrap_or_default(), &run),
+        },
+        Command::Reference(compare) => equivalence::run(&compare),
+        Command::List { output: Output::Json, .. } => checks::list_json(),
+        Command::List { scenarios, .. } => list(&scenarios),
     };
     match done {
         Ok(code) => code,
@@ -103,8 +104,8 @@ fn main() -> ExitCode {
 
 type Done = Result<ExitCode, (u8, String)>;
 
-fn run_scenario(run: Run) -> Done {
-    let scenario = scenario::load(&run.scenario).map_err(|error| (USAGE, error.to_string()))?;
+fn run_scenario(file: PathBuf, run: Run) -> Done {
+    let scenario = scenario::load(&file).map_err(|error| (USAGE, error.to_string()))?;
     let fixtures = match run.fixtures {
         Some(folder) => folder,
         None => fixtures_here()
@@ -129,25 +130,6 @@ fn run_scenario(run: Run) -> Done {
         Status::Fail => ExitCode::from(FAILED),
         Status::Error => ExitCode::from(HARNESS),
     })
-}
-
-fn compare_with_reference(compare: Compare) -> Done {
-    let harness = |problem: String| (HARNESS, problem);
-    let rules = Rules::reviewed().map_err(|error| harness(error.to_string()))?;
-    let program = sandboxes::find_program(compare.sandbox_bin);
-    let brought = Brought::up(&program, compare.bootstrap, compare.reference).map_err(|e| harness(e.to_string()))?;
-    let done = reference::run(&brought.stand, &rules);
-    // What went wrong first is what is said.
-    let finished = brought.finish().map_err(harness);
-    let report = done.map_err(|error| harness(error.to_string()))?;
-    finished?;
-    match compare.output {
-        Output::Human => print!("{}", report.human()),
-        Output::Json => {
-            println!("{}", serde_json::to_string_pretty(&report).map_err(|error| harness(error.to_string()))?);
-        }
-    }
-    Ok(if report.is_good() { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
 }
 
 fn play(scenario: &Scenario, mut stage: Stage) -> Report {
@@ -180,6 +162,8 @@ fn list(folder: &Path) -> Done {
                 .is_some_and(|fixtures| fixtures.join("clients").join(driver.name).join("run").is_file());
         println!("  {:<32} {}{}", driver.name, driver.about, if there { "" } else { " (its folder is missing)" });
     }
+    println!("Checks");
+    print!("{}", suites::list_human());
     Ok(ExitCode::SUCCESS)
 }
 

@@ -87,6 +87,18 @@ impl Sandboxes {
         described(self.run(&["status", name, "-o", "json", "--show-secrets"])?, "status")
     }
 
+    /// What runs on this machine under the sandboxes: broker and gateway.
+    pub fn local_status(&self) -> Result<Outcome, SandboxError> {
+        let unreadable = |error: serde_json::Error| SandboxError::Unreadable {
+            command: "local status".to_owned(),
+            problem: error.to_string(),
+        };
+        match self.run(&["local", "status", "-o", "json"])? {
+            Ok(text) => Ok(Ok(serde_json::from_str(&text).map_err(unreadable)?)),
+            Err(refusal) => Ok(Err(refusal)),
+        }
+    }
+
     pub fn env(&self, name: &str) -> Result<Outcome, SandboxError> {
         Ok(self.run(&["env", name, "--format", "json"])?.and_then(|text| {
             let variables: Value = serde_json::from_str(&text).map_err(|error| Refusal {
@@ -105,16 +117,6 @@ impl Sandboxes {
         let done = self.run(&["down", name])?;
         let _ = self.ours.remove(name);
         Ok(done.map(|_| json!({})))
-    }
-
-    /// What runs under the sandboxes: `kafka.bootstrap`, `gateway.bootstrap` and so on.
-    pub fn local_status(&self) -> Result<Outcome, SandboxError> {
-        let command = ["local", "status", "-o", "json"];
-        let unreadable = |problem: String| SandboxError::Unreadable { command: command.join(" "), problem };
-        match self.run(&command)? {
-            Ok(text) => serde_json::from_str(&text).map(Ok).map_err(|error| unreadable(error.to_string())),
-            Err(refusal) => Ok(Err(refusal)),
-        }
     }
 
     /// The log of the gateway that was started for these sandboxes, if it is known where it is.

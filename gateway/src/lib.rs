@@ -95,7 +95,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         metrics,
         limits: limits(&config),
         api_versions: session::local::ApiVersionsCache::default(),
-        fetch_sessions: std::sync::Mutex::default(),
+        fetch_sessions: Arc::default(),
     });
     let shutdown = shutdown(Arc::clone(&health))?;
     let clients = async {

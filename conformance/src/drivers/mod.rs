@@ -62,6 +62,7 @@ pub struct Driver {
 pub const TABLE: &[Driver] = &[
     Driver { name: "kcat", kind: Kind::Process, about: "kcat (librdkafka)" },
     Driver { name: "java", kind: Kind::Process, about: "Apache Kafka's console tools" },
+    Driver { name: "java-clients", kind: Kind::Process, about: "Apache Kafka's Java clients, Streams and Connect" },
     Driver { name: "python", kind: Kind::Process, about: "confluent-kafka (librdkafka)" },
     Driver { name: "go", kind: Kind::Process, about: "franz-go" },
     Driver { name: "wire", kind: Kind::Wire, about: "raw frames, well and badly formed" },

@@ -68,11 +68,34 @@ pub struct Sent {
     correlation_id: i32,
 }
 
+impl Sent {
+    /// Reads a frame as the answer to this request.
+    ///
+    /// # Errors
+    /// [`SocketError`]
+    pub fn read(self, bytes: Vec<u8>) -> Result<Answer, SocketError> {
+        let Sent { key, version, correlation_id } = self;
+        let wrong = |what: String| SocketError::Answer(format!("the answer to {} {version}: {what}", key.name()));
+        let (answered, start) =
+            frame::response_header(key.response_header(version), &bytes).map_err(|e| wrong(e.to_string()))?;
+        if answered != correlation_id {
+            return Err(wrong(format!("it has correlation id {answered} and not {correlation_id}")));
+        }
+        let codec = |source| SocketError::Codec { message: format!("{} {version}", key.response().name), source };
+        let fallback =
+            key == ApiKey::ApiVersions && bytes.get(start..start + 2) == Some(&UNSUPPORTED_VERSION.to_be_bytes());
+        // A version of ApiVersions that is not known is answered as version 0 (KIP-511).
+        let version = if fallback { 0 } else { version };
+        Ok(Answer { value: value::decode(key.response(), version, &bytes[start..]).map_err(codec)?, bytes })
+    }
+}
+
 /// One connection to a broker or to what stands for one.
 #[derive(Debug)]
 pub struct KafkaSocket {
     stream: TcpStream,
     next: i32,
+    client_id: String,
 }
 
 impl KafkaSocket {
@@ -108,7 +131,7 @@ impl KafkaSocket {
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
         stream.set_nodelay(true)?;
-        Ok(Self { stream, next: 1 })
+        Ok(Self { stream, next: 1, client_id: "conformance".to_owned() })
     }
 
     fn log_in(&mut self, connection: &Connection) -> Result<(), SocketError> {
@@ -152,8 +175,13 @@ impl KafkaSocket {
     pub fn send_body(&mut self, key: ApiKey, version: i16, body: &[u8]) -> Result<Sent, SocketError> {
         let correlation_id = self.next;
         self.next = self.next.wrapping_add(1);
-        self.send_raw(&frame::request(key, version, correlation_id, Some("conformance"), body))?;
+        self.send_raw(&frame::request(key, version, correlation_id, Some(&self.client_id), body))?;
         Ok(Sent { key, version, correlation_id })
+    }
+
+    /// What the requests from now on call their client.
+    pub fn call_client(&mut self, client_id: &str) {
+        client_id.clone_into(&mut self.client_id);
     }
 
     /// Chooses the correlation id of the next request; those after it count up.
@@ -174,20 +202,7 @@ impl KafkaSocket {
     /// # Errors
     /// [`SocketError`]
     pub fn receive(&mut self, sent: Sent) -> Result<Answer, SocketError> {
-        let Sent { key, version, correlation_id } = sent;
-        let bytes = self.receive_raw()?;
-        let wrong = |what: String| SocketError::Answer(format!("the answer to {} {version}: {what}", key.name()));
-        let (answered, start) =
-            frame::response_header(key.response_header(version), &bytes).map_err(|e| wrong(e.to_string()))?;
-        if answered != correlation_id {
-            return Err(wrong(format!("it has correlation id {answered} and not {correlation_id}")));
-        }
-        let codec = |source| SocketError::Codec { message: format!("{} {version}", key.response().name), source };
-        let fallback =
-            key == ApiKey::ApiVersions && bytes.get(start..start + 2) == Some(&UNSUPPORTED_VERSION.to_be_bytes());
-        // A version of ApiVersions that is not known is answered as version 0 (KIP-511).
-        let version = if fallback { 0 } else { version };
-        Ok(Answer { value: value::decode(key.response(), version, &bytes[start..]).map_err(codec)?, bytes })
+        sent.read(self.receive_raw()?)
     }
 
     /// Reads one frame, without its length.

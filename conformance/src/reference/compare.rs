@@ -187,7 +187,9 @@ impl<'a> Comparison<'a> {
 
     fn sorted(&self, rule: &Normalization, left: &[Value], right: &[Value]) -> (Vec<Value>, Vec<Value>) {
         let mapped = |value: &Value| {
-            let known = self.mappings.values().find_map(|mapping| mapping.to_virtual.get(value));
+            // Numbers of one class are also numbers of others.
+            let known =
+                self.mappings.values().find_map(|mapping| mapping.to_virtual.get(value).filter(|_| value.is_string()));
             known.unwrap_or(value).to_string()
         };
         let key = |value: &Value, translate: bool| -> Vec<String> {

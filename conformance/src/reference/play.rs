@@ -43,6 +43,8 @@ pub(super) struct Played {
     pub body: Value,
     /// What it came to.
     pub outcome: Outcome,
+    /// How long that took.
+    pub took: Duration,
 }
 
 /// One side.
@@ -73,7 +75,10 @@ impl Player {
     fn step(&mut self, request: &Request) -> Played {
         let body = match template::fill(&request.body, &request.bound, &self.kept) {
             Ok(body) => body,
-            Err(error) => return Played { body: Value::Null, outcome: Outcome::NotAsked(error.to_string()) },
+            Err(error) => {
+                let outcome = Outcome::NotAsked(error.to_string());
+                return Played { body: Value::Null, outcome, took: Duration::ZERO };
+            }
         };
         let until = request.until.iter().map(|(pointer, value)| {
             let value = template::fill(value, &request.bound, &self.kept).unwrap_or_default();
@@ -103,7 +108,7 @@ impl Player {
                 }
             }
         }
-        Played { body, outcome }
+        Played { body, outcome, took: began.elapsed() }
     }
 
     fn once(&mut self, request: &Request, body: &Value) -> Outcome {

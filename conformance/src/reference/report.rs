@@ -20,6 +20,8 @@ const NOT_COMPARED: &[(ApiKey, &str)] = &[
 ];
 /// Of one kind of trouble no more is shown to people; programs get all.
 const SHOWN: usize = 200;
+/// How many of the slowest steps are told.
+const SLOWEST: usize = 10;
 
 /// One request whose answers differ without a reason.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -48,7 +50,7 @@ pub struct Explained {
 }
 
 /// What a comparison came to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
     /// `conformance/v1`
@@ -81,6 +83,8 @@ pub struct Report {
     pub differences: Vec<Explained>,
     /// How long it took.
     pub millis: u128,
+    /// The steps that took longest, with the seconds.
+    pub slowest: Vec<(String, f64)>,
 }
 
 /// Compares exchange by exchange and counts.
@@ -93,6 +97,7 @@ pub(super) struct Judge<'a> {
     normalized: usize,
     deliberate: usize,
     findings: Vec<Finding>,
+    took: BTreeMap<String, Duration>,
 }
 
 impl<'a> Judge<'a> {
@@ -106,12 +111,14 @@ impl<'a> Judge<'a> {
             normalized: 0,
             deliberate: 0,
             findings: Vec::new(),
+            took: BTreeMap::new(),
         }
     }
 
     /// Compares what both sides said to one request.
     pub(super) fn exchange(&mut self, request: &Request, reference: &Played, found: &Played) {
         let api = request.key.name();
+        *self.took.entry(format!("{api} {}", request.label)).or_default() += reference.took.max(found.took);
         let differences = match (&reference.outcome, &found.outcome) {
             (Outcome::Sent, Outcome::Sent) => return,
             (Outcome::Answer(reference), Outcome::Answer(found)) => {
@@ -181,6 +188,9 @@ impl<'a> Judge<'a> {
                 stale.push(format!("deliberate difference of {what} {}", rule.labels.join(", ")).trim().to_owned());
             }
         }
+        let mut slowest: Vec<_> = self.took.iter().map(|(step, took)| (step.clone(), took.as_secs_f64())).collect();
+        slowest.sort_by(|(_, a), (_, b)| b.total_cmp(a));
+        slowest.truncate(SLOWEST);
         Report {
             api_version: crate::scenario::API_VERSION,
             kind: "EquivalenceReport",
@@ -197,6 +207,7 @@ impl<'a> Judge<'a> {
             normalizations,
             differences,
             millis: took.as_millis(),
+            slowest,
         }
     }
 }

@@ -66,7 +66,18 @@ fn settings(address: &str) -> Vec<(&'static str, String)> {
         ("KAFKA_TRANSACTION_STATE_LOG_REPLICATION_FACTOR", "1"),
         ("KAFKA_TRANSACTION_STATE_LOG_MIN_ISR", "1"),
         ("KAFKA_TRANSACTION_STATE_LOG_NUM_PARTITIONS", "4"),
+        ("KAFKA_SHARE_COORDINATOR_STATE_TOPIC_REPLICATION_FACTOR", "1"),
+        ("KAFKA_SHARE_COORDINATOR_STATE_TOPIC_MIN_ISR", "1"),
+        ("KAFKA_SHARE_COORDINATOR_STATE_TOPIC_NUM_PARTITIONS", "4"),
         ("KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS", "0"),
+        ("KAFKA_GROUP_STREAMS_INITIAL_REBALANCE_DELAY_MS", "0"),
+        // A member hears of its assignment with its next heartbeat, which by default it sends after five seconds.
+        ("KAFKA_GROUP_CONSUMER_HEARTBEAT_INTERVAL_MS", "500"),
+        ("KAFKA_GROUP_CONSUMER_MIN_HEARTBEAT_INTERVAL_MS", "500"),
+        ("KAFKA_GROUP_SHARE_HEARTBEAT_INTERVAL_MS", "500"),
+        ("KAFKA_GROUP_SHARE_MIN_HEARTBEAT_INTERVAL_MS", "500"),
+        ("KAFKA_GROUP_STREAMS_HEARTBEAT_INTERVAL_MS", "500"),
+        ("KAFKA_GROUP_STREAMS_MIN_HEARTBEAT_INTERVAL_MS", "500"),
         // A name that is unknown must stay unknown after somebody asked for it.
         ("KAFKA_AUTO_CREATE_TOPICS_ENABLE", "false"),
     ];

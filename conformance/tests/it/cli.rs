@@ -17,7 +17,7 @@ fn list_names_scenarios_and_clients() {
     let done = conformance(&["list"]);
     assert_eq!(done.status.code(), Some(0), "{}", stderr(&done));
     let text = String::from_utf8_lossy(&done.stdout).into_owned();
-    for name in ["two-teams-one-broker", "kcat", "java", "python", "go"] {
+    for name in ["two-teams-one-broker", "kcat", "java", "java-clients", "python", "go"] {
         assert!(text.contains(name), "{name} is not in {text}");
     }
     assert!(!text.contains("missing"), "{text}");

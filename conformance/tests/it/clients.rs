@@ -78,6 +78,13 @@ fn java_console_tools_in_two_sandboxes() {
 }
 
 #[test]
+fn java_clients_in_two_sandboxes() {
+    if needs::met("java_clients_in_two_sandboxes", &["java-clients"]) {
+        nothing_crosses("java-clients");
+    }
+}
+
+#[test]
 fn confluent_kafka_in_two_sandboxes() {
     if needs::met("confluent_kafka_in_two_sandboxes", &["python"]) {
         nothing_crosses("python");
@@ -88,6 +95,13 @@ fn confluent_kafka_in_two_sandboxes() {
 fn franz_go_in_two_sandboxes() {
     if needs::met("franz_go_in_two_sandboxes", &["go"]) {
         nothing_crosses("go");
+    }
+}
+
+#[test]
+fn java_transactions() {
+    if needs::met("java_transactions", &["java-clients"]) {
+        transactions("java-clients");
     }
 }
 
@@ -129,24 +143,52 @@ fn transactions(name: &str) {
     stand.log_is_calm(&[]);
 }
 
-/// Consume, process, produce: what an aborted run read is read again, what a committed one read is not.
+#[test]
+fn java_consume_process_produce() {
+    if needs::met("java_consume_process_produce", &["java-clients"]) {
+        exactly_once("java-clients", "classic");
+    }
+}
+
 #[test]
 fn confluent_kafka_consume_process_produce() {
-    if !needs::met("confluent_kafka_consume_process_produce", &["python"]) {
-        return;
+    if needs::met("confluent_kafka_consume_process_produce", &["python"]) {
+        exactly_once("python", "classic");
     }
+}
+
+#[test]
+fn franz_go_consume_process_produce() {
+    if needs::met("franz_go_consume_process_produce", &["go"]) {
+        exactly_once("go", "classic");
+    }
+}
+
+/// What an aborted run read is read again, what a committed one read is not; in both sandboxes under the same names.
+fn exactly_once(name: &str, protocol: &str) {
     let stand = Stand::shared();
-    let mut client = stand.payments.client("python");
-    for topic in ["raw", "cooked"] {
-        client.does("create_topic", json!({ "topic": topic }));
+    let of = |what: &str| format!("{what}-{name}-{protocol}");
+    let mut teams = [("payments", stand.payments.client(name)), ("search", stand.search.client(name))];
+    for (team, client) in &mut teams {
+        for topic in ["raw", "cooked"] {
+            client.does("create_topic", json!({ "topic": of(topic) }));
+        }
+        client.does("produce", json!({ "topic": of("raw"), "records": records(&format!("{team}-"), 5) }));
     }
-    client.does("produce", json!({ "topic": "raw", "records": records("r-", 5) }));
     for end in ["abort", "commit"] {
-        let with = json!({ "transactional_id": "cook", "group": "cooks", "source": "raw", "target": "cooked", "count": 5, "end": end });
-        assert_eq!(client.does("transform", with)["acked"], 5, "{end}");
+        for (team, client) in &mut teams {
+            let with = json!({
+                "transactional_id": of("cook"), "group": of("cooks"), "source": of("raw"), "target": of("cooked"),
+                "count": 5, "end": end, "protocol": protocol,
+            });
+            assert_eq!(client.does("transform", with)["acked"], 5, "{team}, {end}");
+        }
     }
-    assert_eq!(client.consumes("cooked", "eaters", 5), values("R-", 5));
-    client.does("produce", json!({ "topic": "raw", "records": records("late-", 1) }));
-    assert_eq!(client.consumes("raw", "cooks", 1), values("late-", 1));
+    for (team, client) in &mut teams {
+        assert_eq!(client.consumes(&of("cooked"), &of("eaters"), 5), values(&format!("{}-", team.to_uppercase()), 5));
+        client.does("produce", json!({ "topic": of("raw"), "records": records(&format!("{team}-late-"), 1) }));
+        let with = json!({ "topic": of("raw"), "group": of("cooks"), "count": 1, "protocol": protocol });
+        assert_eq!(client.consumes_with(with), values(&format!("{team}-late-"), 1));
+    }
     stand.log_is_calm(&[]);
 }

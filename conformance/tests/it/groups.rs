@@ -1,4 +1,5 @@
-//! Two members of one group share its topic, while a group of the same name does so in the other sandbox.
+//! Two console consumers of one group share its topic, while a group of the same name does so in the other sandbox.
+//! Clients that can say what their members have are in `members`.
 
 use std::thread;
 
@@ -10,23 +11,9 @@ use super::stand::{Stand, Team, records, values};
 const RECORDS: usize = 40;
 
 #[test]
-fn java_members_share_a_topic() {
-    if needs::met("java_members_share_a_topic", &["java"]) {
+fn java_console_tools_members_share_a_topic() {
+    if needs::met("java_console_tools_members_share_a_topic", &["java"]) {
         members_share("java");
-    }
-}
-
-#[test]
-fn confluent_kafka_members_share_a_topic() {
-    if needs::met("confluent_kafka_members_share_a_topic", &["python"]) {
-        members_share("python");
-    }
-}
-
-#[test]
-fn franz_go_members_share_a_topic() {
-    if needs::met("franz_go_members_share_a_topic", &["go"]) {
-        members_share("go");
     }
 }
 

@@ -4,13 +4,17 @@
 //! as in CI, it fails instead.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test says what went wrong by failing
 
+mod applications;
 mod broker;
 mod cli;
 mod clients;
 mod compression;
 mod groups;
 mod logins;
+mod members;
 mod needs;
 mod restart;
 mod scenarios;
+mod share;
 mod stand;
+mod tools;

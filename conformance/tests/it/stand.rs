@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use conformance::drivers::process::ProcessClient;
+use conformance::drivers::socket::KafkaSocket;
 use conformance::drivers::{Connection, Outcome};
 use conformance::sandboxes::{self, Sandboxes};
 use serde_json::{Value, json};
@@ -78,6 +79,11 @@ fn unexpected<'a>(log: &'a str, expected: &[&str]) -> Vec<&'a str> {
 impl Team {
     pub(crate) fn client(&self, name: &str) -> TeamClient {
         start(name, &self.connection)
+    }
+
+    /// A connection that speaks any API.
+    pub(crate) fn socket(&self) -> KafkaSocket {
+        KafkaSocket::connect(&self.connection).unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// The same account with another way to prove who it is.

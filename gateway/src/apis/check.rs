@@ -109,7 +109,7 @@ mod tests {
         assert_eq!(check(&frame(10_000, 0)).unwrap_err(), Unserved::UnknownKey(10_000));
         assert!(matches!(check(&frame(1, 99)), Err(Unserved::Version { version: 99, correlation_id: 9, .. })));
         assert!(matches!(check(&frame(24, 4)), Err(Unserved::Version { .. })), "between brokers");
-        assert!(matches!(check(&frame(68, 0)), Err(Unserved::Denied { .. })));
+        assert!(matches!(check(&frame(55, 0)), Err(Unserved::Denied { .. })));
         assert!(matches!(check(&[0, 1]), Err(Unserved::Malformed(_))));
     }
 }

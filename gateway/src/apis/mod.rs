@@ -101,7 +101,8 @@ pub const fn row(key: ApiKey) -> Row {
         K::DescribeClientQuotas | K::AlterClientQuotas => deny(LATER),
         K::DescribeUserScramCredentials | K::AlterUserScramCredentials => deny(LATER),
         K::OffsetDelete | K::DescribeProducers | K::DescribeTransactions | K::ListTransactions => deny(LATER),
-        K::ConsumerGroupHeartbeat | K::ConsumerGroupDescribe => deny(LATER),
+        K::ConsumerGroupHeartbeat => map(0, 1, "group, topic names, pattern of topics; topic ids in the assignment"),
+        K::ConsumerGroupDescribe => map(0, 1, "groups; topic names, ids and patterns of their members"),
         K::ListConfigResources | K::DescribeTopicPartitions | K::DescribeLogDirs => deny(LATER),
         K::ShareGroupHeartbeat => map(1, 1, "group, topic names; topic ids in the assignment"),
         K::ShareGroupDescribe => map(1, 1, "groups; topic names and ids of their members"),
@@ -112,7 +113,11 @@ pub const fn row(key: ApiKey) -> Row {
         }
         K::AlterShareGroupOffsets => map(0, 0, "group, topic names; ids in the answer"),
         K::DeleteShareGroupOffsets => map(0, 0, "group, topic names; ids in the answer"),
-        K::StreamsGroupHeartbeat | K::StreamsGroupDescribe | K::StreamsGroupTopologyDescriptionUpdate => deny(LATER),
+        K::StreamsGroupHeartbeat => {
+            map(0, 1, "group, topics and patterns of the topology; user endpoints are the client's")
+        }
+        K::StreamsGroupDescribe => map(0, 1, "groups; topics of the topology and of its description"),
+        K::StreamsGroupTopologyDescriptionUpdate => map(0, 0, "group, topics of the topology's description"),
         K::GetTelemetrySubscriptions | K::PushTelemetry => deny("client telemetry is never forwarded"),
         K::CreateDelegationToken | K::RenewDelegationToken => {
             deny("a token of the physical cluster outlives the tenant")
@@ -141,7 +146,8 @@ pub fn served() -> impl Iterator<Item = (ApiKey, Versions)> {
 
 /// The features that virtual clusters are shown: those whose APIs are carried, and the version of the metadata, which tools
 /// read.
-pub const SHOWN_FEATURES: [&str; 3] = ["metadata.version", "share.version", "transaction.version"];
+pub const SHOWN_FEATURES: [&str; 5] =
+    ["group.version", "metadata.version", "share.version", "streams.version", "transaction.version"];
 
 #[cfg(test)]
 mod tests {

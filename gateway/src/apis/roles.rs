@@ -65,6 +65,13 @@ fn is_endpoint(place: Place<'_>) -> bool {
     )
 }
 
+/// Whether an address is a broker's, and not one that a client named.
+fn is_brokers(place: Place<'_>) -> bool {
+    place.message.kind == Kind::Response
+        && !matches!(place.message.name, "DescribeAclsResponse" | "DeleteAclsResponse")
+        && !matches!(place.message.name, "StreamsGroupHeartbeatResponse" | "StreamsGroupDescribeResponse")
+}
+
 /// Whether a broker says here who it is; a client that does so would be served as a follower.
 fn is_follower(place: Place<'_>) -> bool {
     place.field.name == "ReplicaId"
@@ -77,13 +84,7 @@ fn string(place: Place<'_>) -> Option<Decision> {
     Some(match place.field.name {
         "ErrorMessage" | "AcknowledgeErrorMessage" | "BatchIndexErrorMessage" | "StatusDetail" => Is(Role::ErrorText),
         "ClusterId" => Is(Role::ClusterId),
-        "Host"
-            if place.message.kind == Kind::Response
-                && message != "DescribeAclsResponse"
-                && message != "DeleteAclsResponse" =>
-        {
-            Is(Role::Host)
-        }
+        "Host" if is_brokers(place) => Is(Role::Host),
         "Key" if matches!(message, "FindCoordinatorRequest" | "FindCoordinatorResponse") => Is(Role::CoordinatorKey),
         "CoordinatorKeys" => Is(Role::CoordinatorKey),
         "GroupId" => Is(Role::Group),
@@ -177,11 +178,12 @@ fn uuid(place: Place<'_>) -> Option<Decision> {
 fn number(place: Place<'_>) -> Option<Decision> {
     let message = place.message.name;
     let role = match place.field.name {
-        "Port" if place.message.kind == Kind::Response => Role::Port,
+        "Port" if is_brokers(place) => Role::Port,
         "ResourceType" => Role::ResourceType,
         "KeyType" => Role::CoordinatorType,
         "SessionId" if matches!(message, "FetchRequest" | "FetchResponse") => Role::FetchSessionId,
         "SessionEpoch" if message == "FetchRequest" => Role::FetchSessionEpoch,
+        "ShareSessionEpoch" if message == "ShareFetchRequest" => Role::ShareSessionEpoch,
         "Acks" if message == "ProduceRequest" => Role::Acks,
         _ => return None,
     };

@@ -5,6 +5,7 @@ pub mod prefix;
 pub mod regex;
 pub mod request;
 pub mod response;
+pub mod sessions;
 pub mod share_key;
 pub mod topic_ids;
 
@@ -30,8 +31,8 @@ pub struct Tenant {
     pub topic_ids: Arc<TopicIds>,
     /// The addresses that clients see.
     pub addresses: Arc<dyn Addresses>,
-    /// The fetch sessions that were issued to the virtual cluster.
-    pub fetch_sessions: Arc<topic_ids::FetchSessions>,
+    /// The fetch sessions that were issued to virtual clusters.
+    pub fetch_sessions: Arc<sessions::FetchSessions>,
 }
 
 impl std::fmt::Debug for Tenant {

@@ -2,7 +2,7 @@
 
 use super::embedded::{self, Direction, Embedded};
 use super::share_key::{self, ShareKey};
-use super::{OwnIds, Tenant};
+use super::{OwnIds, Tenant, regex};
 use crate::apis::plans;
 use crate::authz::Permitted;
 use std::collections::HashSet;
@@ -82,7 +82,7 @@ pub struct Asked {
 }
 
 /// Why a request is not forwarded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// It holds a topic id that the gateway has not met: look again, then decide.
     #[error("a topic id that is not known yet")]
@@ -90,12 +90,22 @@ pub enum Refusal {
     /// It continues a fetch session that was not issued to the tenant.
     #[error("fetch session {0} was not issued to this virtual cluster")]
     FetchSession(i32),
+    /// It continues a share session in which a topic of the tenant stands veiled.
+    #[error("the share session began before one of its topics was known; begin a new one")]
+    ShareSession,
     /// It names more than an honest request does, and mapping it would take many times its memory.
     #[error("the request names too much at once; send several smaller ones")]
     TooMany,
-    /// The broker would resolve a pattern over all names.
-    #[error("patterns are not served")]
-    Pattern,
+    /// A pattern that the broker would resolve, and that does not stay inside the tenant's names.
+    #[error("{what} `{pattern}` is not a valid regular expression: {fault}.")]
+    Pattern {
+        /// What the pattern is of.
+        what: &'static str,
+        /// As the client wrote it.
+        pattern: String,
+        /// What is wrong with it.
+        fault: regex::Fault,
+    },
 }
 
 /// What a mapping keeps between requests of one session.
@@ -104,9 +114,24 @@ pub struct Memory {
     own_ids: OwnIds,
     /// The group that was joined last, and whether its protocol is the consumer's: SyncGroup before version 5 doesn't say.
     joined: Option<(String, bool)>,
+    /// Ids that went veiled into share sessions: their brokers answer for them as long as the sessions last.
+    veiled: HashSet<[u8; 16]>,
     buffer: String,
     key: String,
     bytes: Vec<u8>,
+}
+
+impl Memory {
+    /// More ids than this are not remembered: an honest client has a few, and each is looked up at each fetch.
+    const MOST_VEILED: usize = 100;
+
+    /// Whether an id that a share session holds veiled has become the tenant's, since the gateway met its topic only after that.
+    /// The session's broker will never know it; after that answer, the client begins anew.
+    fn share_session_is_stale(&mut self, tenant: &Tenant) -> bool {
+        let before = self.veiled.len();
+        self.veiled.retain(|id| !tenant.topic_ids.belongs(id, &tenant.namespace));
+        self.veiled.len() < before
+    }
 }
 
 /// Maps the names of a request. With `last_word`, topic ids that are unknown count as foreign.
@@ -138,6 +163,7 @@ pub fn map<'a>(
         asked,
         resource: 0,
         group: String::new(),
+        unheld_session: None,
     };
     // What follows the last field is not forwarded.
     let _ = walk_prefix(plan, request.body(), &mut names, segments)?;
@@ -195,6 +221,8 @@ struct Names<'a> {
     asked: Asked,
     resource: i32,
     group: String,
+    /// The fetch session that was named and is not the tenant's.
+    unheld_session: Option<i32>,
 }
 
 impl Visitor for Names<'_> {
@@ -240,6 +268,8 @@ impl Names<'_> {
             }
             Role::ResourceName => match self.resource {
                 TOPIC_RESOURCE => Action::Str(namespace.map_topic(text, buffer)),
+                // The group without a name has no settings; with a prefix it would be one that has.
+                GROUP_RESOURCE if text.is_empty() => Action::Keep,
                 GROUP_RESOURCE => Action::Str(namespace.map_id(text, buffer)),
                 _ if namespace.is_transparent() => Action::Keep,
                 _ if self.asked.refused.len() >= MOST_REFUSED => return Err(Refusal::TooMany),
@@ -250,7 +280,13 @@ impl Names<'_> {
             },
             // A follower's field; the physical id is nobody's business.
             Role::ClusterId => Action::Null,
-            Role::TopicRegex | Role::TransactionalIdRegex => return Err(Refusal::Pattern),
+            Role::TopicRegex | Role::TransactionalIdRegex => {
+                *buffer = regex::rewrite(namespace, text).map_err(|fault| {
+                    let what = pattern_of(self.key);
+                    Refusal::Pattern { what, pattern: text.to_owned(), fault }
+                })?;
+                Action::Str(buffer)
+            }
             _ => Action::Keep,
         })
     }
@@ -274,6 +310,9 @@ impl Names<'_> {
             Ok(Action::Keep)
         } else if self.last_word {
             let veiled = self.tenant.topic_ids.veil(id);
+            if self.key == ApiKey::ShareFetch && self.memory.veiled.len() < Memory::MOST_VEILED {
+                let _ = self.memory.veiled.insert(id);
+            }
             let _ = self.asked.veiled.insert(veiled);
             Ok(Action::Uuid(veiled))
         } else {
@@ -287,12 +326,26 @@ impl Names<'_> {
             Role::ReplicaId if number >= 0 => return Ok(Action::Int(-1)),
             Role::ResourceType => self.resource = number,
             Role::Acks => self.asked.silent = number == 0,
-            Role::FetchSessionId if number != 0 && !self.tenant.fetch_sessions.holds(self.broker, number) => {
-                return Err(Refusal::FetchSession(number));
+            // It is as if the session were not there: who only wants to end it is heard.
+            Role::FetchSessionId if number != 0 && !self.holds_session(number) => {
+                self.unheld_session = Some(number);
+                return Ok(Action::Int(0));
+            }
+            Role::FetchSessionEpoch if !matches!(number, -1 | 0) => {
+                if let Some(session) = self.unheld_session {
+                    return Err(Refusal::FetchSession(session));
+                }
+            }
+            Role::ShareSessionEpoch if number > 0 && self.memory.share_session_is_stale(self.tenant) => {
+                return Err(Refusal::ShareSession);
             }
             _ => {}
         }
         Ok(Action::Keep)
+    }
+
+    fn holds_session(&self, session: i32) -> bool {
+        self.tenant.fetch_sessions.holds(self.tenant.namespace.prefix(), self.broker, session)
     }
 
     fn embedded(&mut self, role: Role, bytes: &[u8]) -> Action<'_> {
@@ -321,4 +374,15 @@ pub(super) const fn group_must_be_named(key: ApiKey) -> bool {
     matches!(key, K::JoinGroup | K::SyncGroup | K::Heartbeat | K::LeaveGroup)
         || matches!(key, K::ShareGroupHeartbeat | K::ShareGroupDescribe)
         || matches!(key, K::AlterShareGroupOffsets | K::DeleteShareGroupOffsets)
+        || matches!(key, K::ConsumerGroupHeartbeat | K::ConsumerGroupDescribe)
+        || matches!(key, K::StreamsGroupHeartbeat | K::StreamsGroupDescribe | K::StreamsGroupTopologyDescriptionUpdate)
+}
+
+/// What a broker calls the pattern of an API.
+const fn pattern_of(key: ApiKey) -> &'static str {
+    match key {
+        ApiKey::ConsumerGroupHeartbeat => "SubscribedTopicRegex",
+        ApiKey::StreamsGroupHeartbeat => "SourceTopicRegex",
+        _ => "Transactional ID pattern",
+    }
 }

@@ -3,12 +3,15 @@
 use super::embedded::{self, Direction, Embedded};
 use super::request::{Asked, Coordinator, GROUP_RESOURCE, TOPIC_RESOURCE, group_must_be_named};
 use super::share_key::{self, ShareKey};
-use super::{OwnIds, Tenant};
+use super::{OwnIds, Tenant, regex};
 use crate::apis::plans;
 use wire::plan::Role;
 use wire::schema::ApiKey;
 use wire::segments::Segments;
 use wire::walk::{Action, Stop, Value, Visitor, walk};
+
+/// What brokers say where there is no port.
+const NO_PORT: i32 = -1;
 
 /// Why an answer can't be sent on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -31,6 +34,8 @@ pub struct Memory {
 pub struct Found {
     /// Entities of others that were left out where only the tenant's were asked for.
     pub violations: u32,
+    /// Elements that were left out because their topic id is not known: look again, and what is left out then is a violation.
+    pub unknown_ids: u32,
 }
 
 /// Maps the names of an answer that came from `broker` to a request that [`super::request::map`] sent.
@@ -55,7 +60,9 @@ pub fn map(
         memory,
         node: -1,
         resource: 0,
+        session: 0,
         name_is_ours: false,
+        id_awaits_name: None,
         consumer: asked.consumer_protocol.unwrap_or(true),
         asked,
         found: Found::default(),
@@ -72,8 +79,12 @@ struct Names<'a> {
     /// The broker whose address follows.
     node: i32,
     resource: i32,
+    /// The fetch session that the answer belongs to.
+    session: i32,
     /// The name before an id in this element was the tenant's, so that the id is.
     name_is_ours: bool,
+    /// An id in this element that the name behind it decides about.
+    id_awaits_name: Option<[u8; 16]>,
     consumer: bool,
     asked: &'a Asked,
     found: Found,
@@ -84,6 +95,7 @@ impl Visitor for Names<'_> {
 
     fn element(&mut self) {
         self.name_is_ours = false;
+        self.id_awaits_name = None;
     }
 
     fn field(&mut self, role: Role, value: Value<'_>) -> Result<Action<'_>, Unsendable> {
@@ -92,6 +104,7 @@ impl Visitor for Names<'_> {
             (Role::Port, Value::Int(_)) if self.node >= 0 => {
                 self.tenant.addresses.of(self.node).map_or(Ok(Action::Drop), |(_, port)| Ok(Action::Int(port.into())))
             }
+            (Role::Port, Value::Int(_)) => Ok(Action::Int(NO_PORT)),
             (_, Value::Str(Some(text))) => Ok(self.text(role, text)),
             (Role::TopicId, Value::Uuid(id)) => Ok(self.topic_id(id)),
             (Role::Subscription | Role::Assignment, Value::Bytes(Some(bytes))) => Ok(self.embedded(role, bytes)),
@@ -107,8 +120,9 @@ impl Visitor for Names<'_> {
 impl Names<'_> {
     /// The address of a broker, or none: an element of a list is left out, a single answer can't be given.
     fn host(&mut self) -> Result<Action<'_>, Unsendable> {
+        // An address of no broker is nobody's business either; where brokers say "none" it is empty.
         if self.node < 0 {
-            return Ok(Action::Keep);
+            return Ok(Action::Str(""));
         }
         match self.tenant.addresses.of(self.node) {
             Some((host, _)) => Ok(Action::Str(host)),
@@ -125,8 +139,21 @@ impl Names<'_> {
                 // Only a prefix that was taken off proves anything: an empty name is nobody's.
                 self.name_is_ours = name.is_some_and(|name| name.len() < text.len()) && !namespace.is_transparent();
                 let len = name.map(str::len);
+                match self.id_awaits_name.take() {
+                    Some(id) if self.name_is_ours => self.tenant.topic_ids.learn(id, text),
+                    Some(_) => return self.mine(text, None),
+                    None => {}
+                }
                 self.mine(text, len)
             }
+            Role::TopicRegex | Role::TransactionalIdRegex => match regex::restore(namespace, text) {
+                Some(pattern) => {
+                    self.memory.buffer = pattern;
+                    Action::Str(&self.memory.buffer)
+                }
+                // Nobody wrote it through a gateway.
+                None => Action::Null,
+            },
             // What stayed empty on the way in stays so on the way out.
             Role::Group if text.is_empty() && group_must_be_named(self.key) => Action::Keep,
             Role::Group => self.mine(text, namespace.unmap_id(text).map(str::len)),
@@ -135,6 +162,7 @@ impl Names<'_> {
             Role::TransactionalId | Role::CoordinatorKey => self.mine(text, namespace.unmap_id(text).map(str::len)),
             Role::ResourceName => match self.resource {
                 TOPIC_RESOURCE => self.mine(text, namespace.unmap_topic(text).map(str::len)),
+                GROUP_RESOURCE if text.is_empty() => Action::Keep,
                 GROUP_RESOURCE => self.mine(text, namespace.unmap_id(text).map(str::len)),
                 _ if namespace.is_transparent() => Action::Keep,
                 _ => Action::Drop,
@@ -199,12 +227,25 @@ impl Names<'_> {
             // The name before it is in the buffer, without the prefix.
             self.tenant.topic_ids.learn(id, &format!("{}{}", self.tenant.namespace.prefix(), self.memory.buffer));
             Action::Keep
-        } else if self.key == ApiKey::OffsetFetch {
-            // All topics were asked for: the others' are left out.
-            Action::Drop
+        } else if sessions_repeat_ids(self.key) {
+            // An earlier request of a fetch session or share session sent it.
+            let sent = self.tenant.topic_ids.unveil(id);
+            if self.key == ApiKey::Fetch && self.memory.own_ids.owns(self.tenant, &sent) {
+                // The gateway met a topic of the tenant's only after the session had taken it for a foreign one: as long as
+                // the session lasts, its broker knows no such topic. The client is told to begin anew, as after an eviction.
+                self.tenant.fetch_sessions.revoke(self.tenant.namespace.prefix(), self.broker, self.session);
+            }
+            Action::Uuid(sent)
+        } else if names_follow_ids(self.key) {
+            self.id_awaits_name = Some(id);
+            Action::Keep
         } else {
-            // An earlier request of a fetch session sent it.
-            Action::Uuid(self.tenant.topic_ids.unveil(id))
+            if !self.tenant.topic_ids.knows(&id) {
+                self.found.unknown_ids += 1;
+            } else if self.key != ApiKey::OffsetFetch {
+                self.found.violations += 1;
+            }
+            Action::Drop
         }
     }
 
@@ -212,7 +253,10 @@ impl Names<'_> {
         match role {
             Role::BrokerId => self.node = number,
             Role::ResourceType => self.resource = number,
-            Role::FetchSessionId => self.tenant.fetch_sessions.issue(self.broker, number),
+            Role::FetchSessionId => {
+                self.session = number;
+                self.tenant.fetch_sessions.issue(self.tenant.namespace.prefix(), self.broker, number);
+            }
             _ => {}
         }
     }
@@ -227,4 +271,14 @@ impl Names<'_> {
             None => Action::Keep,
         }
     }
+}
+
+/// Whether an answer holds ids of earlier requests (KIP-227, KIP-932): what they veiled comes back as it was sent.
+const fn sessions_repeat_ids(key: ApiKey) -> bool {
+    matches!(key, ApiKey::Fetch | ApiKey::ShareFetch | ApiKey::ShareAcknowledge)
+}
+
+/// Whether the name of a topic stands behind its id.
+const fn names_follow_ids(key: ApiKey) -> bool {
+    matches!(key, ApiKey::ConsumerGroupDescribe | ApiKey::ShareGroupDescribe)
 }

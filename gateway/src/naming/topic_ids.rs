@@ -3,7 +3,7 @@
 use super::prefix::Namespace;
 use aws_lc_rs::cipher::{AES_128, DecryptingKey, DecryptionContext, EncryptingKey, UnboundCipherKey};
 use aws_lc_rs::error::Unspecified;
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 /// The topics of the physical cluster by id, as far as the gateway knows them. An id stays after its topic was deleted, since
@@ -69,6 +69,11 @@ impl TopicIds {
         names.get(id).map_or(namespace.is_transparent(), |name| namespace.unmap_topic(name).is_some())
     }
 
+    /// Whether it is known which topic the id stands for.
+    pub fn knows(&self, id: &[u8; 16]) -> bool {
+        self.names.read().unwrap_or_else(PoisonError::into_inner).contains_key(id)
+    }
+
     /// What stands at the broker for an id that is not the tenant's.
     pub fn veil(&self, id: [u8; 16]) -> [u8; 16] {
         let mut block = id;
@@ -82,43 +87,6 @@ impl TopicIds {
             Ok(_) => block,
             Err(Unspecified) => NOBODY,
         }
-    }
-}
-
-/// The fetch sessions that brokers issued to one virtual cluster through this gateway. Their numbers are the brokers' own: a
-/// number that was not issued to the tenant would continue somebody else's session (KIP-227).
-#[derive(Debug, Default)]
-pub struct FetchSessions(RwLock<Issued>);
-
-#[derive(Debug, Default)]
-struct Issued {
-    set: HashSet<(i32, i32)>,
-    order: VecDeque<(i32, i32)>,
-}
-
-impl FetchSessions {
-    /// A broker keeps 1,000 sessions by default; older ones than this were evicted there too.
-    const MOST: usize = 10_000;
-
-    /// Takes note that `broker` issued `session`.
-    pub fn issue(&self, broker: i32, session: i32) {
-        if session == 0 || self.holds(broker, session) {
-            return;
-        }
-        let mut issued = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        if issued.set.insert((broker, session)) {
-            issued.order.push_back((broker, session));
-        }
-        if issued.order.len() > Self::MOST
-            && let Some(oldest) = issued.order.pop_front()
-        {
-            let _ = issued.set.remove(&oldest);
-        }
-    }
-
-    /// Whether `broker` issued `session` to this virtual cluster.
-    pub fn holds(&self, broker: i32, session: i32) -> bool {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).set.contains(&(broker, session))
     }
 }
 
@@ -141,16 +109,5 @@ mod tests {
         // Both forms of one id say nothing of another's.
         let xor = |a: [u8; 16], b: [u8; 16]| -> [u8; 16] { std::array::from_fn(|i| a[i] ^ b[i]) };
         assert_ne!(xor(ids.veil([2; 16]), [2; 16]), xor(ids.veil([3; 16]), [3; 16]));
-    }
-
-    #[test]
-    fn sessions_are_held_per_broker_and_the_oldest_are_forgotten() {
-        let sessions = FetchSessions::default();
-        sessions.issue(1, 42);
-        assert!(sessions.holds(1, 42) && !sessions.holds(2, 42) && !sessions.holds(1, 43));
-        for n in 100..100 + i32::try_from(FetchSessions::MOST).unwrap() {
-            sessions.issue(1, n);
-        }
-        assert!(!sessions.holds(1, 42));
     }
 }

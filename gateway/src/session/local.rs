@@ -159,7 +159,7 @@ mod tests {
             "ApiKeys": [
                 { "ApiKey": 0, "MinVersion": 0, "MaxVersion": 11 },
                 { "ApiKey": 1, "MinVersion": 4, "MaxVersion": 99 },
-                { "ApiKey": 68, "MinVersion": 0, "MaxVersion": 1 },
+                { "ApiKey": 55, "MinVersion": 0, "MaxVersion": 1 },
                 { "ApiKey": 10000, "MinVersion": 0, "MaxVersion": 1 },
             ],
             "FinalizedFeatures": [{ "Name": "eligible.leader.replicas.version" }, { "Name": "share.version" }],
@@ -170,7 +170,7 @@ mod tests {
         assert_eq!(entry(0), Some(json!({ "ApiKey": 0, "MinVersion": 0, "MaxVersion": 11 })));
         assert_eq!(entry(1), Some(json!({ "ApiKey": 1, "MinVersion": 4, "MaxVersion": 18 })));
         assert_eq!(entry(18), Some(json!({ "ApiKey": 18, "MinVersion": 0, "MaxVersion": 4 })));
-        assert_eq!((entry(68), entry(10_000), entry(2)), (None, None, None));
+        assert_eq!((entry(55), entry(10_000), entry(2)), (None, None, None));
         assert_eq!(shown["FinalizedFeatures"], json!([{ "Name": "share.version" }]));
         assert_eq!(shown["FinalizedFeaturesEpoch"], 0, "not what other tenants do");
     }

@@ -13,15 +13,14 @@ mod tests;
 
 use crate::authn::sasl::Authenticator;
 use crate::authn::{AccountLookup as _, Identity};
-use crate::naming::topic_ids::FetchSessions;
+use crate::naming::sessions::FetchSessions;
 use crate::naming::{Addresses, Tenant, prefix::Namespace};
 use crate::observe::metrics::{FrameRefusal, Metrics};
 use crate::upstream::broker::{self, BrokerError};
 use crate::upstream::cluster::Cluster;
 use crate::world::World;
-use std::collections::HashMap;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -57,8 +56,8 @@ pub struct Shared {
     pub limits: Limits,
     /// What each broker answered to ApiVersions.
     pub api_versions: local::ApiVersionsCache,
-    /// The fetch sessions of each virtual cluster.
-    pub fetch_sessions: Mutex<HashMap<Arc<str>, Arc<FetchSessions>>>,
+    /// The fetch sessions of all virtual clusters.
+    pub fetch_sessions: Arc<FetchSessions>,
 }
 
 impl std::fmt::Debug for Shared {
@@ -133,16 +132,14 @@ pub async fn serve(client: TcpStream, dialled: i32, shared: Arc<Shared>) -> Resu
 
 fn tenant(shared: &Shared, world: &World, identity: &Identity) -> Option<Tenant> {
     let virtual_cluster = world.virtual_cluster(&identity.virtual_cluster)?;
-    let mut sessions = shared.fetch_sessions.lock().unwrap_or_else(PoisonError::into_inner);
-    if sessions.len() > world.virtual_clusters().count() {
-        sessions.retain(|name, _| world.virtual_cluster(name).is_some());
-    }
+    let prefixes = || world.virtual_clusters().map(|v| v.prefix.as_deref().unwrap_or_default());
+    shared.fetch_sessions.retain(prefixes().count(), |owner| prefixes().any(|prefix| prefix == owner));
     Some(Tenant {
         namespace: Namespace::new(virtual_cluster.prefix.clone()),
         cluster_id: virtual_cluster.cluster_id.as_str().into(),
         topic_ids: shared.cluster.topic_ids.clone(),
         addresses: shared.addresses.clone(),
-        fetch_sessions: sessions.entry(identity.virtual_cluster.clone()).or_default().clone(),
+        fetch_sessions: shared.fetch_sessions.clone(),
     })
 }
 

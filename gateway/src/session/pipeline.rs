@@ -222,9 +222,18 @@ async fn send_back(
         return Err(SessionError::Answer(format!("correlation id {answered} instead of {correlation_id}")));
     }
     let (head, body) = frame.split_at(start);
-    let found = response::map(*key, *version, body, asked, &session.tenant, session.broker, memory, segments)
-        .map_err(|e| SessionError::Answer(format!("{key:?} {version}: {e}")))?;
-    for _ in 0..found.violations {
+    let mut map = |segments: &mut Segments| {
+        response::map(*key, *version, body, asked, &session.tenant, session.broker, memory, segments)
+            .map_err(|e| SessionError::Answer(format!("{key:?} {version}: {e}")))
+    };
+    let mut found = map(segments)?;
+    if found.unknown_ids > 0 {
+        // A topic that was made a moment ago. Only this connection waits; without a broker to ask, the id stays unknown.
+        let _ = session.shared.cluster.refresh().await;
+        segments.clear(SCRATCH);
+        found = map(segments)?;
+    }
+    for _ in 0..found.violations + found.unknown_ids {
         session.shared.metrics.isolation_violated();
     }
     if !asked.refused.is_empty() {

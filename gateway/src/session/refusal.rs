@@ -15,6 +15,8 @@ const CLUSTER_AUTHORIZATION_FAILED: i16 = 31;
 const UNSUPPORTED_VERSION: i16 = 35;
 const INVALID_REQUEST: i16 = 42;
 const FETCH_SESSION_ID_NOT_FOUND: i16 = 70;
+const SHARE_SESSION_NOT_FOUND: i16 = 122;
+const INVALID_REGULAR_EXPRESSION: i16 = 128;
 
 /// Requests longer than this are refused at the top of the answer alone: their elements are not worth the memory.
 const ELEMENTS_OF: usize = 64 << 10;
@@ -55,7 +57,9 @@ pub fn refused(
             let body = json!({ "ErrorCode": FETCH_SESSION_ID_NOT_FOUND });
             return local::encode(key, version, correlation_id, &body);
         }
-        Refusal::UnknownTopicId | Refusal::TooMany | Refusal::Pattern => INVALID_REQUEST,
+        Refusal::ShareSession => SHARE_SESSION_NOT_FOUND,
+        Refusal::Pattern { .. } => INVALID_REGULAR_EXPRESSION,
+        Refusal::UnknownTopicId | Refusal::TooMany => INVALID_REQUEST,
     };
     answer(key, version, correlation_id, body, code, &refusal.to_string())
 }

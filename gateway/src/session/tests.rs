@@ -86,7 +86,7 @@ fn gateway(broker: &HostPort, sasl: bool) -> Gateway {
             handshake: Duration::from_secs(20),
         },
         api_versions: local::ApiVersionsCache::default(),
-        fetch_sessions: Mutex::default(),
+        fetch_sessions: Arc::default(),
     });
     Gateway { shared, world }
 }

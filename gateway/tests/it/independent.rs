@@ -78,6 +78,8 @@ fn others() -> BTreeMap<ApiKey, (Other, Other)> {
         DeleteGroups DeleteGroupsRequest DeleteGroupsResponse,
         IncrementalAlterConfigs IncrementalAlterConfigsRequest IncrementalAlterConfigsResponse,
         DescribeCluster DescribeClusterRequest DescribeClusterResponse,
+        ConsumerGroupHeartbeat ConsumerGroupHeartbeatRequest ConsumerGroupHeartbeatResponse,
+        ConsumerGroupDescribe ConsumerGroupDescribeRequest ConsumerGroupDescribeResponse,
         ShareGroupHeartbeat ShareGroupHeartbeatRequest ShareGroupHeartbeatResponse,
         ShareGroupDescribe ShareGroupDescribeRequest ShareGroupDescribeResponse,
         ShareFetch ShareFetchRequest ShareFetchResponse,
@@ -87,6 +89,10 @@ fn others() -> BTreeMap<ApiKey, (Other, Other)> {
         DeleteShareGroupOffsets DeleteShareGroupOffsetsRequest DeleteShareGroupOffsetsResponse,
     ]
 }
+
+/// Served APIs that kafka-protocol 0.18 does not know yet.
+const UNKNOWN: [ApiKey; 3] =
+    [ApiKey::StreamsGroupHeartbeat, ApiKey::StreamsGroupDescribe, ApiKey::StreamsGroupTopologyDescriptionUpdate];
 
 fn knows(other: &Other, version: i16) -> bool {
     (other.versions.min..=other.versions.max).contains(&version)
@@ -105,7 +111,7 @@ fn walks(plan: &Plan, message: &'static schema::Message, version: i16, body: &[u
 #[test]
 fn default_messages_of_the_other_encoder_walk_to_their_end() {
     let (others, mut failures, mut walked) = (others(), Vec::new(), 0);
-    for (key, range) in apis::served() {
+    for (key, range) in apis::served().filter(|(key, _)| !UNKNOWN.contains(key)) {
         let (request, response) = &others[&key];
         for version in range.min..=range.max {
             let both = [
@@ -131,6 +137,9 @@ fn the_other_encoder_reads_every_message_of_the_cases_as_it_was_meant() {
     let (others, mut failures, mut compared) = (others(), Vec::new(), 0);
     for file in files() {
         let Ok((case, key, (min, max))) = read(&file) else { continue };
+        if UNKNOWN.contains(&key) {
+            continue;
+        }
         let (request, response) = &others[&key];
         let answer = case.then.answer.as_ref();
         let messages: [(Kind, Option<&Value>); 6] = [
@@ -161,4 +170,11 @@ fn the_other_encoder_reads_every_message_of_the_cases_as_it_was_meant() {
     }
     assert!(failures.is_empty(), "{} failures\n{}", failures.len(), failures.join("\n"));
     assert!(compared > 500, "only {compared} messages were compared");
+}
+
+#[test]
+fn only_what_the_other_encoder_does_not_know_is_left_out() {
+    for key in UNKNOWN {
+        assert!(other::ApiKey::try_from(key.code()).is_err(), "{key:?} is known now: list it");
+    }
 }

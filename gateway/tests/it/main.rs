@@ -7,4 +7,5 @@ mod independent;
 mod model;
 mod runner;
 mod sentinel;
+mod sessions;
 mod spec;

@@ -3,6 +3,7 @@
 //! Messages are written as [`wire::value`] spells them, and besides
 //! - `Name@4+` or `Name@0-3` is a field that the case has at these versions only;
 //! - `id:1` is the topic id of sixteen bytes 1, `veiled:1` what the broker sees in its place where it is not the tenant's;
+//!   `reserved` in place of the number is the id that Kafka gives to its metadata;
 //! - `{ $text: abc }` are those bytes;
 //! - `{ $subscription: 1, Topics: [...] }` and `{ $assignment: 1, ... }` are bytes of the consumer protocol at that version,
 //!   and `$after` is what follows them.
@@ -52,6 +53,9 @@ pub(crate) struct Given {
     /// Other topics by physical name.
     #[serde(default)]
     pub(crate) others: BTreeMap<String, u8>,
+    /// Other topics by physical name that the gateway learns of when it looks again.
+    #[serde(default)]
+    pub(crate) later: BTreeMap<String, u8>,
     /// The fetch sessions that broker 1 issued to the virtual cluster.
     #[serde(default)]
     pub(crate) fetch_sessions: Vec<i32>,
@@ -97,6 +101,9 @@ pub(crate) struct Then {
     /// Fetch sessions that are the tenant's afterwards.
     #[serde(default)]
     pub(crate) issued: Vec<i32>,
+    /// Fetch sessions that are not the tenant's afterwards.
+    #[serde(default)]
+    pub(crate) revoked: Vec<i32>,
 }
 
 /// What the broker answers, and what the client gets: one of `to` and `withheld`.
@@ -127,17 +134,20 @@ pub(crate) fn resolve(given: &Value, version: i16) -> Result<Value, String> {
             _ => object(map, version)?,
         },
         Value::Array(list) => Value::Array(list.iter().map(|item| resolve(item, version)).collect::<Result<_, _>>()?),
-        Value::String(text) => Value::String(match (number_behind(text, "id:"), number_behind(text, "veiled:")) {
-            (Some(n), _) => value::uuid_text(&[n; 16]),
-            (_, Some(n)) => value::uuid_text(&TopicIds::new(&VEIL).unwrap().veil([n; 16])),
+        Value::String(text) => Value::String(match (id_behind(text, "id:"), id_behind(text, "veiled:")) {
+            (Some(id), _) => value::uuid_text(&id),
+            (_, Some(id)) => value::uuid_text(&TopicIds::new(&VEIL).unwrap().veil(id)),
             _ => text.clone(),
         }),
         other => other.clone(),
     })
 }
 
-fn number_behind(text: &str, word: &str) -> Option<u8> {
-    text.strip_prefix(word)?.parse().ok()
+fn id_behind(text: &str, word: &str) -> Option<[u8; 16]> {
+    match text.strip_prefix(word)? {
+        "reserved" => Some(1u128.to_be_bytes()),
+        number => Some([number.parse().ok()?; 16]),
+    }
 }
 
 fn object(map: &Map<String, Value>, version: i16) -> Result<Value, String> {

@@ -1,16 +1,18 @@
 //! Runs one case at one version through the stages of a session, in the session's order.
 
-use crate::model::{Answer, Case, Given, VEIL, resolve};
+use crate::model::{Answer, Case, Given, Then, VEIL, resolve};
 use gateway::apis::check::{Checked, check};
 use gateway::apis::{Verdict, row};
 use gateway::authn::Identity;
 use gateway::authz::permit;
 use gateway::naming::prefix::Namespace;
 use gateway::naming::request::{self, Asked, Physical, Refusal};
-use gateway::naming::topic_ids::{FetchSessions, TopicIds};
+use gateway::naming::sessions::FetchSessions;
+use gateway::naming::topic_ids::TopicIds;
 use gateway::naming::{Addresses, Tenant, response};
 use gateway::session::{handshake, refusal};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use wire::schema::{ApiKey, Message};
 use wire::segments::Segments;
@@ -47,7 +49,7 @@ fn tenant(given: &Given) -> Tenant {
     }
     let fetch_sessions = FetchSessions::default();
     for session in &given.fetch_sessions {
-        fetch_sessions.issue(BROKER, *session);
+        fetch_sessions.issue(prefix, BROKER, *session);
     }
     Tenant {
         namespace: Namespace::new(given.prefix.as_deref().map(Arc::from)),
@@ -65,9 +67,14 @@ pub(crate) fn tenant_of(prefix: &str) -> Tenant {
 
 /// The body that a broker gets for the body of a client.
 pub(crate) fn forwarded(prefix: &str, key: ApiKey, version: i16, body: &[u8]) -> Result<Vec<u8>, String> {
+    sent(&tenant_of(prefix), key, version, body).map(|(body, _)| body)
+}
+
+/// The same for a client of `tenant`, with what the answer has to know.
+pub(crate) fn sent(tenant: &Tenant, key: ApiKey, version: i16, body: &[u8]) -> Result<(Vec<u8>, Asked), String> {
     let frame = frame::request(key, version, CORRELATION, None, body);
-    match send(&frame, &tenant_of(prefix), &mut request::Memory::default())? {
-        Outcome::Forwarded(body, _) => Ok(body),
+    match send(&frame, tenant, &mut request::Memory::default())? {
+        Outcome::Forwarded(body, asked) => Ok((body, asked)),
         Outcome::Refused(answer) => Err(format!("refused: {answer}")),
     }
 }
@@ -96,17 +103,14 @@ pub(crate) fn run(case: &Case, key: ApiKey, version: i16) -> Result<(), String> 
                 return Err(format!("silent is {}", asked.silent));
             }
             let violations = match &then.answer {
-                Some(answer) => answered(answer, key, version, &asked, &tenant)?,
+                Some(answer) => answered(answer, key, version, &asked, &tenant, &case.given.later)?,
                 None if then.silent => 0,
                 None => return Err("the case says nothing of the answer".to_owned()),
             };
             if violations != then.violations {
                 return Err(format!("{violations} violations are counted, not {}", then.violations));
             }
-            match then.issued.iter().find(|session| !tenant.fetch_sessions.holds(BROKER, **session)) {
-                Some(session) => Err(format!("fetch session {session} is not the tenant's afterwards")),
-                None => Ok(()),
-            }
+            sessions(then, &tenant)
         }
         (None, Some(refused), None) => match send(&frame, &tenant, &mut memory)? {
             Outcome::Refused(answer) => {
@@ -122,14 +126,26 @@ pub(crate) fn run(case: &Case, key: ApiKey, version: i16) -> Result<(), String> 
     }
 }
 
-enum Outcome {
+/// Compares what is left of the tenant's sessions with what the case says.
+fn sessions(then: &Then, tenant: &Tenant) -> Result<(), String> {
+    let holds = |session: &i32| tenant.fetch_sessions.holds(tenant.namespace.prefix(), BROKER, *session);
+    if let Some(session) = then.issued.iter().find(|session| !holds(session)) {
+        return Err(format!("fetch session {session} is not the tenant's afterwards"));
+    }
+    match then.revoked.iter().find(|session| holds(session)) {
+        Some(session) => Err(format!("fetch session {session} is still the tenant's afterwards")),
+        None => Ok(()),
+    }
+}
+
+pub(crate) enum Outcome {
     /// The body that a broker gets.
     Forwarded(Vec<u8>, Asked),
     /// The answer that the client gets at once.
     Refused(Value),
 }
 
-fn request_frame(key: ApiKey, version: i16, request: &Value) -> Result<Vec<u8>, String> {
+pub(crate) fn request_frame(key: ApiKey, version: i16, request: &Value) -> Result<Vec<u8>, String> {
     let body = value::encode(key.request(), version, request).map_err(|e| format!("when.request: {e}"))?;
     Ok(frame::request(key, version, CORRELATION, Some("case"), &body))
 }
@@ -140,7 +156,7 @@ fn checked(frame: &[u8]) -> Result<Checked<'_>, String> {
 }
 
 /// Sends a request as far as the broker's connection, which it would go out on.
-fn send(frame: &[u8], tenant: &Tenant, memory: &mut request::Memory) -> Result<Outcome, String> {
+pub(crate) fn send(frame: &[u8], tenant: &Tenant, memory: &mut request::Memory) -> Result<Outcome, String> {
     let checked = checked(frame)?;
     let (key, version) = (checked.key(), checked.version());
     if row(key).verdict != Verdict::Map {
@@ -174,11 +190,27 @@ fn body_of(physical: &Physical<'_>) -> Vec<u8> {
 }
 
 /// Maps the broker's answer and compares it; returns the violations.
-fn answered(answer: &Answer, key: ApiKey, version: i16, asked: &Asked, tenant: &Tenant) -> Result<u32, String> {
+fn answered(
+    answer: &Answer,
+    key: ApiKey,
+    version: i16,
+    asked: &Asked,
+    tenant: &Tenant,
+    later: &BTreeMap<String, u8>,
+) -> Result<u32, String> {
     let from = resolve(&answer.from, version)?;
     let body = value::encode(key.response(), version, &from).map_err(|e| format!("then.answer.from: {e}"))?;
     let (mut memory, mut segments) = (response::Memory::default(), Segments::default());
-    let found = match response::map(key, version, &body, asked, tenant, BROKER, &mut memory, &mut segments) {
+    let mut map =
+        |segments: &mut Segments| response::map(key, version, &body, asked, tenant, BROKER, &mut memory, segments);
+    let found = match map(&mut segments) {
+        Ok(found) if found.unknown_ids > 0 => {
+            for (name, id) in later {
+                tenant.topic_ids.learn([*id; 16], name);
+            }
+            segments = Segments::default();
+            map(&mut segments).map_err(|e| format!("answer, the second time: {e}"))?
+        }
         Ok(found) => found,
         Err(Stop::Refused(why)) => {
             return match &answer.withheld {
@@ -195,7 +227,7 @@ fn answered(answer: &Answer, key: ApiKey, version: i16, asked: &Asked, tenant: &
         got = refusal::with_refused_resources(key, version, &got, asked).map_err(|e| e.to_string())?;
     }
     same("answer.to", key.response(), version, &expected, &got)?;
-    Ok(found.violations)
+    Ok(found.violations + found.unknown_ids)
 }
 
 /// The answer to an API that the session answers itself, after authentication.

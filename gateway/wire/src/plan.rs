@@ -53,6 +53,8 @@ pub enum Role {
     FetchSessionId,
     /// The epoch of a fetch session.
     FetchSessionEpoch,
+    /// The epoch of a share session that records are fetched in.
+    ShareSessionEpoch,
     /// Record batches.
     Records,
     /// The acknowledgements that a produce request asks for.

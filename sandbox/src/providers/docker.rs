@@ -87,7 +87,7 @@ fn request(image: &str, port: u16) -> ContainerRequest<GenericImage> {
 
 /// The official image's variables; together they replace its configuration. The brokers' own listener stands beside
 /// the published one, which cannot be reached from inside the container.
-fn environment(port: u16) -> [(&'static str, String); 13] {
+fn environment(port: u16) -> [(&'static str, String); 16] {
     [
         ("KAFKA_NODE_ID", "1".to_owned()),
         ("KAFKA_PROCESS_ROLES", "broker,controller".to_owned()),
@@ -104,6 +104,9 @@ fn environment(port: u16) -> [(&'static str, String); 13] {
         ("KAFKA_OFFSETS_TOPIC_NUM_PARTITIONS", "4".to_owned()),
         ("KAFKA_TRANSACTION_STATE_LOG_REPLICATION_FACTOR", "1".to_owned()),
         ("KAFKA_TRANSACTION_STATE_LOG_MIN_ISR", "1".to_owned()),
+        ("KAFKA_SHARE_COORDINATOR_STATE_TOPIC_REPLICATION_FACTOR", "1".to_owned()),
+        ("KAFKA_SHARE_COORDINATOR_STATE_TOPIC_MIN_ISR", "1".to_owned()),
+        ("KAFKA_SHARE_COORDINATOR_STATE_TOPIC_NUM_PARTITIONS", "4".to_owned()),
         ("KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS", "0".to_owned()),
     ]
 }
@@ -147,6 +150,15 @@ fn call<T>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The broker makes these topics when they are first needed, by default on three brokers, of which there is one.
+    #[test]
+    fn internal_topics_are_for_one_broker() {
+        for topic in ["OFFSETS_TOPIC", "TRANSACTION_STATE_LOG", "SHARE_COORDINATOR_STATE_TOPIC"] {
+            let name = format!("KAFKA_{topic}_REPLICATION_FACTOR");
+            assert!(environment(9092).iter().any(|(variable, value)| *variable == name && value == "1"), "{name}");
+        }
+    }
 
     #[test]
     fn images_with_and_without_a_tag() {

@@ -45,6 +45,15 @@ pub(super) fn pinned() -> Vec<(String, String)> {
     names.filter_map(|name| Some((version(name)?, name.to_owned()))).collect()
 }
 
+/// The jars that the classes of a Kafka need: its own and those of no Kafka.
+pub(super) fn jars(version: &str) -> Vec<String> {
+    let pins = std::fs::read_to_string(fixtures().join("kafka-clients.sha256")).unwrap();
+    let names = pins.lines().filter_map(|line| line.rsplit('/').next()).map(str::to_owned);
+    names
+        .filter(|name| !name.starts_with("kafka-clients-") || *name == format!("kafka-clients-{version}.jar"))
+        .collect()
+}
+
 pub(super) fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures")
 }

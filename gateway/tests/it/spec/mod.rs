@@ -6,5 +6,9 @@
 mod decisions;
 #[path = "../../../wire/examples/generate/definitions.rs"]
 mod definitions;
+mod java;
 mod kafkas;
+mod message;
+mod probes;
+mod sentinels;
 mod table;

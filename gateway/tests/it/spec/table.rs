@@ -137,7 +137,8 @@ enum Difference {
 
 type Found = BTreeSet<(&'static str, Difference)>;
 
-fn ours(theirs: &Message, table: &'static [Message]) -> Option<&'static Message> {
+/// The message of a table that one of a Kafka is.
+pub(super) fn ours(theirs: &Message, table: &'static [Message]) -> Option<&'static Message> {
     table.iter().find(|ours| match theirs.kind {
         Kind::Data => ours.name == theirs.name,
         kind => (ours.kind, ours.key) == (kind, theirs.key),
@@ -163,6 +164,11 @@ fn differences(kafka: &'static Kafka, table: &'static [Message]) -> Found {
         }
     }
     found
+}
+
+/// Whether a message has another layout in a Kafka than in the table, at the version that was unstable then.
+pub(super) fn was_unstable(kafka: &'static Kafka, theirs: &Message, version: i16) -> bool {
+    kafka.unstable(theirs) == Some(version) && UNSTABLE.iter().any(|(name, _)| *name == theirs.name)
 }
 
 fn at_version(theirs: &Message, ours: &Message, version: i16, unstable: bool) -> Vec<Difference> {

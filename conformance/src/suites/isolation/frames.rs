@@ -1,0 +1,1 @@
+//! Frames: what a connection can say that no client would.

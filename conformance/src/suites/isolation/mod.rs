@@ -1,0 +1,135 @@
+//! The profile `isolation`: an attacker with valid credentials of one sandbox against a victim on the same broker.
+//!
+//! A check is a function in one of the files here and a line in the table below.
+
+mod frames;
+mod names;
+mod seeing;
+mod touching;
+
+use serde_json::json;
+use wire::schema::ApiKey;
+
+use super::arena::Trouble;
+use super::scene::Scene;
+use super::{Body, Check, Level};
+
+/// The profile's name.
+pub const PROFILE: &str = "isolation";
+
+const fn check(id: &'static str, body: Body, title: &'static str) -> Check {
+    Check { id, title, level: Level::Must, profile: PROFILE, body: Some(body) }
+}
+
+const fn planned(id: &'static str, title: &'static str) -> Check {
+    Check { id, title, level: Level::Must, profile: PROFILE, body: None }
+}
+
+/// The attacks.
+pub const CHECKS: [Check; 46] = [
+    check("I-01", seeing::i_01, "list everything there is"),
+    check("I-02", seeing::i_02, "name the victim's topics, groups and transactions as the broker stores them"),
+    check("I-03", seeing::i_03, "the victim's topic ids in each API that takes one; guessed ids"),
+    check("I-04", seeing::i_04, "continue the victim's fetch session or share session"),
+    check("I-05", seeing::i_05, "describe the victim's groups: members, hosts, assignments"),
+    check("I-06", seeing::i_06, "describe the victim's transactions and producers"),
+    planned("I-07", "existence oracles: shapes, taken names, length limits, times"),
+    planned("I-08", "error texts"),
+    planned("I-09", "hosts, racks, cluster id, controller, node endpoints, quorum"),
+    planned("I-10", "metrics and admin API with a sandbox's credentials"),
+    planned("I-11", "client telemetry: subscriptions and metrics of the victim"),
+    planned("I-12", "audit, logs and dead letters of the victim"),
+    planned("I-13", "schema registry: enumeration of ids, contexts of subjects"),
+    planned("I-14", "side channels: internal topics, gaps between producer ids"),
+    planned("I-15", "write with the victim's transactional id, producer id and epoch"),
+    planned("I-16", "fence the victim's producers, end its transactions, commit to its groups"),
+    planned("I-17", "APIs between brokers and controllers"),
+    planned("I-18", "commit or delete the victim's offsets, delete its groups, remove its members"),
+    planned("I-19", "delete, alter or extend the victim's topics, delete its records"),
+    planned("I-20", "ACLs that reach the victim: wildcard, empty and prefixed patterns"),
+    planned("I-21", "settings of brokers, cluster, client metrics and the victim's groups; features; brokers"),
+    planned("I-22", "quotas and SCRAM credentials of the victim or of everybody"),
+    planned("I-23", "delegation tokens"),
+    planned("I-24", "tenants whose names start with each other, separators"),
+    planned("I-25", "internal topics and names that are no names"),
+    planned("I-26", "group and transactional ids: empty, NUL, huge, look-alikes, prefixes"),
+    planned("I-27", "regular expressions that climb out of the tenant"),
+    planned("I-28", "case folding, principals with separators, forged client ids"),
+    planned("I-29", "server names of the victim with the attacker's credentials"),
+    planned("I-30", "requests before, during and after the login; another login; weaker mechanisms"),
+    planned("I-31", "expired and revoked credentials, connections that outlive them"),
+    planned("I-32", "forged proxy headers, the admin port from the client's listener"),
+    planned("I-33", "request smuggling: lying lengths, trailing bytes, equal correlation ids, answers that never come"),
+    planned("I-34", "huge counts, negative lengths, endless frames"),
+    planned("I-35", "mix-up of answers under many concurrent requests with equal correlation ids"),
+    planned("I-36", "malformed batches: bad CRC, control batches, wrong counts, compressed bombs"),
+    planned("I-37", "connection storm, slow and half-open connections"),
+    planned("I-38", "storms of metadata, created topics and partitions"),
+    planned("I-39", "floods of writes and reads, evasion of quotas"),
+    planned("I-40", "storms of group joins, exhausted sessions, locked out users, full disks"),
+    planned("I-41", "write through an alias or the base of a fork"),
+    planned("I-42", "delete or alter the base through an alias"),
+    planned("I-43", "records of the base after the fork, or outside of filter and mask"),
+    planned("I-44", "a name made anew sees nothing old"),
+    planned("I-45", "fork another team's cluster without a grant"),
+    planned("I-46", "injection into terminals, logs, tables and metric labels"),
+];
+
+/// What has to work for any check to mean something.
+///
+/// # Errors
+/// [`Trouble`]
+pub fn sanity(scene: &mut Scene<'_>) -> Result<(), Trouble> {
+    let own = scene.arena.own.topic.clone();
+    let metadata =
+        scene.ask(ApiKey::Metadata, 4, &json!({ "Topics": [{ "Name": own }], "AllowAutoTopicCreation": false }))?;
+    let found = metadata.value()["Topics"][0]["ErrorCode"] == 0;
+    scene.expect(found, || format!("the attacker's own topic {own} is not served: {metadata:?}"));
+    let partition = json!({ "Partition": 0, "FetchOffset": 0, "PartitionMaxBytes": 1 << 20 });
+    let body = json!({ "MaxWaitMs": 500, "MinBytes": 1, "Topics": [{ "Topic": own, "Partitions": [partition] }] });
+    let fetched = scene.ask(ApiKey::Fetch, 4, &body)?;
+    let records = &fetched.value()["Responses"][0]["Partitions"][0]["Records"];
+    scene.expect(records.as_str().is_some_and(|r| !r.is_empty()), || {
+        format!("the attacker cannot read its own records: {fetched:?}")
+    });
+    let secret = &scene.arena.victim.secret.name;
+    let body = json!({ "Topics": [{ "Name": secret }], "AllowAutoTopicCreation": false });
+    let denied = scene.ask(ApiKey::Metadata, 4, &body)?;
+    scene.expect(denied.value()["Topics"][0]["ErrorCode"] != 0, || "the victim's topic is served".into());
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_has_all_attacks_in_order() {
+        for (number, check) in CHECKS.iter().enumerate() {
+            assert_eq!(check.id, format!("I-{:02}", number + 1));
+        }
+    }
+
+    /// A check that is written and not in the table would never run.
+    #[test]
+    fn each_function_has_its_line() {
+        let sources = [
+            include_str!("seeing.rs"),
+            include_str!("touching.rs"),
+            include_str!("names.rs"),
+            include_str!("frames.rs"),
+        ];
+        let functions = sources.iter().flat_map(|s| s.lines()).filter_map(|line| line.strip_prefix("pub(super) fn i_"));
+        let mut written: Vec<String> =
+            functions.map(|rest| format!("I-{}", rest.split('(').next().unwrap_or_default())).collect();
+        written.sort();
+        let listed: Vec<&str> = CHECKS.iter().filter(|check| check.body.is_some()).map(|check| check.id).collect();
+        assert_eq!(written, listed);
+        let table = include_str!("mod.rs");
+        for id in listed {
+            let function = id.to_lowercase().replace('-', "_");
+            let line = table.lines().find(|line| line.contains(&format!("\"{id}\""))).unwrap();
+            assert!(line.contains(&format!("::{function},")), "{id} has another check's function");
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Names: what the attacker can call things to reach others.

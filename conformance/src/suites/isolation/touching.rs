@@ -1,0 +1,1 @@
+//! Touching: what the attacker may not change.

@@ -1,0 +1,335 @@
+//! Bytes that Kafka's own classes write and read: walked to their end, decoded and encoded to the same bytes, and the values
+//! in them are those that Kafka says it wrote.
+
+use super::kafkas::{self, Kafka};
+use super::message::{filled, with_nulls};
+use super::table::{ours, was_unstable};
+use gateway::apis::roles;
+use serde_json::{Value, json};
+use std::io::{Read as _, Write as _};
+use std::process::{Command, Stdio};
+use wire::plan::{Place, Plan, Role};
+use wire::schema::{ApiKey, Field, Kind, MESSAGES, Message, Type};
+use wire::segments::Segments;
+use wire::walk::{KeepAll, walk};
+use wire::{frame, value};
+
+/// The correlation id and client id in the headers that the program writes.
+const CORRELATION: i32 = 77;
+const CLIENT: &str = "client";
+
+/// How the program filled a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fill {
+    Everything,
+    Nulls,
+    Defaults,
+}
+
+/// A message that Kafka wrote.
+struct Written {
+    name: String,
+    version: i16,
+    fill: Fill,
+    header: Vec<u8>,
+    body: Vec<u8>,
+    /// What Kafka wrote, in the names of its definitions.
+    json: Value,
+}
+
+/// A message for Kafka to read.
+struct Given {
+    name: &'static str,
+    version: i16,
+    body: Vec<u8>,
+}
+
+/// What the program said: what became of each message given, and those that it wrote itself.
+struct Said {
+    again: Vec<Result<Vec<u8>, String>>,
+    written: Vec<Written>,
+}
+
+/// Why the program can't run here, if so.
+fn no_compiler() -> Option<String> {
+    let run = Command::new("javac").arg("-version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    (!run.is_ok_and(|status| status.success())).then(|| "no javac; install a JDK, 17 or newer".to_owned())
+}
+
+/// Runs the program with a Kafka's classes.
+fn run(kafka: &Kafka, given: &[Given]) -> Result<Said, String> {
+    let folder = kafkas::FOLDER.as_ref().map_err(String::clone)?;
+    let jars: Vec<String> =
+        kafkas::jars(&kafka.version).iter().map(|jar| folder.join(jar).display().to_string()).collect();
+    let mut program = Command::new("java")
+        .args(["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xmx256m", "-cp", &jars.join(":")])
+        .arg(kafkas::fixtures().join("messages/MessageBytes.java"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|e| format!("java: {e}"))?;
+    let mut input = Vec::new();
+    for Given { name, version, body } in given {
+        put_name(&mut input, name);
+        input.extend(version.to_be_bytes());
+        input.extend(u32::try_from(body.len()).unwrap().to_be_bytes());
+        input.extend(body);
+    }
+    put_name(&mut input, "");
+    let mut stdin = program.stdin.take().ok_or("no stdin")?;
+    let writer = std::thread::spawn(move || stdin.write_all(&input));
+    let done = program.wait_with_output().map_err(|e| e.to_string())?;
+    let written = writer.join().map_err(|_| "the writer panicked")?;
+    if !done.status.success() {
+        return Err(format!("Kafka {}: {}", kafka.version, String::from_utf8_lossy(&done.stderr)));
+    }
+    written.map_err(|e| e.to_string())?;
+    said(&mut &done.stdout[..], given.len()).map_err(|e| format!("Kafka {}: what it said: {e}", kafka.version))
+}
+
+fn put_name(out: &mut Vec<u8>, name: &str) {
+    out.extend(u16::try_from(name.len()).unwrap().to_be_bytes());
+    out.extend(name.as_bytes());
+}
+
+fn said(from: &mut &[u8], given: usize) -> std::io::Result<Said> {
+    let mut said = Said { again: Vec::new(), written: Vec::new() };
+    for _ in 0..given {
+        let length = i32::from_be_bytes(some(from)?);
+        said.again.push(match usize::try_from(length) {
+            Ok(length) => Ok(bytes(from, length)?),
+            Err(_) => Err(text(from)?),
+        });
+    }
+    loop {
+        let name = text(from)?;
+        if name.is_empty() {
+            return Ok(said);
+        }
+        let _key = i16::from_be_bytes(some(from)?);
+        let version = i16::from_be_bytes(some(from)?);
+        let [fill] = some(from)?;
+        let fill = [Fill::Everything, Fill::Nulls, Fill::Defaults][usize::from(fill)];
+        let (header, body, json) = (block(from)?, block(from)?, serde_json::from_slice(&block(from)?)?);
+        said.written.push(Written { name, version, fill, header, body, json });
+    }
+}
+
+fn some<const N: usize>(from: &mut &[u8]) -> std::io::Result<[u8; N]> {
+    let mut some = [0; N];
+    from.read_exact(&mut some).map(|()| some)
+}
+
+fn bytes(from: &mut &[u8], length: usize) -> std::io::Result<Vec<u8>> {
+    let mut bytes = vec![0; length];
+    from.read_exact(&mut bytes).map(|()| bytes)
+}
+
+fn block(from: &mut &[u8]) -> std::io::Result<Vec<u8>> {
+    let length = u32::from_be_bytes(some(from)?);
+    bytes(from, usize::try_from(length).unwrap())
+}
+
+fn text(from: &mut &[u8]) -> std::io::Result<String> {
+    let length = u16::from_be_bytes(some(from)?);
+    bytes(from, usize::from(length)).map(|text| String::from_utf8_lossy(&text).into_owned())
+}
+
+/// The plan with the most to look at.
+fn every_role(place: Place<'_>) -> Option<Role> {
+    let mut ty = &place.field.ty;
+    while let Type::Array(element) = ty {
+        ty = element;
+    }
+    match ty {
+        Type::String => Some(Role::Topic),
+        Type::Uuid => Some(Role::TopicId),
+        Type::Bytes | Type::Records => Some(Role::Records),
+        Type::Int8 | Type::Int16 | Type::Int32 => Some(Role::Port),
+        _ => None,
+    }
+}
+
+/// Values of Java's fields under the names of the definitions, some of which begin with a small letter.
+fn spelled(fields: &[Field], json: &Value) -> Value {
+    match json {
+        Value::Array(list) => list.iter().map(|element| spelled(fields, element)).collect(),
+        Value::Object(map) => {
+            let field = |name: &str| fields.iter().find(|field| field.name.eq_ignore_ascii_case(name));
+            let one = |(name, value): (&String, &Value)| match field(name) {
+                Some(field) => (field.name.to_owned(), spelled(inside(field), value)),
+                None => (name.clone(), value.clone()),
+            };
+            Value::Object(map.iter().map(one).collect())
+        }
+        other => other.clone(),
+    }
+}
+
+fn inside(field: &Field) -> &'static [Field] {
+    match field.ty {
+        Type::Array(Type::Struct(fields)) => fields,
+        Type::Struct(fields) => fields,
+        _ => &[],
+    }
+}
+
+/// What is wrong with how a message of Kafka's is read here, if anything.
+fn read(written: &Written, theirs: &'static Message, table: Option<&'static Message>) -> Result<(), String> {
+    let Written { version, body, json, .. } = written;
+    let said = value::encode(theirs, *version, &spelled(theirs.fields, json))
+        .map_err(|e| format!("what Kafka says it wrote: {e}"))?;
+    if said != *body {
+        return Err(format!("what Kafka says it wrote is\n  {said:02x?}\n  not {body:02x?}"));
+    }
+    let Some(message) = table else { return Ok(()) };
+    for role_of in [&roles::role_of as &dyn Fn(Place<'_>) -> Option<Role>, &every_role] {
+        let mut out = Segments::default();
+        walk(&Plan::compile(message, *version, role_of), body, &mut KeepAll, &mut out)
+            .map_err(|e| format!("walk: {e}"))?;
+        if out.to_vec(body) != *body {
+            return Err("a walk that keeps everything changed it".to_owned());
+        }
+    }
+    let decoded = value::decode(message, *version, body).map_err(|e| format!("decode: {e}"))?;
+    let again = value::encode(message, *version, &decoded).map_err(|e| format!("encode: {e}"))?;
+    if again == *body {
+        headers(written, message)
+    } else {
+        Err(format!("{decoded}\n  {again:02x?}\n  not {body:02x?}"))
+    }
+}
+
+/// What is wrong with how the header is read here, if anything.
+fn headers(written: &Written, message: &'static Message) -> Result<(), String> {
+    let Written { version, header, body, fill, .. } = written;
+    let Some(key) = ApiKey::from_code(message.key) else { return Ok(()) };
+    let whole = [header.as_slice(), body].concat();
+    let start = if message.kind == Kind::Request {
+        let read = frame::request_header(key, &whole).map_err(|e| format!("header: {e}"))?;
+        let client = (*fill != Fill::Nulls).then_some(CLIENT);
+        if (read.version, read.correlation_id, read.client_id) != (*version, CORRELATION, client) {
+            return Err(format!("the header is read as {read:?}"));
+        }
+        // Without unknown tagged fields a request of our own is the same to the last byte.
+        if *fill == Fill::Defaults && frame::request(key, *version, CORRELATION, client, body)[4..] != whole {
+            return Err("our own request has another header".to_owned());
+        }
+        read.body
+    } else {
+        let header = key.response_header(*version);
+        let (correlation, start) = frame::response_header(header, &whole).map_err(|e| format!("header: {e}"))?;
+        if correlation != CORRELATION {
+            return Err(format!("the header's correlation id is read as {correlation}"));
+        }
+        start
+    };
+    if start == header.len() { Ok(()) } else { Err(format!("the header ends at {}, not {start}", header.len())) }
+}
+
+/// Messages of every version that both the table and a Kafka have: filled, with nulls, and empty.
+fn given(kafka: &'static Kafka) -> Vec<Given> {
+    let mut all = Vec::new();
+    for theirs in kafka.messages() {
+        let Some(ours) = ours(theirs, MESSAGES) else { continue };
+        let both = ours.versions.intersect(theirs.versions);
+        for version in (both.min..=both.max).filter(|version| !was_unstable(kafka, theirs, *version)) {
+            let words = |place: Place<'_>| match place.field.ty {
+                Type::Array(Type::String) | Type::String => Some(json!(format!("é€ {} {version}", place.path))),
+                Type::Int64 => Some(json!(-5_000_000_000_i64)),
+                Type::Uint16 => Some(json!(40_000)),
+                Type::Bool => Some(json!(true)),
+                _ => None,
+            };
+            let mut full = filled(ours, version, &words);
+            if ours.flexible.contains(version) {
+                full["_tags"] = json!({ "10007": "AAEC", "70000": "" });
+            }
+            for value in [with_nulls(ours.fields, version, &full), full, json!({})] {
+                let body = value::encode(ours, version, &value);
+                let body = body.unwrap_or_else(|why| panic!("{} {version}: {why}", ours.name));
+                all.push(Given { name: theirs.name, version, body });
+            }
+        }
+    }
+    all
+}
+
+/// What is wrong between a Kafka and us, and how many messages were read in each direction.
+fn compared(kafka: &'static Kafka) -> (Vec<String>, [usize; 2]) {
+    let given = given(kafka);
+    let said = match run(kafka, &given) {
+        Ok(said) => said,
+        Err(why) => return (vec![why], [0, 0]),
+    };
+    let (mut wrong, mut walked) = (Vec::new(), 0);
+    for written in &said.written {
+        let theirs = kafka.messages().find(|theirs| theirs.name == written.name).unwrap();
+        let same =
+            |ours: &&Message| ours.versions.contains(written.version) && !was_unstable(kafka, theirs, written.version);
+        let table = ours(theirs, MESSAGES).filter(same);
+        walked += usize::from(table.is_some());
+        if let Err(why) = read(written, theirs, table) {
+            wrong.push(format!("Kafka {} wrote {} {}: {why}", kafka.version, written.name, written.version));
+        }
+    }
+    for (given, again) in given.iter().zip(&said.again) {
+        let Given { name, version, body } = given;
+        match again {
+            Ok(again) if again == body => {}
+            Ok(again) => wrong.push(format!("{name} {version}: Kafka makes {again:02x?} of\n  {body:02x?}")),
+            Err(why) => wrong.push(format!("{name} {version}: Kafka does not read {body:02x?}: {why}")),
+        }
+    }
+    (wrong, [walked, given.len()])
+}
+
+#[test]
+fn what_kafkas_own_classes_write_is_read_and_what_we_write_they_read() {
+    const NAME: &str = "what_kafkas_own_classes_write_is_read_and_what_we_write_they_read";
+    let kafkas = kafkas::needed_by(NAME);
+    if let Some(why) = no_compiler().filter(|_| !kafkas.is_empty()) {
+        return kafkas::skipped(NAME, &why);
+    }
+    std::thread::scope(|scope| {
+        let running: Vec<_> = kafkas.iter().map(|kafka| (kafka, scope.spawn(|| compared(kafka)))).collect();
+        for (kafka, compared) in running {
+            let (wrong, [walked, given]) = compared.join().unwrap();
+            assert!(wrong.is_empty(), "{} of\n{}", wrong.len(), wrong.join("\n"));
+            println!(
+                "Kafka {}: {walked} messages of its own classes walked, {given} of ours read by them",
+                kafka.version
+            );
+            assert!(walked > 1500 && given > 1500);
+        }
+    });
+}
+
+#[test]
+fn bytes_that_are_read_wrong_are_told() {
+    let message = Message::named("HeartbeatRequest").unwrap();
+    let json = json!({ "GroupId": "g", "GenerationId": 3, "MemberId": "m", "GroupInstanceId": null });
+    let body = value::encode(message, 4, &json).unwrap();
+    let header = frame::request(ApiKey::Heartbeat, 4, CORRELATION, Some(CLIENT), &[])[4..].to_vec();
+    let right = Written { name: String::new(), version: 4, fill: Fill::Defaults, header, body, json };
+    assert_eq!(read(&right, message, Some(message)), Ok(()));
+    let said_otherwise = Written { json: json!({ "GroupId": "m", "MemberId": "g" }), ..copied(&right) };
+    assert!(read(&said_otherwise, message, None).is_err());
+    let another_version = Written { version: 3, json: right.json.clone(), ..copied(&right) };
+    assert!(read(&another_version, message, Some(message)).is_err());
+    let longer_header = Written { header: [right.header.as_slice(), &[0]].concat(), ..copied(&right) };
+    assert!(headers(&longer_header, message).is_err());
+}
+
+fn copied(written: &Written) -> Written {
+    let Written { name, version, fill, header, body, json } = written;
+    Written {
+        name: name.clone(),
+        version: *version,
+        fill: *fill,
+        header: header.clone(),
+        body: body.clone(),
+        json: json.clone(),
+    }
+}

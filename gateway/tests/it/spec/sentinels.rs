@@ -1,0 +1,265 @@
+//! A sentinel in one field at a time: for each field with a role, at each version that is served, what is put there is
+//! renamed on the way in and back on the way out, nothing beside it changes, and a foreign tenant's never comes through.
+
+use super::decisions;
+use super::kafkas;
+use super::message::{Leaf, drop_around, filled, get, leaves, set};
+use super::probes::{Expect, FOREIGN, Probe, Way, harmless, probes, tenant};
+use crate::runner::{self, BROKER};
+use gateway::apis::{self, Verdict, roles};
+use gateway::naming::request::Asked;
+use gateway::naming::{Tenant, response};
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use wire::plan::Role;
+use wire::schema::{ApiKey, Message};
+use wire::segments::Segments;
+use wire::value;
+
+/// What does not hold: message (any where empty), role, probe, and why it is left so. An entry that is no longer needed fails
+/// the test.
+const EXCUSED: &[(&str, Role, &str, &str)] = &[
+    (
+        "FindCoordinatorResponse",
+        Role::BrokerId,
+        "one without a port here",
+        "a coordinator that is left out would be waited for: the whole answer is withheld",
+    ),
+    (
+        "",
+        Role::ErrorText,
+        "a foreign one",
+        "a text is about what the request named; a rule by names of tenants would tell in its echo which there are",
+    ),
+];
+
+/// One served message at one version.
+#[derive(Clone, Copy)]
+struct At {
+    key: ApiKey,
+    version: i16,
+    way: Way,
+    message: &'static Message,
+}
+
+fn served() -> impl Iterator<Item = At> {
+    let forwarded = apis::served().filter(|(key, _)| apis::row(*key).verdict != Verdict::Own);
+    forwarded.flat_map(|(key, range)| {
+        (range.min..=range.max).flat_map(move |version| {
+            let both = [(Way::In, key.request()), (Way::Out, key.response())];
+            both.map(|(way, message)| At { key, version, way, message })
+        })
+    })
+}
+
+impl At {
+    fn fill(self) -> Value {
+        filled(self.message, self.version, &|place| harmless(self.way, place))
+    }
+
+    /// The body that leaves the gateway for this one, as a value and in bytes.
+    fn carry(self, tenant: &Tenant, asked: &Asked, given: &Value) -> Result<(Value, Vec<u8>), String> {
+        let body = value::encode(self.message, self.version, given).map_err(|e| format!("not encoded: {e}"))?;
+        let out = match self.way {
+            Way::In => runner::sent(tenant, self.key, self.version, &body)?.0,
+            Way::Out => {
+                let (mut memory, mut segments) = (response::Memory::default(), Segments::default());
+                let (key, version) = (self.key, self.version);
+                let _ = response::map(key, version, &body, asked, tenant, BROKER, &mut memory, &mut segments)
+                    .map_err(|why| format!("withheld: {why}"))?;
+                segments.to_vec(&body)
+            }
+        };
+        let got = value::decode(self.message, self.version, &out).map_err(|e| format!("not decoded: {e}"))?;
+        Ok((got, out))
+    }
+
+    /// A tagged field that became its default is there or not: both say the same.
+    fn plain(self, given: &Value) -> Result<Value, String> {
+        let bytes = value::encode(self.message, self.version, given).map_err(|e| format!("not encoded: {e}"))?;
+        value::decode(self.message, self.version, &bytes).map_err(|e| format!("not decoded: {e}"))
+    }
+
+    /// The request before an answer, with the probe's own fields in it; `None` where it has none of them.
+    fn request(self, probe: &Probe) -> Option<Value> {
+        let request = Self { way: Way::In, message: self.key.request(), ..self };
+        let mut given = request.fill();
+        let all = leaves(request.message, self.version, &roles::role_of);
+        for (role, value) in &probe.asked {
+            let of_role: Vec<&Leaf> = all.iter().filter(|leaf| leaf.role == *role).collect();
+            if of_role.is_empty() {
+                return None;
+            }
+            of_role.iter().for_each(|leaf| set(&mut given, &leaf.path, value.clone()));
+        }
+        Some(given)
+    }
+
+    /// What a request leaves behind for its answer.
+    fn asked(self, tenant: &Tenant, request: &Value) -> Result<Asked, String> {
+        if self.way == Way::In {
+            return Ok(Asked::default());
+        }
+        let body = value::encode(self.key.request(), self.version, request).map_err(|e| e.to_string())?;
+        runner::sent(tenant, self.key, self.version, &body).map(|(_, asked)| asked)
+    }
+
+    /// Whether what `probe` promises of the field holds; `None` where the message can't be put so.
+    fn holds(self, all: &[Leaf], leaf: &Leaf, probe: &Probe, gateway: Gateway) -> Option<Result<(), String>> {
+        let mut given = self.fill();
+        let alone = |role: &Role| !all.iter().any(|other| other.role == *role && other.parent() == leaf.parent());
+        if !probe.alone.iter().all(alone) {
+            return None;
+        }
+        for (role, value) in &probe.beside {
+            // The nearest one: in the struct of the field, or in one around it.
+            let around = |other: &&Leaf| other.role == *role && leaf.path.starts_with(other.parent());
+            let beside = all.iter().filter(around).max_by_key(|other| other.parent().len())?;
+            if value.is_null() && !beside.nullable {
+                return None;
+            }
+            set(&mut given, &beside.path, value.clone());
+        }
+        let request = self.request(probe)?;
+        Some(self.compared(leaf, probe, given, &request, gateway))
+    }
+
+    fn compared(
+        self,
+        leaf: &Leaf,
+        probe: &Probe,
+        mut given: Value,
+        request: &Value,
+        gateway: Gateway,
+    ) -> Result<(), String> {
+        let tenant = tenant();
+        let asked = self.asked(&tenant, request)?;
+        // What is left out takes along what stands beside it.
+        let without = if matches!(probe.expect, Expect::Gone) { self.fill() } else { given.clone() };
+        let (mut expected, _) =
+            self.carry(&tenant, &asked, &without).map_err(|why| format!("without the sentinel: {why}"))?;
+        let carried = if gateway == Gateway::Forgets {
+            let (mut carried, _) = self.carry(&tenant, &asked, &given)?;
+            set(&mut carried, &leaf.path, probe.put.clone());
+            let bytes = value::encode(self.message, self.version, &carried).map_err(|e| e.to_string())?;
+            Ok((carried, bytes))
+        } else {
+            set(&mut given, &leaf.path, probe.put.clone());
+            self.carry(&tenant, &asked, &given)
+        };
+        match &probe.expect {
+            Expect::Is(value) => set(&mut expected, &leaf.path, value.clone()),
+            Expect::Gone if drop_around(self.message, self.version, &mut expected, &leaf.path) => {}
+            Expect::Gone | Expect::Refused => {
+                return match carried {
+                    Ok((got, _)) => Err(format!("it goes through as {:?}", get(&got, &leaf.path))),
+                    Err(_) => Ok(()),
+                };
+            }
+            Expect::Alone(value) => {
+                let (got, _) = carried?;
+                let got = get(&got, &leaf.path);
+                return if got == Some(value) { Ok(()) } else { Err(format!("it goes through as {got:?}")) };
+            }
+            Expect::Hidden => {
+                let out = carried.map(|(_, out)| out).unwrap_or_default();
+                let put = probe.put.as_str().unwrap_or_default();
+                let whole = value::uuid_from_text(put).map_or(put.as_bytes().to_vec(), |id| id.to_vec());
+                let there = |what: &[u8]| out.windows(what.len()).any(|window| window == what);
+                let through = there(&whole) || there(b"team-b.") || there(&FOREIGN);
+                return if through { Err("it comes through".to_owned()) } else { Ok(()) };
+            }
+        }
+        let (got, expected) = (self.plain(&carried?.0)?, self.plain(&expected)?);
+        if got == expected { Ok(()) } else { Err(format!("\n  expected {expected}\n  got      {got}")) }
+    }
+}
+
+/// Which gateway is checked.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Gateway {
+    /// The one that there is.
+    Real,
+    /// One that does not look at the field in which the sentinel is.
+    Forgets,
+}
+
+/// What was checked: the number of checks by API, version and message, and the fields.
+#[derive(Default)]
+struct Checked {
+    checks: BTreeMap<(&'static str, i16), usize>,
+    fields: BTreeSet<(&'static str, String)>,
+    wrong: Vec<String>,
+    excuses: BTreeSet<usize>,
+}
+
+fn check() -> Checked {
+    let mut done = Checked::default();
+    for at in served() {
+        let all = leaves(at.message, at.version, &roles::role_of);
+        for leaf in &all {
+            let (name, path) = (at.message.name, leaf.path.as_str());
+            let of_role = probes(at.way, leaf);
+            if of_role.is_empty() {
+                done.wrong.push(format!("{name} {path}: nothing is expected of a {:?} yet", leaf.role));
+            }
+            for probe in of_role {
+                let Some(holds) = at.holds(&all, leaf, &probe, Gateway::Real) else { continue };
+                *done.checks.entry((name, at.version)).or_default() += 1;
+                let _ = done.fields.insert((name, leaf.path.clone()));
+                let Err(why) = holds else { continue };
+                let excuse = |(message, role, of, _): &(&str, Role, &str, &str)| {
+                    (*message == name || message.is_empty()) && *role == leaf.role && *of == probe.name
+                };
+                match EXCUSED.iter().position(excuse) {
+                    Some(entry) => drop(done.excuses.insert(entry)),
+                    None => done.wrong.push(format!("{name} {} {path}, {}: {why}", at.version, probe.name)),
+                }
+            }
+        }
+    }
+    done
+}
+
+#[test]
+fn each_field_is_renamed_both_ways_and_nothing_foreign_comes_through() {
+    let done = check();
+    assert!(done.wrong.is_empty(), "{} of\n{}", done.wrong.len(), done.wrong.join("\n"));
+    let spare: Vec<_> = (0..EXCUSED.len()).filter(|i| !done.excuses.contains(i)).map(|i| EXCUSED[i]).collect();
+    assert!(spare.is_empty(), "no longer needed: {spare:#?}");
+    for kafka in kafkas::needed_by("each_field_is_renamed_both_ways_and_nothing_foreign_comes_through") {
+        let decided = decisions::decided(kafka, &roles::decide);
+        let described: Vec<_> =
+            kafka.messages().flat_map(|m| (m.versions.min..=m.versions.max).map(move |v| (m, v))).collect();
+        let has = |name: &str, version: i16| described.iter().any(|(m, v)| m.name == name && *v == version);
+        let checks: usize = done.checks.iter().filter(|((name, v), _)| has(name, *v)).map(|(_, n)| n).sum();
+        let fields =
+            done.fields.iter().filter(|(name, path)| decided.fields.contains_key(&(*name, path.clone()))).count();
+        println!(
+            "Kafka {}: {} messages, {} versions, {} fields, {} with roles, {checks} sentinel checks in {fields} served fields",
+            kafka.version,
+            kafka.messages().count(),
+            described.len(),
+            decided.fields.len(),
+            decided.roles(),
+        );
+        assert!(checks > 1500, "only {checks} checks");
+    }
+}
+
+#[test]
+fn a_gateway_that_forgets_a_field_is_told_whichever_it_is() {
+    let mut forgotten = 0;
+    for at in served().filter(|at| at.version == apis::row(at.key).versions.max) {
+        let all = leaves(at.message, at.version, &roles::role_of);
+        for leaf in &all {
+            let of_role = probes(at.way, leaf);
+            let changes = |probe: &&Probe| !matches!(&probe.expect, Expect::Is(value) | Expect::Alone(value) if *value == probe.put);
+            let told = of_role.iter().filter(changes).filter_map(|probe| at.holds(&all, leaf, probe, Gateway::Forgets));
+            let told: Vec<_> = told.collect();
+            assert!(told.iter().all(Result::is_err), "{} {} {}", at.message.name, at.version, leaf.path);
+            forgotten += usize::from(!told.is_empty());
+        }
+    }
+    assert!(forgotten > 80, "only {forgotten} fields");
+}
