@@ -38,12 +38,12 @@ pub(super) fn run(compare: &Compare) -> Done {
     // What went wrong first is what is said.
     let finished = brought.finish().map_err(harness);
     let report = done.map_err(|error| harness(error.to_string()))?;
-    finished?;
     match compare.output {
         Output::Human => print!("{}", report.human()),
         Output::Json => {
             println!("{}", serde_json::to_string_pretty(&report).map_err(|error| harness(error.to_string()))?);
         }
     }
+    finished?;
     Ok(if report.is_good() { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
 }

@@ -13,16 +13,16 @@ const HEADER: usize = 61;
 /// What the checksum covers starts here: behind itself.
 const COVERED: usize = 21;
 
-/// The bytes of a batch: `values` (texts, or null), `key`, `time`, `producer`, `epoch`, `sequence`, `transactional`,
+/// The bytes of a batch at the time `now`, which is the same on both sides: `values` (texts, or null), `key`, `producer`, `epoch`, `sequence`, `transactional`,
 /// `attributes`, and `spoil: true` for a wrong checksum.
 ///
 /// # Errors
 /// What is not a batch.
-pub(super) fn encode(what: &Value) -> Result<Vec<u8>, String> {
+pub(super) fn encode(what: &Value, now: Option<i64>) -> Result<Vec<u8>, String> {
     let values = what["values"].as_array().ok_or_else(|| format!("$batch has no list `values`: {what}"))?;
     let number = |name: &str, absent: i64| what[name].as_i64().unwrap_or(absent);
     let narrow = |n: i64| i32::try_from(n).unwrap_or(i32::MAX);
-    let time = number("time", 1_700_000_000_000);
+    let time = now.unwrap_or(0);
     let transactional = if what["transactional"] == true { 0x10 } else { 0 };
     let last = narrow(i64::try_from(values.len()).unwrap_or_default() - 1);
     let mut covered = Vec::new();
@@ -116,14 +116,14 @@ mod tests {
     #[test]
     fn a_batch_reads_back() {
         let bytes =
-            encode(&json!({ "values": ["a", null], "producer": 7, "epoch": 1, "sequence": 3, "transactional": true }));
+            encode(&json!({ "values": ["a", null], "producer": 7, "epoch": 1, "sequence": 3, "transactional": true }), None);
         let text = STANDARD.encode(bytes.unwrap().repeat(2));
         let batches = decode(&text).unwrap();
         assert_eq!(batches[1]["ProducerId"], 7);
         assert_eq!((&batches[0]["Count"], &batches[0]["Attributes"]), (&json!(2), &json!(0x10)));
         assert_eq!(batches[0]["ChecksumIsRight"], true);
         assert_eq!(batches[0]["RecordBytes"], STANDARD.encode([14, 0, 0, 0, 1, 2, b'a', 0, 12, 0, 2, 2, 1, 1, 0]));
-        let spoilt = encode(&json!({ "values": ["a"], "spoil": true })).unwrap();
+        let spoilt = encode(&json!({ "values": ["a"], "spoil": true }), None).unwrap();
         assert_eq!(decode(&STANDARD.encode(spoilt)).unwrap()[0]["ChecksumIsRight"], false);
         assert_eq!(decode("AAAA"), None);
         assert_eq!(decode(""), Some(json!([])));

@@ -15,7 +15,7 @@ mod template;
 
 use std::collections::BTreeMap;
 use std::thread;
-use std::time::Instant;
+use std::time::{Instant, UNIX_EPOCH};
 
 use serde_json::{Map, Value, json};
 use wire::schema::{ApiKey, Versions};
@@ -112,10 +112,10 @@ pub enum ReferenceError {
 pub fn run(stand: &Stand, rules: &Rules) -> Result<Report, ReferenceError> {
     let began = Instant::now();
     let lists = yaml::<Map<String, Value>>("lists", LISTS)?;
-    let lists = lists.iter().map(|(name, list)| (name.clone(), template::fill_known(list, &names(stand)))).collect();
+    let mut known = names(stand);
+    let lists = lists.iter().map(|(name, list)| (name.clone(), template::fill_known(list, &known))).collect();
     let served = served("virtual cluster", &stand.r#virtual)?;
     let offered = self::served("reference", &stand.reference)?;
-    let mut known = names(stand);
     let around = set_up("other-tenant", OTHER_TENANT, &stand.other, &known, &lists)?;
     known.extend(around.into_iter().filter(|(name, _)| name.starts_with("their_")));
     let _ = set_up("neighbours", NEIGHBOURS, &stand.shared, &known, &lists)?;
@@ -152,9 +152,12 @@ fn yaml<T: serde::de::DeserializeOwned>(name: &str, text: &str) -> Result<T, Ref
 /// Names that both sides ask for alike: what belongs to somebody on the shared Kafka is unknown on the other.
 fn names(stand: &Stand) -> Map<String, Value> {
     let own = stand.prefix.trim_end_matches('.');
+    let now = UNIX_EPOCH.elapsed().ok().and_then(|since| i64::try_from(since.as_millis()).ok()).unwrap_or_default();
     let names = json!({
         "prefix": stand.prefix, "own": own, "their_prefix": stand.other_prefix,
         "zero_id": "AAAAAAAAAAAAAAAAAAAAAA", "unknown_id": "ZbQlz1kKRIaPPdhb6tzbNw",
+        // Not older: the broker throws away what is older than a topic keeps.
+        "now": now, "soon": now + 1,
         "long_249": "n".repeat(249), "long_250": "n".repeat(250), "long_1000": "n".repeat(1000),
     });
     match names {

@@ -54,7 +54,7 @@ pub(super) fn fill(
     Ok(match template {
         // What is bound may itself name what was kept.
         Value::String(text) => string(text, |name| match bound.get(name) {
-            Some(value @ (Value::String(_) | Value::Object(_))) if value != template => {
+            Some(value @ (Value::String(_) | Value::Object(_) | Value::Array(_))) if value != template => {
                 let mut rest = bound.clone();
                 let _ = rest.remove(name);
                 fill(value, &rest, kept).ok()
@@ -66,7 +66,7 @@ pub(super) fn fill(
         Value::Object(map) => {
             let filled = |(key, value): (&String, &Value)| Ok((key.clone(), fill(value, bound, kept)?));
             let filled: Map<_, _> = map.iter().map(filled).collect::<Result<_, _>>()?;
-            if is_made(&filled) { made(&filled)? } else { Value::Object(filled) }
+            if is_made(&filled) { made(&filled, kept)? } else { Value::Object(filled) }
         }
         other => other.clone(),
     })
@@ -93,7 +93,7 @@ fn string(text: &str, of: impl Fn(&str) -> Option<Value>) -> Result<Value, FillE
     Ok(Value::String(out))
 }
 
-fn made(map: &Map<String, Value>) -> Result<Value, FillError> {
+fn made(map: &Map<String, Value>, kept: &Map<String, Value>) -> Result<Value, FillError> {
     let problem = |text: String| FillError::Made(text);
     let Some((kind, what)) = map.iter().next() else { return Ok(Value::Null) };
     let bytes = match kind.as_str() {
@@ -102,7 +102,7 @@ fn made(map: &Map<String, Value>) -> Result<Value, FillError> {
             let (text, count) = text.ok_or_else(|| problem(format!("$repeat takes a text and a count, not {what}")))?;
             return Ok(Value::String(text.repeat(usize::try_from(count).unwrap_or_default())));
         }
-        "$batch" => batch::encode(what).map_err(problem)?,
+        "$batch" => batch::encode(what, kept.get("now").and_then(Value::as_i64)).map_err(problem)?,
         _ => {
             let name = what["message"].as_str().unwrap_or_default();
             let message = Message::named(name).ok_or_else(|| problem(format!("there is no message '{name}'")))?;

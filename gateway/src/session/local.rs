@@ -16,8 +16,9 @@ use wire::{frame, value};
 
 /// What a broker offers changes when it is upgraded, which takes longer than this.
 const FRESH: Duration = Duration::from_secs(15);
-/// The version in which brokers are asked: the first with features. Kafka 2.4 and later answer it.
-const ASKED_VERSION: i16 = 3;
+/// The versions in which brokers are asked, the best first: 4 tells of every feature (Kafka 3.9), 3 is the first with
+/// features at all (Kafka 2.4).
+const ASKED_VERSIONS: [i16; 2] = [4, 3];
 const UNSUPPORTED_VERSION: i16 = 35;
 const INVALID_REQUEST: i16 = 42;
 
@@ -58,7 +59,7 @@ pub async fn api_versions(request: &Checked<'_>, broker: i32, shared: &Shared) -
         return answer(request, &json!({ "ErrorCode": INVALID_REQUEST }));
     }
     let offered = offered(broker, shared).await?;
-    answer(request, &virtual_versions(&offered))
+    answer(request, &virtual_versions(&offered, request.version()))
 }
 
 /// Whether client software and version are such as a broker takes (KIP-511): letters and digits, and `-` and `.` between.
@@ -78,7 +79,7 @@ fn names_its_software(request: &Checked<'_>) -> bool {
 /// # Errors
 /// [`SessionError::Broker`]
 pub async fn api_versions_fallback(correlation_id: i32, broker: i32, shared: &Shared) -> Result<Vec<u8>, SessionError> {
-    let mut body = virtual_versions(&*offered(broker, shared).await?);
+    let mut body = virtual_versions(&*offered(broker, shared).await?, 0);
     body["ErrorCode"] = json!(UNSUPPORTED_VERSION);
     encode(ApiKey::ApiVersions, 0, correlation_id, &body)
 }
@@ -93,11 +94,19 @@ async fn offered(broker: i32, shared: &Shared) -> Result<Arc<Value>, SessionErro
     let (id, address, mut stream) = shared.cluster.connect(broker).await?;
     let request = json!({ "ClientSoftwareName": "anabranch", "ClientSoftwareVersion": env!("CARGO_PKG_VERSION") });
     let wrong = |reason: String| BrokerError::Answer { address: address.clone(), key: ApiKey::ApiVersions, reason };
-    let request =
-        value::encode(ApiKey::ApiVersions.request(), ASKED_VERSION, &request).map_err(|e| wrong(e.to_string()))?;
-    let body = broker::ask(&mut stream, &address, ApiKey::ApiVersions, ASKED_VERSION, &request).await?;
-    let answer =
-        value::decode(ApiKey::ApiVersions.response(), ASKED_VERSION, &body).map_err(|e| wrong(e.to_string()))?;
+    let mut answer = Value::Null;
+    for version in ASKED_VERSIONS {
+        let request =
+            value::encode(ApiKey::ApiVersions.request(), version, &request).map_err(|e| wrong(e.to_string()))?;
+        let body = broker::ask(&mut stream, &address, ApiKey::ApiVersions, version, &request).await?;
+        // What is not known is answered in version 0 (KIP-511).
+        let known = !body.starts_with(&UNSUPPORTED_VERSION.to_be_bytes());
+        let version = if known { version } else { 0 };
+        answer = value::decode(ApiKey::ApiVersions.response(), version, &body).map_err(|e| wrong(e.to_string()))?;
+        if known {
+            break;
+        }
+    }
     if answer["ErrorCode"] != 0 {
         return Err(wrong(format!("error code {}", answer["ErrorCode"])).into());
     }
@@ -110,7 +119,7 @@ async fn offered(broker: i32, shared: &Shared) -> Result<Arc<Value>, SessionErro
 }
 
 /// What of a broker's offer a virtual cluster is shown.
-fn virtual_versions(offered: &Value) -> Value {
+fn virtual_versions(offered: &Value, version: i16) -> Value {
     let range = |code: i16| {
         let entry = offered["ApiKeys"].as_array()?.iter().find(|e| e["ApiKey"] == code)?;
         Some((entry["MinVersion"].as_i64()?, entry["MaxVersion"].as_i64()?))
@@ -132,7 +141,9 @@ fn virtual_versions(offered: &Value) -> Value {
     };
     json!({
         "ApiKeys": keys,
-        "SupportedFeatures": visible(&offered["SupportedFeatures"]),
+        // Clients of older versions take a feature from level 0 on for none (KIP-1022).
+        "SupportedFeatures": visible(&offered["SupportedFeatures"])
+            .into_iter().filter(|feature| version > 3 || feature["MinVersion"] != 0).collect::<Vec<_>>(),
         // The cluster's own epoch counts every change of metadata, those of other tenants too.
         "FinalizedFeaturesEpoch": if offered["FinalizedFeatures"].as_array().is_some_and(|f| !f.is_empty()) { 0 } else { -1 },
         "FinalizedFeatures": visible(&offered["FinalizedFeatures"]),
@@ -162,16 +173,25 @@ mod tests {
                 { "ApiKey": 55, "MinVersion": 0, "MaxVersion": 1 },
                 { "ApiKey": 10000, "MinVersion": 0, "MaxVersion": 1 },
             ],
+            "SupportedFeatures": [
+                { "Name": "share.version", "MinVersion": 0, "MaxVersion": 1 },
+                { "Name": "metadata.version", "MinVersion": 7, "MaxVersion": 30 },
+            ],
             "FinalizedFeatures": [{ "Name": "eligible.leader.replicas.version" }, { "Name": "share.version" }],
             "FinalizedFeaturesEpoch": 178,
         });
-        let shown = virtual_versions(&offered);
+        let shown = virtual_versions(&offered, 4);
         let entry = |code: i64| shown["ApiKeys"].as_array().unwrap().iter().find(|e| e["ApiKey"] == code).cloned();
         assert_eq!(entry(0), Some(json!({ "ApiKey": 0, "MinVersion": 0, "MaxVersion": 11 })));
         assert_eq!(entry(1), Some(json!({ "ApiKey": 1, "MinVersion": 4, "MaxVersion": 18 })));
         assert_eq!(entry(18), Some(json!({ "ApiKey": 18, "MinVersion": 0, "MaxVersion": 4 })));
         assert_eq!((entry(55), entry(10_000), entry(2)), (None, None, None));
         assert_eq!(shown["FinalizedFeatures"], json!([{ "Name": "share.version" }]));
+        let names = |shown: &Value| -> Vec<Value> {
+            shown["SupportedFeatures"].as_array().unwrap().iter().map(|feature| feature["Name"].clone()).collect()
+        };
+        assert_eq!(names(&shown), ["share.version", "metadata.version"]);
+        assert_eq!(names(&virtual_versions(&offered, 3)), ["metadata.version"]);
         assert_eq!(shown["FinalizedFeaturesEpoch"], 0, "not what other tenants do");
     }
 }
