@@ -115,8 +115,10 @@ mod tests {
 
     #[test]
     fn a_batch_reads_back() {
-        let bytes =
-            encode(&json!({ "values": ["a", null], "producer": 7, "epoch": 1, "sequence": 3, "transactional": true }), None);
+        let bytes = encode(
+            &json!({ "values": ["a", null], "producer": 7, "epoch": 1, "sequence": 3, "transactional": true }),
+            None,
+        );
         let text = STANDARD.encode(bytes.unwrap().repeat(2));
         let batches = decode(&text).unwrap();
         assert_eq!(batches[1]["ProducerId"], 7);

@@ -21,6 +21,13 @@ fn java_streams_word_count_in_a_classic_group() {
     }
 }
 
+#[test]
+fn java_streams_word_count_in_a_streams_group() {
+    if needs::met("java_streams_word_count_in_a_streams_group", &[JAVA]) {
+        word_count("streams");
+    }
+}
+
 /// One run of the same application in both sandboxes, stopped and begun anew with nothing but what is in Kafka.
 fn word_count(protocol: &str) {
     let stand = Stand::shared();
@@ -48,6 +55,9 @@ fn word_count(protocol: &str) {
             let application = json!({ "application_id": names("word-count") });
             let state = client.does("streams_state", application.clone());
             assert_eq!(state, json!({ "state": "RUNNING", "failure": null }));
+            if protocol == "streams" {
+                is_a_streams_group(client, &names("word-count"));
+            }
             assert_eq!(client.does("streams_stop", application)["stopped"], true);
         }
     }
@@ -56,6 +66,20 @@ fn word_count(protocol: &str) {
         keeps_topics(client, team, &kept);
     }
     stand.log_is_calm(&[]);
+}
+
+/// By the words of Kafka's own tool.
+fn is_a_streams_group(client: &mut TeamClient, group: &str) {
+    let mut runs = |arguments: &[&str]| {
+        let result = client.does("tool", json!({ "tool": "kafka-streams-groups", "arguments": arguments }));
+        assert_eq!(result["status"], 0, "{result}");
+        result["stdout"].as_str().unwrap().to_owned()
+    };
+    assert!(runs(&["--list"]).lines().any(|name| name == group));
+    let members = runs(&["--describe", "--members", "--group", group]);
+    assert!(members.lines().any(|line| line.starts_with(group)), "{members}");
+    let offsets = runs(&["--describe", "--group", group]);
+    assert!(offsets.contains(&format!("{group}-words-repartition")), "{offsets}");
 }
 
 /// Every word of the lines so far was counted once for each time it is there, and no other word was.

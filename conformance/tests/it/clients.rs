@@ -151,9 +151,23 @@ fn java_consume_process_produce() {
 }
 
 #[test]
+fn java_consume_process_produce_in_a_consumer_group() {
+    if needs::met("java_consume_process_produce_in_a_consumer_group", &["java-clients"]) {
+        exactly_once("java-clients", "consumer");
+    }
+}
+
+#[test]
 fn confluent_kafka_consume_process_produce() {
     if needs::met("confluent_kafka_consume_process_produce", &["python"]) {
         exactly_once("python", "classic");
+    }
+}
+
+#[test]
+fn confluent_kafka_consume_process_produce_in_a_consumer_group() {
+    if needs::met("confluent_kafka_consume_process_produce_in_a_consumer_group", &["python"]) {
+        exactly_once("python", "consumer");
     }
 }
 

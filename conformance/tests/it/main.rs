@@ -16,5 +16,6 @@ mod needs;
 mod restart;
 mod scenarios;
 mod share;
+mod share_groups;
 mod stand;
 mod tools;

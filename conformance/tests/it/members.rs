@@ -222,7 +222,7 @@ fn pattern(client: &str, protocol: &str, regex: &str) {
     // Begins with anything: on the broker that would be the other team's prefix as well.
     let mut with = json!({ "pattern": format!("^.*found-{name}-.*"), "group": name, "protocol": protocol });
     if regex == "server" {
-        // Java's clients have it both ways, the others have no choice.
+        // Java's clients can leave it to either side, the others have no choice.
         with["regex"] = json!(regex);
     }
     scene.payments.joins("one", with.clone());
@@ -269,4 +269,15 @@ tests! {
     java_classic_pattern_of_the_client: "java-clients" => pattern("java-clients", "classic", "client");
     confluent_kafka_classic_pattern_of_the_client: "python" => pattern("python", "classic", "client");
     franz_go_classic_pattern_of_the_client: "go" => pattern("go", "classic", "client");
+    java_consumer_members_share_a_topic: "java-clients" => share("java-clients", "consumer");
+    confluent_kafka_consumer_members_share_a_topic: "python" => share("python", "consumer");
+    franz_go_consumer_members_share_a_topic: "go" => share("go", "consumer");
+    java_consumer_static_members: "java-clients" => static_members("java-clients", "consumer", true);
+    confluent_kafka_consumer_static_members: "python" => static_members("python", "consumer", true);
+    // Its static members say goodbye without their name, which a broker refuses: a restart waits for the session's end.
+    franz_go_consumer_static_members: "go" => static_members("go", "consumer", false);
+    java_consumer_pattern_of_the_client: "java-clients" => pattern("java-clients", "consumer", "client");
+    java_consumer_pattern_of_the_broker: "java-clients" => pattern("java-clients", "consumer", "server");
+    confluent_kafka_consumer_pattern_of_the_broker: "python" => pattern("python", "consumer", "broker");
+    franz_go_consumer_pattern_of_the_broker: "go" => pattern("go", "consumer", "broker");
 }

@@ -7,6 +7,7 @@ pub mod check;
 pub mod listing;
 pub mod plans;
 pub mod roles;
+pub mod settings;
 
 use wire::schema::{ApiKey, Versions};
 
@@ -89,21 +90,31 @@ pub const fn row(key: ApiKey) -> Row {
         K::AddPartitionsToTxn => map(0, 3, "transactional id, topic names; 4 and up are between brokers"),
         K::AddOffsetsToTxn => map(0, 4, "transactional id, group"),
         K::EndTxn => map(0, 5, "transactional id"),
-        K::TxnOffsetCommit => map(0, 5, "transactional id, group, topic names; 6 is not reviewed"),
-        K::DescribeConfigs => map(1, 4, "resources of type topic and group; the others are refused one by one"),
+        K::TxnOffsetCommit => map(0, 6, "transactional id, group, topic name or id"),
+        K::DescribeConfigs => {
+            map(1, 4, "topics and groups; of brokers some settings, read-only; the others are refused one by one")
+        }
         K::AlterConfigs => map(0, 2, "resources of type topic and group; the others are refused one by one"),
         K::SaslAuthenticate => own(0, 2, "authentication ends here"),
         K::CreatePartitions => map(0, 3, "topic names"),
         K::DeleteGroups => map(0, 2, "groups"),
         K::IncrementalAlterConfigs => map(0, 1, "resources of type topic and group; the others are refused one by one"),
-        K::DescribeCluster => map(0, 1, "addresses, cluster id"),
+        K::DescribeCluster => map(0, 2, "addresses, cluster id"),
+        K::DescribeLogDirs => map(1, 5, "only the tenant's topics; paths and the volumes' sizes are hidden"),
+        K::ListPartitionReassignments => map(0, 0, "topic names; everything means the tenant's"),
+        K::OffsetDelete => map(0, 0, "group, topic names"),
+        K::DescribeProducers => map(0, 0, "topic names"),
+        K::DescribeTransactions => map(0, 0, "transactional ids, topic names"),
+        K::ListTransactions => map(0, 2, "only the tenant's transactional ids; pattern"),
+        K::ListConfigResources => {
+            map(1, 1, "only the tenant's topics and groups, and brokers; 0 lists nothing but client metrics")
+        }
+        K::DescribeTopicPartitions => map(0, 0, "topic names, also of cursors; all topics means the tenant's"),
         K::DescribeAcls | K::CreateAcls | K::DeleteAcls => deny(LATER),
         K::DescribeClientQuotas | K::AlterClientQuotas => deny(LATER),
         K::DescribeUserScramCredentials | K::AlterUserScramCredentials => deny(LATER),
-        K::OffsetDelete | K::DescribeProducers | K::DescribeTransactions | K::ListTransactions => deny(LATER),
         K::ConsumerGroupHeartbeat => map(0, 1, "group, topic names, pattern of topics; topic ids in the assignment"),
         K::ConsumerGroupDescribe => map(0, 1, "groups; topic names, ids and patterns of their members"),
-        K::ListConfigResources | K::DescribeTopicPartitions | K::DescribeLogDirs => deny(LATER),
         K::ShareGroupHeartbeat => map(1, 1, "group, topic names; topic ids in the assignment"),
         K::ShareGroupDescribe => map(1, 1, "groups; topic names and ids of their members"),
         K::ShareFetch => map(1, 2, "group, which keys the share session; topic ids, forgotten topics, node endpoints"),
@@ -126,8 +137,8 @@ pub const fn row(key: ApiKey) -> Row {
             deny("a token of the physical cluster outlives the tenant")
         }
         K::AlterReplicaLogDirs | K::ElectLeaders => deny(OPERATORS),
-        K::AlterPartitionReassignments | K::ListPartitionReassignments => deny(OPERATORS),
-        K::UpdateFeatures | K::UnregisterBroker | K::UnregisterController | K::DescribeQuorum => deny(OPERATORS),
+        K::AlterPartitionReassignments | K::UpdateFeatures => deny(OPERATORS),
+        K::UnregisterBroker | K::UnregisterController | K::DescribeQuorum => deny(OPERATORS),
         K::AddRaftVoter | K::RemoveRaftVoter | K::UpdateRaftVoter => deny(OPERATORS),
         K::WriteTxnMarkers | K::Envelope | K::AlterPartition | K::AllocateProducerIds => deny(BETWEEN),
         K::Vote | K::BeginQuorumEpoch | K::EndQuorumEpoch | K::FetchSnapshot => deny(BETWEEN),

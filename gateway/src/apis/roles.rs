@@ -28,6 +28,9 @@ pub fn role_of(place: Place<'_>) -> Option<Role> {
 pub fn decide(place: Place<'_>) -> Option<Decision> {
     let ty = element(&place.field.ty);
     match place.field.entity {
+        Some(Entity::TopicName) if matches!(place.path, "Cursor.TopicName" | "NextCursor.TopicName") => {
+            return Some(Decision::Role(Role::TopicCursor));
+        }
         Some(Entity::TopicName) => return Some(Decision::Role(Role::Topic)),
         Some(Entity::GroupId) => return Some(Decision::Role(Role::Group)),
         Some(Entity::TransactionalId) => return Some(Decision::Role(Role::TransactionalId)),
@@ -40,7 +43,7 @@ pub fn decide(place: Place<'_>) -> Option<Decision> {
         Type::String => string(place),
         Type::Bytes | Type::Records => bytes(place),
         Type::Uuid => uuid(place),
-        Type::Int32 | Type::Int16 | Type::Int8 => number(place),
+        Type::Int64 | Type::Int32 | Type::Int16 | Type::Int8 | Type::Bool => number(place),
         _ => None,
     }
 }
@@ -103,6 +106,8 @@ fn string(place: Place<'_>) -> Option<Decision> {
             Is(Role::Principal)
         }
         "Mechanism" | "Mechanisms" => Is(Role::Mechanism),
+        "LogDir" if message == "DescribeLogDirsResponse" => Is(Role::LogDir),
+        "Name" if message == "DescribeConfigsResponse" => Is(Role::SettingName),
         _ => None(opaque(place)?),
     })
 }
@@ -133,7 +138,7 @@ fn opaque(place: Place<'_>) -> Option<&'static str> {
             "the type beside a name"
         }
         "TokenId" => "delegation tokens are denied",
-        "LogDir" | "Path" => "a path on a broker: these APIs are not served",
+        "LogDir" | "Path" => "a path on a broker, in what is denied",
         "SubtopologyId" | "Stores" | "Successors" => "a node of a topology, meaningful inside its group only",
         "Name" => "the name of a setting, a protocol, a feature or a listener",
         _ => return None,
@@ -185,6 +190,9 @@ fn number(place: Place<'_>) -> Option<Decision> {
         "SessionEpoch" if message == "FetchRequest" => Role::FetchSessionEpoch,
         "ShareSessionEpoch" if message == "ShareFetchRequest" => Role::ShareSessionEpoch,
         "Acks" if message == "ProduceRequest" => Role::Acks,
+        "ErrorCode" if message == "FindCoordinatorResponse" => Role::ErrorCode,
+        "TotalBytes" | "UsableBytes" => Role::VolumeBytes,
+        "ReadOnly" if message == "DescribeConfigsResponse" => Role::ReadOnly,
         _ => return None,
     };
     Some(Decision::Role(role))

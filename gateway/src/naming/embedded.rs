@@ -3,6 +3,9 @@
 //! Subscriptions and assignments of a `consumer` group travel as opaque bytes, but the broker parses them, to decide which
 //! committed offsets may expire and to convert a group to the new protocol. So they hold physical names on the broker and
 //! virtual ones at the client. A version that is not known is read as the newest that is, and what follows it stays.
+//!
+//! Bytes that can't be read so are none of the broker's business either: a member of a consumer group gets them back as they were
+//! sent, but at the broker they are veiled, so that it can't read in them what was not mapped here.
 
 use super::prefix::Namespace;
 use crate::apis::plans;
@@ -22,9 +25,12 @@ pub enum Embedded {
     Assignment,
 }
 
+/// Stands before bytes that could not be mapped. Brokers take no version below zero.
+const VEIL: [u8; 8] = *b"\xff\xffopaque";
+
 /// In which direction names change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Direction {
+enum Direction {
     /// Virtual to physical.
     In,
     /// Physical to virtual; topics of others are left out.
@@ -40,11 +46,32 @@ fn plans_of(name: &str) -> Vec<Plan> {
         .unwrap_or_default()
 }
 
-/// Maps the names in `bytes`; `None` where they are not of the consumer protocol and stay as they are.
-pub fn rewrite(namespace: &Namespace, kind: Embedded, direction: Direction, bytes: &[u8]) -> Option<Vec<u8>> {
-    if namespace.is_transparent() {
+/// What goes to the broker for `bytes`, where they change. `consumer` tells whether the group's protocol is the consumer's; where
+/// nobody says, bytes that are of the consumer protocol to the last one are taken for such.
+pub fn incoming(namespace: &Namespace, kind: Embedded, consumer: Option<bool>, bytes: &[u8]) -> Option<Vec<u8>> {
+    if namespace.is_transparent() || bytes.is_empty() {
         return None;
     }
+    let mapped = if consumer == Some(false) { None } else { rewrite(namespace, kind, Direction::In, bytes) };
+    let veiled = mapped.is_none() && (consumer == Some(true) || bytes.starts_with(&VEIL));
+    mapped.or_else(|| veiled.then(|| [&VEIL, bytes].concat()))
+}
+
+/// What goes to the client for `bytes`, where they change.
+pub fn outgoing(namespace: &Namespace, kind: Embedded, consumer: Option<bool>, bytes: &[u8]) -> Option<Vec<u8>> {
+    if namespace.is_transparent() || bytes.is_empty() {
+        return None;
+    }
+    if let Some(own) = bytes.strip_prefix(&VEIL) {
+        return Some(own.to_vec());
+    }
+    let mapped = if consumer == Some(false) { None } else { rewrite(namespace, kind, Direction::Out, bytes) };
+    // What a member of a consumer group sent came back above; whose these are, nobody can tell.
+    mapped.or_else(|| (consumer == Some(true)).then(Vec::new))
+}
+
+/// Maps the names in `bytes`; `None` where they are not of the consumer protocol.
+fn rewrite(namespace: &Namespace, kind: Embedded, direction: Direction, bytes: &[u8]) -> Option<Vec<u8>> {
     let (head, body) = bytes.split_at_checked(2)?;
     let version = usize::try_from(i16::from_be_bytes([head[0], head[1]])).ok()?;
     let plans = match kind {
@@ -100,9 +127,9 @@ mod tests {
     fn both_ways(kind: Embedded, name: &str, version: i16, given: &serde_json::Value, physical: &serde_json::Value) {
         let ns = Namespace::new(Some("a.".into()));
         let before = bytes(name, version, given);
-        let mapped = rewrite(&ns, kind, Direction::In, &before).unwrap();
+        let mapped = incoming(&ns, kind, Some(true), &before).unwrap();
         assert_eq!(mapped, bytes(name, version, physical), "{name} {version}");
-        assert_eq!(rewrite(&ns, kind, Direction::Out, &mapped).unwrap(), before);
+        assert_eq!(outgoing(&ns, kind, None, &mapped).unwrap(), before);
     }
 
     #[test]
@@ -127,17 +154,45 @@ mod tests {
         let given = json!({"Topics": ["x"], "OwnedPartitions": [{"Topic": "x", "Partitions": [0]}], "GenerationId": 3, "RackId": "r"});
         let mut newer = bytes("ConsumerProtocolSubscription", 9, &given);
         newer.extend_from_slice(b"future");
-        let mapped = rewrite(&ns, Embedded::Subscription, Direction::In, &newer).unwrap();
+        let mapped = incoming(&ns, Embedded::Subscription, None, &newer).unwrap();
         assert!(mapped.ends_with(b"future") && mapped.starts_with(&[0, 9]));
-        assert_eq!(rewrite(&ns, Embedded::Subscription, Direction::Out, &mapped).unwrap(), newer);
+        assert_eq!(outgoing(&ns, Embedded::Subscription, Some(true), &mapped).unwrap(), newer);
     }
 
     #[test]
-    fn garbage_is_left_alone() {
+    fn garbage_comes_back_as_it_was_sent_and_is_none_for_the_broker() {
         let ns = Namespace::new(Some("a.".into()));
-        for garbage in [&b""[..], b"\0", b"\xff\xff1234", b"\0\x01\x7f\xff\xff\xff"] {
-            assert_eq!(rewrite(&ns, Embedded::Subscription, Direction::In, garbage), None);
+        // Kafka reads names that are no UTF-8; here they are none.
+        let mut unread = bytes("ConsumerProtocolSubscription", 1, &json!({"Topics": ["b.secret", "x"]}));
+        let at = unread.iter().rposition(|b| *b == b'x').unwrap();
+        unread[at] = 0xff;
+        for garbage in [b"\0".as_slice(), b"\xff\xff1234", b"\0\x01\x7f\xff\xff\xff", &unread, &VEIL] {
+            let veiled = incoming(&ns, Embedded::Subscription, Some(true), garbage).unwrap();
+            assert!(veiled.starts_with(b"\xff\xff"), "a version that no broker takes");
+            assert_eq!(outgoing(&ns, Embedded::Subscription, Some(true), &veiled).unwrap(), garbage);
         }
+        assert_eq!(incoming(&ns, Embedded::Assignment, Some(true), b""), None, "nothing is assigned");
+    }
+
+    #[test]
+    fn what_nobody_sent_through_a_gateway_does_not_come_out_of_a_consumer_group() {
+        let ns = Namespace::new(Some("a.".into()));
+        assert_eq!(outgoing(&ns, Embedded::Assignment, Some(true), b"b.secret"), Some(Vec::new()));
+    }
+
+    #[test]
+    fn other_protocols_are_opaque() {
+        let ns = Namespace::new(Some("a.".into()));
+        let assignment = json!({"AssignedPartitions": [{"Topic": "x", "Partitions": [0]}]});
+        let known = bytes("ConsumerProtocolAssignment", 1, &assignment);
+        for opaque in [known.as_slice(), b"a worker's"] {
+            assert_eq!(incoming(&ns, Embedded::Assignment, Some(false), opaque), None);
+            assert_eq!(outgoing(&ns, Embedded::Assignment, Some(false), opaque), None);
+        }
+        assert_eq!(incoming(&ns, Embedded::Assignment, None, b"a worker's"), None);
+        // What looks as if it were veiled here comes back as well.
+        let veiled = incoming(&ns, Embedded::Assignment, Some(false), &VEIL).unwrap();
+        assert_eq!(outgoing(&ns, Embedded::Assignment, Some(false), &veiled).unwrap(), VEIL);
     }
 
     #[test]
@@ -145,8 +200,7 @@ mod tests {
         let ns = Namespace::new(Some("a.".into()));
         let given =
             json!({"AssignedPartitions": [{"Topic": "b.x", "Partitions": [0]}, {"Topic": "a.y", "Partitions": [1]}]});
-        let out = rewrite(&ns, Embedded::Assignment, Direction::Out, &bytes("ConsumerProtocolAssignment", 1, &given))
-            .unwrap();
+        let out = outgoing(&ns, Embedded::Assignment, None, &bytes("ConsumerProtocolAssignment", 1, &given)).unwrap();
         let expected = json!({"AssignedPartitions": [{"Topic": "y", "Partitions": [1]}]});
         assert_eq!(out, bytes("ConsumerProtocolAssignment", 1, &expected));
     }

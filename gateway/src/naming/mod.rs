@@ -1,12 +1,15 @@
 //! Virtual ↔ physical: the names and ids of one tenant.
 
+mod ahead;
 pub mod embedded;
+mod paging;
 pub mod prefix;
 pub mod regex;
 pub mod request;
 pub mod response;
 pub mod sessions;
 pub mod share_key;
+pub mod texts;
 pub mod topic_ids;
 
 use self::prefix::Namespace;

@@ -6,9 +6,6 @@ use std::sync::Arc;
 /// Behind the name of one of the gateway's own topics it makes a name that no topic can have.
 const NOT_IN_NAMES: &str = "/";
 
-/// What stands in a text for the name of a topic that is not the tenant's.
-const ANOTHERS: &str = "(not in this cluster)";
-
 /// The longest name of a topic that Kafka takes.
 pub const TOPIC_NAME_MAX: usize = 249;
 
@@ -71,64 +68,6 @@ impl Namespace {
     pub fn unmap_id<'n>(&self, name: &'n str) -> Option<&'n str> {
         name.strip_prefix(self.prefix())
     }
-
-    /// A text of the broker in virtual names: the prefix is taken out, and the limit that the broker names becomes the
-    /// tenant's own.
-    pub fn unmap_text(&self, text: &str) -> String {
-        if self.is_transparent() {
-            return text.to_owned();
-        }
-        let limit = TOPIC_NAME_MAX.saturating_sub(self.prefix().len());
-        let mut out = String::with_capacity(text.len());
-        let text = self.without_lookalikes(text);
-        let mut rest = text.as_str();
-        while let Some(at) = rest.find(self.prefix()) {
-            let (before, after) = rest.split_at(at);
-            out.push_str(before);
-            let (prefix, after) = after.split_at(self.prefix().len());
-            // The prefix of a name begins a word and does not end it: "No metadata." and "has no data." stay with "data.".
-            // Behind it comes whatever the client called a name, also what Kafka does not take, or the quote of an empty one.
-            let name = after.find(|c| !in_names(c)).unwrap_or(after.len());
-            let before = out.chars().next_back();
-            let ends_a_sentence = after.chars().next().is_none_or(char::is_whitespace) && before != Some('\'');
-            if ends_a_sentence || before.is_some_and(in_names) {
-                out.push_str(prefix);
-            }
-            out.push_str(&after[..name]);
-            rest = &after[name..];
-        }
-        out.push_str(rest);
-        out.replace("max allowed length 249", &format!("max allowed length {limit}"))
-    }
-
-    /// A broker takes '.' and '_' for the same when it looks whether a new topic collides with one that there is, and tells
-    /// the other's name: a topic of nobody's that begins almost as the tenant's do. Nothing else tells another's name, and no
-    /// rule that looks for the names of other tenants may stand here: it would tell in the echo of a request which there are.
-    fn without_lookalikes(&self, text: &str) -> String {
-        let prefix = comparable(self.prefix());
-        let mut out = String::with_capacity(text.len());
-        for piece in text.split_inclusive(|c| !in_names(c)) {
-            let name = piece.trim_end_matches(|c| !in_names(c));
-            let lookalike = name.len() > prefix.len() && comparable(name).starts_with(&prefix);
-            if lookalike && !name.starts_with(self.prefix()) {
-                out.push_str(ANOTHERS);
-                out.push_str(&piece[name.len()..]);
-            } else {
-                out.push_str(piece);
-            }
-        }
-        out
-    }
-}
-
-/// What names of topics are made of.
-fn in_names(c: char) -> bool {
-    c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')
-}
-
-/// As brokers compare the names of topics.
-fn comparable(name: &str) -> String {
-    name.replace('.', "_")
 }
 
 fn is_reserved(name: &str) -> bool {
@@ -192,25 +131,5 @@ mod tests {
         assert_eq!(ns.map_topic("_anabranch.state", &mut out), "_anabranch.state/");
         assert_eq!(ns.unmap_topic("_anabranch.state/"), Some("_anabranch.state"));
         assert_eq!(ns.unmap_topic("_anabranch.state"), None);
-    }
-
-    #[test]
-    fn texts_speak_of_virtual_names_and_of_the_tenants_own_limit() {
-        let ns = namespace("team-a.");
-        assert_eq!(ns.unmap_text("Topic 'team-a.orders' already exists."), "Topic 'orders' already exists.");
-        assert_eq!(
-            ns.unmap_text("the length of 'team-a.x' is longer than the max allowed length 249"),
-            "the length of 'x' is longer than the max allowed length 242"
-        );
-    }
-
-    #[test]
-    fn a_text_does_not_tell_the_name_of_a_topic_that_collides_from_outside() {
-        let ns = namespace("team-a.");
-        assert_eq!(
-            ns.unmap_text("Topic 'team-a.x.y' collides with existing topics: team-a_x_y, team-a.x_y, team-a.team-a_z."),
-            "Topic 'x.y' collides with existing topics: (not in this cluster), x_y, team-a_z."
-        );
-        assert_eq!(ns.unmap_text("Unknown config name: team-a_"), "Unknown config name: team-a_");
     }
 }

@@ -1,10 +1,12 @@
 //! A permitted request becomes [`Physical`]: every name in it is the broker's.
 
-use super::embedded::{self, Direction, Embedded};
+use super::embedded::{self, Embedded};
+use super::paging::{self, Page};
 use super::share_key::{self, ShareKey};
 use super::{OwnIds, Tenant, regex};
 use crate::apis::plans;
 use crate::authz::Permitted;
+use std::borrow::Cow;
 use std::collections::HashSet;
 use wire::plan::Role;
 use wire::schema::ApiKey;
@@ -15,7 +17,7 @@ use wire::walk::{Action, Stop, Value, Visitor, scan, walk_prefix};
 #[derive(Debug)]
 pub struct Physical<'a> {
     head: &'a [u8],
-    body: &'a [u8],
+    body: Cow<'a, [u8]>,
     segments: &'a Segments,
 }
 
@@ -26,8 +28,8 @@ impl<'a> Physical<'a> {
     }
 
     /// The body that the segments lie over.
-    pub const fn body(&self) -> &'a [u8] {
-        self.body
+    pub fn body(&self) -> &[u8] {
+        &self.body
     }
 
     /// The body's pieces.
@@ -75,8 +77,12 @@ pub struct Asked {
     pub consumer_protocol: Option<bool>,
     /// Resources that are answered here.
     pub refused: Vec<RefusedResource>,
+    /// Nothing was named, so that everybody's may come.
+    pub all: bool,
     /// Topic ids that were not the tenant's, as they went out.
     pub veiled: HashSet<[u8; 16]>,
+    /// The request as the client wrote it, where the broker may answer with a text about it.
+    pub said: Vec<u8>,
     /// No answer will come (acks=0).
     pub silent: bool,
 }
@@ -96,6 +102,12 @@ pub enum Refusal {
     /// It names more than an honest request does, and mapping it would take many times its memory.
     #[error("the request names too much at once; send several smaller ones")]
     TooMany,
+    /// The broker would take the empty group for everybody's.
+    #[error("the group id is empty")]
+    EmptyGroup,
+    /// It has to be written anew for the broker, which failed.
+    #[error("the request can't be written anew")]
+    Unwritable,
     /// A pattern that the broker would resolve, and that does not stay inside the tenant's names.
     #[error("{what} `{pattern}` is not a valid regular expression: {fault}.")]
     Pattern {
@@ -150,9 +162,17 @@ pub fn map<'a>(
     let plan = plans::request(request.key(), request.version());
     let mut coordinator = CoordinatorType(None);
     if request.key() == ApiKey::FindCoordinator {
-        scan(plan, request.body(), &mut coordinator).map_err(infallible)?;
+        scan(plan, request.body(), &mut coordinator).map_err(Stop::lift)?;
     }
-    let asked = Asked { coordinator: coordinator.0, ..Asked::default() };
+    let mut body = Cow::Borrowed(request.body());
+    let mut asked = Asked { coordinator: coordinator.0, ..Asked::default() };
+    if request.key() == ApiKey::DescribeTopicPartitions {
+        let page = paging::page(plan, request.version(), request.body())?;
+        asked.all = page != Page::Named;
+        if let Page::FromTheStart(written) = page {
+            body = Cow::Owned(written);
+        }
+    }
     let mut names = Names {
         key: request.key(),
         named: 0,
@@ -166,8 +186,12 @@ pub fn map<'a>(
         unheld_session: None,
     };
     // What follows the last field is not forwarded.
-    let _ = walk_prefix(plan, request.body(), &mut names, segments)?;
-    let Names { mut asked, memory, group, .. } = names;
+    let _ = walk_prefix(plan, &body, &mut names, segments)?;
+    let Names { mut asked, memory, group, named, .. } = names;
+    asked.all |= named == 0;
+    if may_be_answered_with_a_text(request.key(), request.version()) && request.body().len() <= MOST_SAID {
+        request.body().clone_into(&mut asked.said);
+    }
     match (request.key(), asked.consumer_protocol, &memory.joined) {
         (ApiKey::JoinGroup, Some(consumer), _) => memory.joined = Some((group, consumer)),
         (ApiKey::SyncGroup, None, Some((joined, consumer))) if *joined == group => {
@@ -175,16 +199,7 @@ pub fn map<'a>(
         }
         _ => {}
     }
-    Ok((Physical { head: request.head(), body: request.body(), segments }, asked))
-}
-
-fn infallible(stop: Stop<std::convert::Infallible>) -> Stop<Refusal> {
-    match stop {
-        Stop::Malformed(malformed) => Stop::Malformed(malformed),
-        Stop::Kind(role) => Stop::Kind(role),
-        Stop::NothingToDrop => Stop::NothingToDrop,
-        Stop::Refused(never) => match never {},
-    }
+    Ok((Physical { head: request.head(), body, segments }, asked))
 }
 
 /// In FindCoordinator the key comes before its type.
@@ -204,10 +219,14 @@ impl Visitor for CoordinatorType {
 /// Config resource types of the protocol.
 pub(super) const TOPIC_RESOURCE: i32 = 2;
 /// See [`TOPIC_RESOURCE`].
+pub(super) const BROKER_RESOURCE: i32 = 4;
+/// See [`TOPIC_RESOURCE`].
 pub(super) const GROUP_RESOURCE: i32 = 32;
 
 /// More names than this are not mapped for one request: each may grow by the length of the prefix.
 const MOST_NAMES: usize = 200_000;
+/// Longer requests are not kept for the texts of their answers.
+const MOST_SAID: usize = 16 << 10;
 /// More resources than this are not refused one by one.
 const MOST_REFUSED: usize = 1_000;
 
@@ -252,8 +271,14 @@ impl Names<'_> {
         let buffer = &mut self.memory.buffer;
         Ok(match role {
             Role::Topic => Action::Str(namespace.map_topic(text, buffer)),
+            // Among all topics a page may begin at any text; among named ones it begins at one of them.
+            Role::TopicCursor if self.asked.all => Action::Str(namespace.map_id(text, buffer)),
+            Role::TopicCursor => Action::Str(namespace.map_topic(text, buffer)),
             Role::Group => {
                 text.clone_into(&mut self.group);
+                if text.is_empty() && self.key == ApiKey::OffsetDelete && !namespace.is_transparent() {
+                    return Err(Refusal::EmptyGroup);
+                }
                 if text.is_empty() && group_must_be_named(self.key) {
                     return Ok(Action::Keep);
                 }
@@ -272,6 +297,7 @@ impl Names<'_> {
                 GROUP_RESOURCE if text.is_empty() => Action::Keep,
                 GROUP_RESOURCE => Action::Str(namespace.map_id(text, buffer)),
                 _ if namespace.is_transparent() => Action::Keep,
+                BROKER_RESOURCE if self.key == ApiKey::DescribeConfigs => Action::Keep,
                 _ if self.asked.refused.len() >= MOST_REFUSED => return Err(Refusal::TooMany),
                 ty => {
                     self.asked.refused.push(RefusedResource { ty, name: text.to_owned() });
@@ -309,6 +335,12 @@ impl Names<'_> {
         if self.memory.own_ids.owns(self.tenant, &id) {
             Ok(Action::Keep)
         } else if self.last_word {
+            if self.tenant.namespace.is_transparent() && !self.tenant.topic_ids.knows(&id) {
+                return Ok(Action::Keep);
+            }
+            if self.asked.veiled.len() >= MOST_NAMES {
+                return Err(Refusal::TooMany);
+            }
             let veiled = self.tenant.topic_ids.veil(id);
             if self.key == ApiKey::ShareFetch && self.memory.veiled.len() < Memory::MOST_VEILED {
                 let _ = self.memory.veiled.insert(id);
@@ -350,14 +382,12 @@ impl Names<'_> {
 
     fn embedded(&mut self, role: Role, bytes: &[u8]) -> Action<'_> {
         let kind = if role == Role::Subscription { Embedded::Subscription } else { Embedded::Assignment };
-        let consumer = match (&self.asked.consumer_protocol, &self.memory.joined) {
-            (Some(told), _) => *told,
-            (None, Some((group, joined))) if *group == self.group => *joined,
-            // Neither says: bytes that are an assignment of the consumer protocol to the last byte are one.
-            (None, _) => true,
-        };
-        self.asked.consumer_protocol = Some(consumer);
-        match consumer.then(|| embedded::rewrite(&self.tenant.namespace, kind, Direction::In, bytes)).flatten() {
+        if let (None, Some((group, consumer))) = (self.asked.consumer_protocol, &self.memory.joined)
+            && *group == self.group
+        {
+            self.asked.consumer_protocol = Some(*consumer);
+        }
+        match embedded::incoming(&self.tenant.namespace, kind, self.asked.consumer_protocol, bytes) {
             Some(mapped) => {
                 self.memory.bytes = mapped;
                 Action::Bytes(&self.memory.bytes)
@@ -365,6 +395,11 @@ impl Names<'_> {
             None => Action::Keep,
         }
     }
+}
+
+/// Whether an answer may hold a text. Produce has no time to keep what was asked.
+fn may_be_answered_with_a_text(key: ApiKey, version: i16) -> bool {
+    key != ApiKey::Produce && plans::response(key, version).has(Role::ErrorText)
 }
 
 /// Whether the broker refuses an empty group id in this API. The others take it for offsets without a group, and

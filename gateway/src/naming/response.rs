@@ -1,25 +1,24 @@
 //! An answer in physical names becomes one in virtual names; what is not the tenant's is left out.
 
-use super::embedded::{self, Direction, Embedded};
-use super::request::{Asked, Coordinator, GROUP_RESOURCE, TOPIC_RESOURCE, group_must_be_named};
+use super::ahead::Ahead;
+use super::embedded::{self, Embedded};
+use super::paging;
+use super::request::{Asked, BROKER_RESOURCE, Coordinator, GROUP_RESOURCE, TOPIC_RESOURCE, group_must_be_named};
 use super::share_key::{self, ShareKey};
-use super::{OwnIds, Tenant, regex};
-use crate::apis::plans;
+use super::{OwnIds, Tenant, regex, texts};
+use crate::apis::{plans, settings};
+use std::convert::Infallible;
 use wire::plan::Role;
 use wire::schema::ApiKey;
 use wire::segments::Segments;
 use wire::walk::{Action, Stop, Value, Visitor, walk};
 
+/// Kafka's error for a coordinator that can't be reached now; clients try again.
+const COORDINATOR_NOT_AVAILABLE: i32 = 15;
+/// The topic of everybody's committed offsets: a transaction that commits some has one of its partitions.
+const OFFSETS_TOPIC: &str = "__consumer_offsets";
 /// What brokers say where there is no port.
 const NO_PORT: i32 = -1;
-
-/// Why an answer can't be sent on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Unsendable {
-    /// The broker has no address that clients may see.
-    #[error("broker {0} has no port on this gateway: raise clients.portCount")]
-    NoAddress(i32),
-}
 
 /// What a mapping keeps between answers of one session.
 #[derive(Debug, Default)]
@@ -34,6 +33,8 @@ pub struct Memory {
 pub struct Found {
     /// Entities of others that were left out where only the tenant's were asked for.
     pub violations: u32,
+    /// A coordinator that has no address which clients may see.
+    pub unreachable: Option<i32>,
     /// Elements that were left out because their topic id is not known: look again, and what is left out then is a violation.
     pub unknown_ids: u32,
 }
@@ -41,7 +42,7 @@ pub struct Found {
 /// Maps the names of an answer that came from `broker` to a request that [`super::request::map`] sent.
 ///
 /// # Errors
-/// [`Stop::Malformed`] for an answer that is not what it should be, [`Stop::Refused`] where no honest one can be made.
+/// [`Stop::Malformed`] for an answer that is not what it should be.
 #[allow(clippy::too_many_arguments, reason = "each is a different owner's; a struct would only be taken apart again")]
 pub fn map(
     key: ApiKey,
@@ -52,82 +53,103 @@ pub fn map(
     broker: i32,
     memory: &mut Memory,
     segments: &mut Segments,
-) -> Result<Found, Stop<Unsendable>> {
+) -> Result<Found, Stop<Infallible>> {
+    let ahead = Ahead::read(key, version, body)?;
+    let found = Found { unreachable: ahead.coordinator.filter(|id| no_address(tenant, *id)), ..Found::default() };
     let mut names = Names {
         key,
+        version,
         tenant,
         broker,
         memory,
+        unreachable: found.unreachable.is_some(),
+        ahead,
         node: -1,
         resource: 0,
+        elements: 0,
         session: 0,
         name_is_ours: false,
         id_awaits_name: None,
-        consumer: asked.consumer_protocol.unwrap_or(true),
+        consumer: asked.consumer_protocol,
         asked,
-        found: Found::default(),
+        found,
     };
     walk(plans::response(key, version), body, &mut names, segments)?;
     Ok(names.found)
 }
 
+fn no_address(tenant: &Tenant, broker: i32) -> bool {
+    broker >= 0 && tenant.addresses.of(broker).is_none()
+}
+
 struct Names<'a> {
     key: ApiKey,
+    version: i16,
     tenant: &'a Tenant,
     broker: i32,
     memory: &'a mut Memory,
+    ahead: Ahead,
     /// The broker whose address follows.
     node: i32,
+    /// It is a coordinator without an address: an error stands in its place.
+    unreachable: bool,
     resource: i32,
+    /// How many elements began.
+    elements: usize,
     /// The fetch session that the answer belongs to.
     session: i32,
     /// The name before an id in this element was the tenant's, so that the id is.
     name_is_ours: bool,
     /// An id in this element that the name behind it decides about.
     id_awaits_name: Option<[u8; 16]>,
-    consumer: bool,
+    /// Whether the group's protocol is the consumer's, as far as request or answer tells.
+    consumer: Option<bool>,
     asked: &'a Asked,
     found: Found,
 }
 
 impl Visitor for Names<'_> {
-    type Error = Unsendable;
+    type Error = Infallible;
 
     fn element(&mut self) {
         self.name_is_ours = false;
+        if let Some(kind) = self.ahead.kinds.get(self.elements) {
+            self.resource = *kind;
+        }
+        self.elements += 1;
         self.id_awaits_name = None;
     }
 
-    fn field(&mut self, role: Role, value: Value<'_>) -> Result<Action<'_>, Unsendable> {
-        match (role, value) {
+    fn field(&mut self, role: Role, value: Value<'_>) -> Result<Action<'_>, Infallible> {
+        Ok(match (role, value) {
             (Role::Host, Value::Str(Some(_))) => self.host(),
-            (Role::Port, Value::Int(_)) if self.node >= 0 => {
-                self.tenant.addresses.of(self.node).map_or(Ok(Action::Drop), |(_, port)| Ok(Action::Int(port.into())))
+            (Role::ErrorText, Value::Str(_)) if self.unreachable => {
+                let id = self.found.unreachable.unwrap_or(-1);
+                self.memory.buffer = format!("broker {id} has no port on this gateway: raise clients.portCount");
+                Action::Str(&self.memory.buffer)
             }
-            (Role::Port, Value::Int(_)) => Ok(Action::Int(NO_PORT)),
-            (_, Value::Str(Some(text))) => Ok(self.text(role, text)),
-            (Role::TopicId, Value::Uuid(id)) => Ok(self.topic_id(id)),
-            (Role::Subscription | Role::Assignment, Value::Bytes(Some(bytes))) => Ok(self.embedded(role, bytes)),
-            (_, Value::Int(number)) => {
-                self.number(role, number);
-                Ok(Action::Keep)
-            }
-            _ => Ok(Action::Keep),
-        }
+            (_, Value::Str(Some(text))) => self.text(role, text),
+            (Role::TopicId, Value::Uuid(id)) => self.topic_id(id),
+            (Role::Subscription | Role::Assignment, Value::Bytes(Some(bytes))) => self.embedded(role, bytes),
+            (_, Value::Int(number)) => self.number(role, number),
+            // The disk belongs to all tenants; -1 is Kafka's word for an unknown size.
+            (Role::VolumeBytes, Value::Long(_)) if !self.tenant.namespace.is_transparent() => Action::Long(-1),
+            _ => Action::Keep,
+        })
     }
 }
 
 impl Names<'_> {
-    /// The address of a broker, or none: an element of a list is left out, a single answer can't be given.
-    fn host(&mut self) -> Result<Action<'_>, Unsendable> {
+    /// The address of a broker, or none: an element of a list is left out, a coordinator is an error.
+    fn host(&mut self) -> Action<'_> {
         // An address of no broker is nobody's business either; where brokers say "none" it is empty.
         if self.node < 0 {
-            return Ok(Action::Str(""));
+            return Action::Str("");
         }
         match self.tenant.addresses.of(self.node) {
-            Some((host, _)) => Ok(Action::Str(host)),
-            None if self.key == ApiKey::FindCoordinator => Err(Unsendable::NoAddress(self.node)),
-            None => Ok(Action::Drop),
+            Some((host, _)) => Action::Str(host),
+            None if self.unreachable => Action::Str(""),
+            None => Action::Drop,
         }
     }
 
@@ -146,6 +168,7 @@ impl Names<'_> {
                 }
                 self.mine(text, len)
             }
+            Role::TopicCursor => self.cursor(text),
             Role::TopicRegex | Role::TransactionalIdRegex => match regex::restore(namespace, text) {
                 Some(pattern) => {
                     self.memory.buffer = pattern;
@@ -165,17 +188,29 @@ impl Names<'_> {
                 GROUP_RESOURCE if text.is_empty() => Action::Keep,
                 GROUP_RESOURCE => self.mine(text, namespace.unmap_id(text).map(str::len)),
                 _ if namespace.is_transparent() => Action::Keep,
+                BROKER_RESOURCE => self.broker(text),
                 _ => Action::Drop,
             },
+            Role::SettingName if self.resource != BROKER_RESOURCE || namespace.is_transparent() => Action::Keep,
+            Role::SettingName if settings::is_shown(text) => Action::Keep,
+            Role::SettingName => Action::Drop,
+            Role::LogDir if namespace.is_transparent() => Action::Keep,
+            Role::LogDir => {
+                // A broker lists all its directories each time.
+                let place = self.ahead.log_dirs.iter().position(|path| path == text).unwrap_or_default();
+                self.memory.buffer = format!("/log-dir-{place}");
+                Action::Str(&self.memory.buffer)
+            }
             // An error answer names no cluster.
             Role::ClusterId if namespace.is_transparent() || text.is_empty() => Action::Keep,
             Role::ClusterId => Action::Str(&self.tenant.cluster_id),
             Role::ErrorText => {
-                self.memory.buffer = namespace.unmap_text(text);
+                let said = || texts::said(self.key.request(), self.version, &self.asked.said);
+                self.memory.buffer = texts::shown(namespace, text, said);
                 Action::Str(&self.memory.buffer)
             }
             Role::ProtocolType => {
-                self.consumer = text == "consumer";
+                self.consumer = Some(text == "consumer");
                 Action::Keep
             }
             _ => Action::Keep,
@@ -192,13 +227,44 @@ impl Names<'_> {
                 self.memory.buffer.push_str(&text[start..start + len]);
                 Action::Str(&self.memory.buffer)
             }
-            // Where everything is listed, the others' are filtered; elsewhere nothing of theirs should have come.
             None => {
-                if !matches!(self.key, ApiKey::Metadata | ApiKey::ListGroups | ApiKey::OffsetFetch) {
+                if !self.others_may_come(text) {
                     self.found.violations += 1;
                 }
                 Action::Drop
             }
+        }
+    }
+
+    /// Where everything is listed, the others' are filtered; elsewhere nothing of theirs should have come.
+    fn others_may_come(&self, text: &str) -> bool {
+        match self.key {
+            ApiKey::Metadata | ApiKey::ListGroups | ApiKey::OffsetFetch => true,
+            ApiKey::ListTransactions | ApiKey::ListConfigResources => true,
+            ApiKey::DescribeTopicPartitions | ApiKey::DescribeLogDirs | ApiKey::ListPartitionReassignments => {
+                self.asked.all
+            }
+            ApiKey::DescribeTransactions => text == OFFSETS_TOPIC,
+            _ => false,
+        }
+    }
+
+    /// The next page begins at a topic of the tenant's, or there is none.
+    fn cursor(&mut self, text: &str) -> Action<'_> {
+        if self.tenant.namespace.hides(text) {
+            self.memory.buffer = paging::behind_internal_topics();
+            return Action::Str(&self.memory.buffer);
+        }
+        self.mine(text, self.tenant.namespace.unmap_topic(text).map(str::len))
+    }
+
+    /// A broker's settings, or its name in a list: brokers that clients can't reach are left out there, as in metadata.
+    fn broker(&self, name: &str) -> Action<'static> {
+        let reachable = || name.parse().is_ok_and(|id| self.tenant.addresses.of(id).is_some());
+        match self.key {
+            ApiKey::DescribeConfigs => Action::Keep,
+            ApiKey::ListConfigResources if reachable() => Action::Keep,
+            _ => Action::Drop,
         }
     }
 
@@ -227,6 +293,10 @@ impl Names<'_> {
             // The name before it is in the buffer, without the prefix.
             self.tenant.topic_ids.learn(id, &format!("{}{}", self.tenant.namespace.prefix(), self.memory.buffer));
             Action::Keep
+        } else if self.tenant.namespace.is_transparent() && !self.tenant.topic_ids.knows(&id) {
+            // It goes through as it is, unless a session repeats one of the gateway's own that was veiled.
+            let sent = self.tenant.topic_ids.unveil(id);
+            if self.tenant.topic_ids.knows(&sent) { Action::Uuid(sent) } else { Action::Keep }
         } else if sessions_repeat_ids(self.key) {
             // An earlier request of a fetch session or share session sent it.
             let sent = self.tenant.topic_ids.unveil(id);
@@ -249,21 +319,43 @@ impl Names<'_> {
         }
     }
 
-    fn number(&mut self, role: Role, number: i32) {
+    fn number(&mut self, role: Role, number: i32) -> Action<'static> {
         match role {
-            Role::BrokerId => self.node = number,
+            Role::BrokerId => {
+                self.node = number;
+                if self.key == ApiKey::FindCoordinator {
+                    self.unreachable = no_address(self.tenant, number);
+                    if self.unreachable {
+                        self.found.unreachable = Some(number);
+                        return Action::Int(-1);
+                    }
+                }
+            }
+            Role::Port if self.node < 0 => return Action::Int(NO_PORT),
+            Role::Port => {
+                return match self.tenant.addresses.of(self.node) {
+                    Some((_, port)) => Action::Int(port.into()),
+                    None if self.unreachable => Action::Int(NO_PORT),
+                    None => Action::Drop,
+                };
+            }
+            Role::ErrorCode if self.unreachable => return Action::Int(COORDINATOR_NOT_AVAILABLE),
             Role::ResourceType => self.resource = number,
+            Role::ReadOnly if self.resource == BROKER_RESOURCE && !self.tenant.namespace.is_transparent() => {
+                return Action::Int(1);
+            }
             Role::FetchSessionId => {
                 self.session = number;
                 self.tenant.fetch_sessions.issue(self.tenant.namespace.prefix(), self.broker, number);
             }
             _ => {}
         }
+        Action::Keep
     }
 
     fn embedded(&mut self, role: Role, bytes: &[u8]) -> Action<'_> {
         let kind = if role == Role::Subscription { Embedded::Subscription } else { Embedded::Assignment };
-        match self.consumer.then(|| embedded::rewrite(&self.tenant.namespace, kind, Direction::Out, bytes)).flatten() {
+        match embedded::outgoing(&self.tenant.namespace, kind, self.consumer, bytes) {
             Some(mapped) => {
                 self.memory.bytes = mapped;
                 Action::Bytes(&self.memory.bytes)

@@ -16,9 +16,11 @@ use wire::{frame, value};
 
 /// What a broker offers changes when it is upgraded, which takes longer than this.
 const FRESH: Duration = Duration::from_secs(15);
-/// The versions in which brokers are asked, the best first: 4 tells of every feature (Kafka 3.9), 3 is the first with
-/// features at all (Kafka 2.4).
-const ASKED_VERSIONS: [i16; 2] = [4, 3];
+/// The version in which brokers are asked: the first with features. Kafka 2.4 and later answer it.
+const ASKED_VERSION: i16 = 3;
+/// The first version in which a feature may be supported from version 0 on: Kafka 3.9 and later answer it (KAFKA-17011). Answers
+/// of earlier ones leave such features out.
+const ALL_FEATURES_VERSION: i16 = 4;
 const UNSUPPORTED_VERSION: i16 = 35;
 const INVALID_REQUEST: i16 = 42;
 
@@ -94,21 +96,16 @@ async fn offered(broker: i32, shared: &Shared) -> Result<Arc<Value>, SessionErro
     let (id, address, mut stream) = shared.cluster.connect(broker).await?;
     let request = json!({ "ClientSoftwareName": "anabranch", "ClientSoftwareVersion": env!("CARGO_PKG_VERSION") });
     let wrong = |reason: String| BrokerError::Answer { address: address.clone(), key: ApiKey::ApiVersions, reason };
-    let mut answer = Value::Null;
-    for version in ASKED_VERSIONS {
-        let request =
-            value::encode(ApiKey::ApiVersions.request(), version, &request).map_err(|e| wrong(e.to_string()))?;
-        let body = broker::ask(&mut stream, &address, ApiKey::ApiVersions, version, &request).await?;
-        // What is not known is answered in version 0 (KIP-511).
-        let known = !body.starts_with(&UNSUPPORTED_VERSION.to_be_bytes());
-        let version = if known { version } else { 0 };
-        answer = value::decode(ApiKey::ApiVersions.response(), version, &body).map_err(|e| wrong(e.to_string()))?;
-        if known {
-            break;
-        }
-    }
-    if answer["ErrorCode"] != 0 {
-        return Err(wrong(format!("error code {}", answer["ErrorCode"])).into());
+    let mut ask = async |version| {
+        let key = ApiKey::ApiVersions;
+        let request = value::encode(key.request(), version, &request).map_err(|e| wrong(e.to_string()))?;
+        let body = broker::ask(&mut stream, &address, key, version, &request).await?;
+        let answer = value::decode(key.response(), version, &body).map_err(|e| wrong(e.to_string()))?;
+        if answer["ErrorCode"] == 0 { Ok(answer) } else { Err(wrong(format!("error code {}", answer["ErrorCode"]))) }
+    };
+    let mut answer = ask(ASKED_VERSION).await?;
+    if range(&answer, ApiKey::ApiVersions.code()).is_some_and(|(_, max)| max >= ALL_FEATURES_VERSION.into()) {
+        answer = ask(ALL_FEATURES_VERSION).await?;
     }
     let answer = Arc::new(answer);
     let mut cache = shared.api_versions.lock().unwrap_or_else(PoisonError::into_inner);
@@ -118,18 +115,21 @@ async fn offered(broker: i32, shared: &Shared) -> Result<Arc<Value>, SessionErro
     Ok(answer)
 }
 
-/// What of a broker's offer a virtual cluster is shown.
+/// The first and last version that a broker offers of an API.
+fn range(offered: &Value, code: i16) -> Option<(i64, i64)> {
+    let entry = offered["ApiKeys"].as_array()?.iter().find(|e| e["ApiKey"] == code)?;
+    Some((entry["MinVersion"].as_i64()?, entry["MaxVersion"].as_i64()?))
+}
+
+/// What of a broker's offer a virtual cluster is shown in an answer of this version.
 fn virtual_versions(offered: &Value, version: i16) -> Value {
-    let range = |code: i16| {
-        let entry = offered["ApiKeys"].as_array()?.iter().find(|e| e["ApiKey"] == code)?;
-        Some((entry["MinVersion"].as_i64()?, entry["MaxVersion"].as_i64()?))
-    };
     let keys: Vec<Value> = apis::served()
         .filter_map(|(key, versions)| {
             let ours = (i64::from(versions.min), i64::from(versions.max));
             // What the gateway answers itself does not depend on the broker.
             let own = apis::row(key).verdict == apis::Verdict::Own;
-            let (min, max) = if own { ours } else { range(key.code()).map(|(a, b)| (a.max(ours.0), b.min(ours.1)))? };
+            let (min, max) =
+                if own { ours } else { range(offered, key.code()).map(|(a, b)| (a.max(ours.0), b.min(ours.1)))? };
             // Brokers show Produce from version 0: old librdkafka loses compression otherwise (KAFKA-18659).
             let min = if key == ApiKey::Produce { 0 } else { min };
             (min <= max).then(|| json!({ "ApiKey": key.code(), "MinVersion": min, "MaxVersion": max }))
@@ -137,7 +137,8 @@ fn virtual_versions(offered: &Value, version: i16) -> Value {
         .collect();
     let visible = |list: &Value| -> Vec<Value> {
         let shown = |f: &&Value| SHOWN_FEATURES.iter().any(|name| f["Name"] == *name);
-        list.as_array().into_iter().flatten().filter(shown).cloned().collect()
+        let fits = |f: &&Value| version >= ALL_FEATURES_VERSION || f["MinVersion"] != 0;
+        list.as_array().into_iter().flatten().filter(shown).filter(fits).cloned().collect()
     };
     json!({
         "ApiKeys": keys,
@@ -173,10 +174,7 @@ mod tests {
                 { "ApiKey": 55, "MinVersion": 0, "MaxVersion": 1 },
                 { "ApiKey": 10000, "MinVersion": 0, "MaxVersion": 1 },
             ],
-            "SupportedFeatures": [
-                { "Name": "share.version", "MinVersion": 0, "MaxVersion": 1 },
-                { "Name": "metadata.version", "MinVersion": 7, "MaxVersion": 30 },
-            ],
+            "SupportedFeatures": [{ "Name": "group.version", "MinVersion": 0, "MaxVersion": 1 }, { "Name": "metadata.version", "MinVersion": 7, "MaxVersion": 29 }],
             "FinalizedFeatures": [{ "Name": "eligible.leader.replicas.version" }, { "Name": "share.version" }],
             "FinalizedFeaturesEpoch": 178,
         });
@@ -187,11 +185,10 @@ mod tests {
         assert_eq!(entry(18), Some(json!({ "ApiKey": 18, "MinVersion": 0, "MaxVersion": 4 })));
         assert_eq!((entry(55), entry(10_000), entry(2)), (None, None, None));
         assert_eq!(shown["FinalizedFeatures"], json!([{ "Name": "share.version" }]));
-        let names = |shown: &Value| -> Vec<Value> {
-            shown["SupportedFeatures"].as_array().unwrap().iter().map(|feature| feature["Name"].clone()).collect()
-        };
-        assert_eq!(names(&shown), ["share.version", "metadata.version"]);
-        assert_eq!(names(&virtual_versions(&offered, 3)), ["metadata.version"]);
         assert_eq!(shown["FinalizedFeaturesEpoch"], 0, "not what other tenants do");
+        assert_eq!(shown["SupportedFeatures"], offered["SupportedFeatures"]);
+        let before = virtual_versions(&offered, 3);
+        assert_eq!(before["SupportedFeatures"].as_array().map(Vec::len), Some(1), "clients of then take no version 0");
+        assert_eq!(before["FinalizedFeatures"], shown["FinalizedFeatures"]);
     }
 }

@@ -236,6 +236,9 @@ async fn send_back(
     for _ in 0..found.violations + found.unknown_ids {
         session.shared.metrics.isolation_violated();
     }
+    if let Some(broker) = found.unreachable {
+        tracing::warn!(broker, "a coordinator has no port on this gateway: raise clients.portCount");
+    }
     if !asked.refused.is_empty() {
         let body = with_refused_resources(*key, *version, &segments.to_vec(body), asked)?;
         return session.answer(&wire::frame::response(*key, *version, *correlation_id, &body)).await;

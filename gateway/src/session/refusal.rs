@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 use wire::schema::{ApiKey, Field, Type};
 use wire::value;
 
+const INVALID_GROUP_ID: i16 = 24;
 const CLUSTER_AUTHORIZATION_FAILED: i16 = 31;
 const UNSUPPORTED_VERSION: i16 = 35;
 const INVALID_REQUEST: i16 = 42;
@@ -57,9 +58,10 @@ pub fn refused(
             let body = json!({ "ErrorCode": FETCH_SESSION_ID_NOT_FOUND });
             return local::encode(key, version, correlation_id, &body);
         }
+        Refusal::EmptyGroup => INVALID_GROUP_ID,
         Refusal::ShareSession => SHARE_SESSION_NOT_FOUND,
         Refusal::Pattern { .. } => INVALID_REGULAR_EXPRESSION,
-        Refusal::UnknownTopicId | Refusal::TooMany => INVALID_REQUEST,
+        Refusal::UnknownTopicId | Refusal::TooMany | Refusal::Unwritable => INVALID_REQUEST,
     };
     answer(key, version, correlation_id, body, code, &refusal.to_string())
 }
@@ -141,12 +143,17 @@ fn name_of(element: &'static [Field]) -> Option<&'static Field> {
 pub fn with_refused_resources(key: ApiKey, version: i16, body: &[u8], asked: &Asked) -> Result<Vec<u8>, SessionError> {
     let failed = |e: value::ValueError| SessionError::Gateway(e.to_string());
     let mut answer = value::decode(key.response(), version, body).map_err(failed)?;
-    let list = if key == ApiKey::DescribeConfigs { "Results" } else { "Responses" };
+    let (list, text) = match key {
+        ApiKey::DescribeConfigs => {
+            ("Results", "Only settings of topics, groups and brokers are available in a virtual cluster.")
+        }
+        _ => ("Responses", "Only settings of topics and groups are available in a virtual cluster."),
+    };
     if let Some(list) = answer[list].as_array_mut() {
         list.extend(asked.refused.iter().map(|resource| {
             json!({
                 "ErrorCode": CLUSTER_AUTHORIZATION_FAILED,
-                "ErrorMessage": "Only settings of topics and groups are available in a virtual cluster.",
+                "ErrorMessage": text,
                 "ResourceType": resource.ty,
                 "ResourceName": resource.name,
             })

@@ -106,15 +106,13 @@ pub(crate) struct Then {
     pub(crate) revoked: Vec<i32>,
 }
 
-/// What the broker answers, and what the client gets: one of `to` and `withheld`.
+/// What the broker answers, and what the client gets.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Answer {
     pub(crate) from: Value,
     /// `unchanged` for the broker's answer itself.
-    pub(crate) to: Option<Value>,
-    /// Why nothing is sent on.
-    pub(crate) withheld: Option<String>,
+    pub(crate) to: Value,
 }
 
 /// The first and last version of `4-12` or `4`.

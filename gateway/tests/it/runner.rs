@@ -38,7 +38,8 @@ impl Addresses for Gateway {
     }
 }
 
-fn tenant(given: &Given) -> Tenant {
+/// The virtual cluster of a case.
+pub(crate) fn tenant(given: &Given) -> Tenant {
     let topic_ids = TopicIds::new(&VEIL).unwrap();
     let prefix = given.prefix.as_deref().unwrap_or_default();
     for (name, id) in &given.topics {
@@ -63,6 +64,11 @@ fn tenant(given: &Given) -> Tenant {
 /// A virtual cluster that nothing is known of.
 pub(crate) fn tenant_of(prefix: &str) -> Tenant {
     tenant(&Given { prefix: Some(prefix.to_owned()), ..Given::default() })
+}
+
+/// The virtual cluster without a prefix.
+pub(crate) fn transparent() -> Tenant {
+    tenant(&Given::default())
 }
 
 /// The body that a broker gets for the body of a client.
@@ -185,6 +191,16 @@ pub(crate) fn send(frame: &[u8], tenant: &Tenant, memory: &mut request::Memory) 
     Err("the last word was not the last".to_owned())
 }
 
+/// Whether the request waits until the gateway has looked at the physical cluster again.
+pub(crate) fn asks_again(key: ApiKey, version: i16, body: &[u8], tenant: &Tenant) -> bool {
+    let frame = frame::request(key, version, CORRELATION, None, body);
+    let identity = Identity { username: "case".into(), virtual_cluster: "case".into(), expires_at: None };
+    let permitted = permit(checked(&frame).unwrap(), &identity);
+    let (mut memory, mut segments) = (request::Memory::default(), Segments::default());
+    let first = request::map(permitted, tenant, BROKER, false, &mut memory, &mut segments);
+    matches!(first, Err(Stop::Refused(Refusal::UnknownTopicId)))
+}
+
 fn body_of(physical: &Physical<'_>) -> Vec<u8> {
     physical.segments().to_vec(physical.body())
 }
@@ -203,25 +219,15 @@ fn answered(
     let (mut memory, mut segments) = (response::Memory::default(), Segments::default());
     let mut map =
         |segments: &mut Segments| response::map(key, version, &body, asked, tenant, BROKER, &mut memory, segments);
-    let found = match map(&mut segments) {
-        Ok(found) if found.unknown_ids > 0 => {
-            for (name, id) in later {
-                tenant.topic_ids.learn([*id; 16], name);
-            }
-            segments = Segments::default();
-            map(&mut segments).map_err(|e| format!("answer, the second time: {e}"))?
+    let mut found = map(&mut segments).map_err(|e| format!("answer: {e}"))?;
+    if found.unknown_ids > 0 {
+        for (name, id) in later {
+            tenant.topic_ids.learn([*id; 16], name);
         }
-        Ok(found) => found,
-        Err(Stop::Refused(why)) => {
-            return match &answer.withheld {
-                Some(expected) if why.to_string() == *expected => Ok(0),
-                _ => Err(format!("the answer is withheld: {why}")),
-            };
-        }
-        Err(other) => return Err(format!("answer: {other}")),
-    };
-    let Some(to) = &answer.to else { return Err("the answer is sent on".to_owned()) };
-    let expected = if to == "unchanged" { from } else { resolve(to, version)? };
+        segments = Segments::default();
+        found = map(&mut segments).map_err(|e| format!("answer, the second time: {e}"))?;
+    }
+    let expected = if answer.to == "unchanged" { from } else { resolve(&answer.to, version)? };
     let mut got = segments.to_vec(&body);
     if !asked.refused.is_empty() {
         got = refusal::with_refused_resources(key, version, &got, asked).map_err(|e| e.to_string())?;

@@ -16,15 +16,16 @@ use wire::value;
 /// A topic id that is nobody's of the tenant.
 const FOREIGN: [u8; 16] = [0xEE; 16];
 
-/// Fills every field of a message: names with `name`, the rest with what is harmless.
-struct Filler<'a> {
-    message: &'static Message,
-    version: i16,
-    name: &'a str,
+/// Fills every field of a message: names with `name`, topic ids with `id`, the rest with what is harmless.
+pub(crate) struct Filler<'a> {
+    pub(crate) message: &'static Message,
+    pub(crate) version: i16,
+    pub(crate) name: &'a str,
+    pub(crate) id: [u8; 16],
 }
 
 impl Filler<'_> {
-    fn body(&self) -> Vec<u8> {
+    pub(crate) fn body(&self) -> Vec<u8> {
         value::encode(self.message, self.version, &self.fields(self.message.fields, "")).unwrap()
     }
 
@@ -44,13 +45,12 @@ impl Filler<'_> {
             Type::Struct(fields) => self.fields(fields, path),
             Type::Bool => json!(false),
             Type::Float64 => json!(0.5),
-            Type::Uuid if role == Some(Role::TopicId) => json!(value::uuid_text(&FOREIGN)),
+            Type::Uuid if role == Some(Role::TopicId) => json!(value::uuid_text(&self.id)),
             Type::Uuid => json!(value::uuid_text(&[7; 16])),
             Type::Bytes | Type::Records => json!(STANDARD.encode(self.bytes(role))),
             Type::String => match role {
-                Some(Role::Topic | Role::Group | Role::TransactionalId | Role::CoordinatorKey | Role::ResourceName) => {
-                    json!(self.name)
-                }
+                Some(Role::Topic | Role::TopicCursor | Role::Group) => json!(self.name),
+                Some(Role::TransactionalId | Role::CoordinatorKey | Role::ResourceName) => json!(self.name),
                 Some(Role::ProtocolType) => json!("consumer"),
                 _ => json!("other"),
             },
@@ -80,11 +80,11 @@ impl Filler<'_> {
     }
 }
 
-fn count(body: &[u8], what: &[u8]) -> usize {
+pub(crate) fn count(body: &[u8], what: &[u8]) -> usize {
     body.windows(what.len()).filter(|window| *window == what).count()
 }
 
-fn mapped() -> impl Iterator<Item = (ApiKey, i16)> {
+pub(crate) fn mapped() -> impl Iterator<Item = (ApiKey, i16)> {
     apis::served()
         .filter(|(key, _)| apis::row(*key).verdict == Verdict::Map)
         .flat_map(|(key, range)| (range.min..=range.max).map(move |version| (key, version)))
@@ -94,7 +94,7 @@ fn mapped() -> impl Iterator<Item = (ApiKey, i16)> {
 fn every_name_in_every_request_gets_the_prefix_and_no_foreign_id_goes_through() {
     let mut names = 0;
     for (key, version) in mapped() {
-        let body = Filler { message: key.request(), version, name: "sentinel" }.body();
+        let body = Filler { message: key.request(), version, name: "sentinel", id: FOREIGN }.body();
         let sent =
             runner::forwarded("team-a.", key, version, &body).unwrap_or_else(|why| panic!("{key:?} {version}: {why}"));
         assert_eq!(count(&sent, b"team-a.sentinel"), count(&body, b"sentinel"), "{key:?} {version}");
@@ -115,12 +115,12 @@ fn every_name_in_every_answer_loses_the_prefix_and_nothing_foreign_comes_out() {
         segments.to_vec(body)
     };
     for (key, version) in mapped() {
-        let ours = Filler { message: key.response(), version, name: "team-a.sentinel" }.body();
+        let ours = Filler { message: key.response(), version, name: "team-a.sentinel", id: FOREIGN }.body();
         let got = map(key, version, &ours);
         assert_eq!(count(&got, b"sentinel"), count(&ours, b"sentinel"), "{key:?} {version}");
         assert_eq!(count(&got, b"team-a."), 0, "{key:?} {version}: the prefix");
 
-        let theirs = Filler { message: key.response(), version, name: "team-b.sentinel" }.body();
+        let theirs = Filler { message: key.response(), version, name: "team-b.sentinel", id: FOREIGN }.body();
         let got = map(key, version, &theirs);
         assert_eq!(count(&got, b"sentinel"), 0, "{key:?} {version}: a foreign name");
         assert_eq!(count(&got, &FOREIGN), 0, "{key:?} {version}: a foreign topic id");
@@ -130,7 +130,7 @@ fn every_name_in_every_answer_loses_the_prefix_and_nothing_foreign_comes_out() {
 #[test]
 fn a_message_that_is_cut_off_is_refused_everywhere() {
     for (key, version) in mapped() {
-        let body = Filler { message: key.request(), version, name: "sentinel" }.body();
+        let body = Filler { message: key.request(), version, name: "sentinel", id: FOREIGN }.body();
         for end in 0..body.len() {
             assert!(
                 runner::forwarded("team-a.", key, version, &body[..end]).is_err(),

@@ -9,6 +9,8 @@ use crate::schema::{Field, Message, Type};
 pub enum Role {
     /// A topic's name.
     Topic,
+    /// The topic at which a page begins, which need not exist.
+    TopicCursor,
     /// A topic's id (KIP-516).
     TopicId,
     /// A group's id, of whatever group protocol.
@@ -65,6 +67,14 @@ pub enum Role {
     AuthBytes,
     /// The name of a SASL mechanism.
     Mechanism,
+    /// The path of a directory on a broker.
+    LogDir,
+    /// The size of a volume of a broker.
+    VolumeBytes,
+    /// The name of a setting.
+    SettingName,
+    /// Whether a setting can't be changed.
+    ReadOnly,
 }
 
 /// Where a field stands: its message, the names of the arrays and structs around it joined by dots, and itself.
@@ -93,12 +103,14 @@ pub enum Shape {
     },
     /// Sixteen bytes.
     Uuid,
-    /// One byte.
+    /// One byte: a number or a truth value.
     Int8,
     /// Two bytes.
     Int16,
     /// Four bytes.
     Int32,
+    /// Eight bytes.
+    Int64,
 }
 
 /// One step of a walk.
@@ -160,7 +172,7 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Compiles `message` at `version`; `role_of` tells what each string, bytes, uuid and integer field carries.
+    /// Compiles `message` at `version`; `role_of` tells what each field carries.
     pub fn compile(message: &'static Message, version: i16, role_of: &dyn Fn(Place<'_>) -> Option<Role>) -> Self {
         let flexible = message.flexible.contains(version);
         let mut compiler = Compiler { message, version, flexible, role_of, path: String::new(), roles: Vec::new() };
@@ -246,9 +258,10 @@ impl Compiler<'_> {
             Type::String => Some(Shape::String { nullable }),
             Type::Bytes | Type::Records => Some(Shape::Bytes { nullable }),
             Type::Uuid => Some(Shape::Uuid),
-            Type::Int8 => Some(Shape::Int8),
+            Type::Int8 | Type::Bool => Some(Shape::Int8),
             Type::Int16 => Some(Shape::Int16),
             Type::Int32 => Some(Shape::Int32),
+            Type::Int64 => Some(Shape::Int64),
             _ => None,
         };
         if let (Some(role), Some(shape)) = (role, shape) {
@@ -317,6 +330,7 @@ fn min_size(ops: &[Op], flexible: bool) -> usize {
                 Shape::Int8 => 1,
                 Shape::Int16 => 2,
                 Shape::Int32 => 4,
+                Shape::Int64 => 8,
             },
             Op::Array { .. } => length(false),
             Op::NullableStruct(_) | Op::Tags(_) => 1,

@@ -17,8 +17,10 @@ pub enum Value<'a> {
     Bytes(Option<&'a [u8]>),
     /// An identifier.
     Uuid([u8; 16]),
-    /// An integer of one, two or four bytes.
+    /// An integer of one, two or four bytes; a truth value is 0 or 1.
     Int(i32),
+    /// An integer of eight bytes.
+    Long(i64),
 }
 
 /// What a visitor does with a field. A replacement must be of the field's own kind; another kind is a [`Stop::Kind`].
@@ -36,7 +38,10 @@ pub enum Action<'v> {
     Uuid([u8; 16]),
     /// The integer becomes this one; it must fit.
     Int(i32),
-    /// The element of the nearest array around the field is left out.
+    /// The integer of eight bytes becomes this one.
+    Long(i64),
+    /// The element of the nearest array around the field is left out; where a struct that can be null is nearer, it becomes
+    /// null.
     Drop,
 }
 
@@ -75,6 +80,18 @@ pub enum Stop<E> {
     /// The visitor dropped an element where no array is around the field.
     #[error("no array is around the field that was to be dropped")]
     NothingToDrop,
+}
+
+impl Stop<std::convert::Infallible> {
+    /// The stop of a visitor that never refuses, among those of one that does.
+    pub fn lift<E>(self) -> Stop<E> {
+        match self {
+            Self::Malformed(malformed) => Stop::Malformed(malformed),
+            Self::Kind(role) => Stop::Kind(role),
+            Self::NothingToDrop => Stop::NothingToDrop,
+            Self::Refused(never) => match never {},
+        }
+    }
 }
 
 /// Walks `body` by `plan`; the output is in `out`, over `body`.
@@ -169,16 +186,24 @@ impl<V: Visitor> Walker<'_, '_, V> {
                 Op::Array { nullable, element_min, droppable, element } => {
                     self.array(*nullable, *element_min, *droppable, element)?;
                 }
-                Op::NullableStruct(inner) => {
-                    let at = self.cursor.at();
-                    match self.cursor.i8()? {
-                        1 => self.ops(inner)?,
-                        -1 => {}
-                        other => return Err(Malformed::Length { at, length: other.into() }.into()),
-                    }
-                }
+                Op::NullableStruct(inner) => self.nullable_struct(inner)?,
                 Op::Tags(known) => self.tags(known)?,
             }
+        }
+        Ok(())
+    }
+
+    fn nullable_struct(&mut self, inner: &[Op]) -> Result<(), Stop<V::Error>> {
+        let (mark, from, outer) = (self.out.mark(), self.cursor.at(), self.muted);
+        match self.cursor.i8()? {
+            1 => self.ops(inner)?,
+            -1 => return Ok(()),
+            other => return Err(Malformed::Length { at: from, length: other.into() }.into()),
+        }
+        if self.muted && !outer {
+            self.muted = false;
+            self.drop_element(mark, from);
+            self.out.put(&(-1i8).to_be_bytes());
         }
         Ok(())
     }
@@ -288,6 +313,7 @@ impl<V: Visitor> Walker<'_, '_, V> {
             Shape::Int8 => Value::Int(self.cursor.i8()?.into()),
             Shape::Int16 => Value::Int(self.cursor.i16()?.into()),
             Shape::Int32 => Value::Int(self.cursor.i32()?),
+            Shape::Int64 => Value::Long(self.cursor.i64()?),
         };
         if self.muted {
             return Ok(());
@@ -327,6 +353,10 @@ fn put(out: &mut Segments, flexible: bool, shape: Shape, action: &Action<'_>) ->
         (Shape::Int8, Action::Int(n)) => i8::try_from(*n).map(|n| out.put(&n.to_be_bytes())).is_ok(),
         (Shape::Int16, Action::Int(n)) => i16::try_from(*n).map(|n| out.put(&n.to_be_bytes())).is_ok(),
         (Shape::Int32, Action::Int(n)) => {
+            out.put(&n.to_be_bytes());
+            true
+        }
+        (Shape::Int64, Action::Long(n)) => {
             out.put(&n.to_be_bytes());
             true
         }

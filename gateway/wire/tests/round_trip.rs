@@ -12,7 +12,7 @@ use wire::segments::Segments;
 use wire::value;
 use wire::walk::{Action, KeepAll, Visitor, walk, walk_open, walk_prefix};
 
-/// Every string is a topic, every uuid a topic id: the plan with the most to look at.
+/// Every string is a topic, every uuid a topic id, and some numbers stand out as well: the plan with the most to look at.
 fn all_roles(place: wire::plan::Place<'_>) -> Option<Role> {
     let mut ty = place.field.ty;
     while let Type::Array(inner) = ty {
@@ -22,6 +22,8 @@ fn all_roles(place: wire::plan::Place<'_>) -> Option<Role> {
         Type::String => Some(Role::Topic),
         Type::Uuid => Some(Role::TopicId),
         Type::Bytes => Some(Role::Assignment),
+        Type::Int64 => Some(Role::VolumeBytes),
+        Type::Bool => Some(Role::ReadOnly),
         _ => None,
     }
 }
@@ -89,7 +91,7 @@ fn a_walk_that_changes_nothing_gives_the_same_bytes() {
     });
 }
 
-/// Puts `p.` before every topic, and drops elements whose topic is of even length.
+/// Puts `p.` before every topic, and drops elements and nullable structs whose topic is of even length.
 struct Prefix {
     drop_even: bool,
     buffer: String,
@@ -107,6 +109,8 @@ impl Visitor for Prefix {
             }
             (Role::TopicId, wire::walk::Value::Uuid(id)) => Action::Uuid(id.map(|b| b ^ 1)),
             (Role::Assignment, wire::walk::Value::Bytes(Some(_))) => Action::Bytes(b"longer than before"),
+            (Role::VolumeBytes, wire::walk::Value::Long(n)) => Action::Long(n * -3),
+            (Role::ReadOnly, wire::walk::Value::Int(_)) => Action::Int(0),
             _ => Action::Keep,
         })
     }
@@ -117,7 +121,11 @@ fn rename(fields: &'static [Field], version: i16, value: &Value) -> Option<Value
     let mut map = value.as_object().unwrap().clone();
     for field in fields.iter().filter(|f| f.versions.contains(version)) {
         if let Some(inner) = map.get_mut(field.name) {
-            *inner = rename_one(&field.ty, version, inner)?;
+            let nullable = matches!(field.ty, Type::Struct(_)) && field.nullable.contains(version);
+            *inner = match rename_one(&field.ty, version, inner) {
+                None if nullable => Value::Null,
+                renamed => renamed?,
+            };
         }
     }
     Some(Value::Object(map))
@@ -130,6 +138,8 @@ fn rename_one(ty: &'static Type, version: i16, value: &Value) -> Option<Value> {
         (Type::String, Value::String(s)) => json!(format!("p.{s}")),
         (Type::Uuid, Value::String(s)) => json!(value::uuid_text(&value::uuid_from_text(s).unwrap().map(|b| b ^ 1))),
         (Type::Bytes, _) => json!("bG9uZ2VyIHRoYW4gYmVmb3Jl"),
+        (Type::Int64, Value::Number(n)) => json!(n.as_i64().unwrap() * -3),
+        (Type::Bool, _) => json!(false),
         (Type::Struct(fields), inner) => rename(fields, version, inner)?,
         (Type::Array(element), Value::Array(list)) => {
             list.iter().filter_map(|item| rename_one(element, version, item)).collect()

@@ -28,8 +28,39 @@ pub fn attacker(arena: &Arena) -> Result<(), Trouble> {
     let groups = broker.ask(ApiKey::ListGroups, 3..=5, &json!({}))?;
     let groups = strange(&groups["Groups"], "GroupId");
     if !groups.is_empty() {
-        // A group whose members are still there is kept by the broker; they time out.
+        remove_members(&mut broker, &groups)?;
         let _ = broker.ask(ApiKey::DeleteGroups, 1..=2, &json!({ "GroupsNames": groups }))?;
+    }
+    Ok(())
+}
+
+/// A group with members is not deleted.
+fn remove_members(broker: &mut Peer, groups: &[Value]) -> Result<(), Trouble> {
+    let described = broker.ask(ApiKey::DescribeGroups, 4..=5, &json!({ "Groups": groups }))?;
+    for group in described["Groups"].as_array().into_iter().flatten() {
+        let members = group["Members"].as_array().into_iter().flatten();
+        let members: Vec<Value> =
+            members.map(|m| json!({ "MemberId": m["MemberId"], "GroupInstanceId": m["GroupInstanceId"] })).collect();
+        if !members.is_empty() {
+            let body = json!({ "GroupId": group["GroupId"], "Members": members });
+            let _ = broker.ask(ApiKey::LeaveGroup, 4..=5, &body)?;
+        }
+    }
+    for (describe, heartbeat) in [
+        (ApiKey::ConsumerGroupDescribe, ApiKey::ConsumerGroupHeartbeat),
+        (ApiKey::ShareGroupDescribe, ApiKey::ShareGroupHeartbeat),
+        (ApiKey::StreamsGroupDescribe, ApiKey::StreamsGroupHeartbeat),
+    ] {
+        if !broker.has(describe) {
+            continue;
+        }
+        let described = broker.ask(describe, 0..=1, &json!({ "GroupIds": groups }))?;
+        for group in described["Groups"].as_array().into_iter().flatten() {
+            for member in group["Members"].as_array().into_iter().flatten() {
+                let body = json!({ "GroupId": group["GroupId"], "MemberId": member["MemberId"], "MemberEpoch": -1 });
+                let _ = broker.ask(heartbeat, 0..=1, &body)?;
+            }
+        }
     }
     Ok(())
 }

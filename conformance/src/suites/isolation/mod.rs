@@ -3,8 +3,11 @@
 //! A check is a function in one of the files here and a line in the table below.
 
 mod frames;
+mod hints;
+mod http;
 mod names;
 mod seeing;
+mod timing;
 mod touching;
 
 use serde_json::json;
@@ -33,14 +36,14 @@ pub const CHECKS: [Check; 46] = [
     check("I-04", seeing::i_04, "continue the victim's fetch session or share session"),
     check("I-05", seeing::i_05, "describe the victim's groups: members, hosts, assignments"),
     check("I-06", seeing::i_06, "describe the victim's transactions and producers"),
-    planned("I-07", "existence oracles: shapes, taken names, length limits, times"),
-    planned("I-08", "error texts"),
-    planned("I-09", "hosts, racks, cluster id, controller, node endpoints, quorum"),
-    planned("I-10", "metrics and admin API with a sandbox's credentials"),
-    planned("I-11", "client telemetry: subscriptions and metrics of the victim"),
+    check("I-07", hints::i_07, "existence oracles: shapes, taken names, length limits, times"),
+    check("I-08", hints::i_08, "error texts"),
+    check("I-09", hints::i_09, "hosts, racks, cluster id, controller, node endpoints, quorum"),
+    check("I-10", hints::i_10, "metrics and admin API with a sandbox's credentials"),
+    check("I-11", hints::i_11, "client telemetry: subscriptions and metrics of the victim"),
     planned("I-12", "audit, logs and dead letters of the victim"),
     planned("I-13", "schema registry: enumeration of ids, contexts of subjects"),
-    planned("I-14", "side channels: internal topics, gaps between producer ids"),
+    check("I-14", hints::i_14, "side channels: internal topics, gaps between producer ids"),
     planned("I-15", "write with the victim's transactional id, producer id and epoch"),
     planned("I-16", "fence the victim's producers, end its transactions, commit to its groups"),
     planned("I-17", "APIs between brokers and controllers"),
@@ -115,6 +118,7 @@ mod tests {
     fn each_function_has_its_line() {
         let sources = [
             include_str!("seeing.rs"),
+            include_str!("hints.rs"),
             include_str!("touching.rs"),
             include_str!("names.rs"),
             include_str!("frames.rs"),

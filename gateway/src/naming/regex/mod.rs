@@ -60,6 +60,9 @@ pub enum Fault {
     /// A named group without a name.
     #[error("invalid named capture")]
     GroupName,
+    /// Two named groups of one name.
+    #[error("duplicate capture group name")]
+    GroupNamedTwice,
     /// `(?` and what follows.
     #[error("invalid or unsupported Perl syntax")]
     Syntax,

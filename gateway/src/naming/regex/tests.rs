@@ -160,6 +160,7 @@ fn what_climbs_out_or_is_not_known_is_refused() {
         ("(?=a)", Fault::Syntax),
         ("(?<=a)", Fault::GroupName),
         ("(?P<n", Fault::GroupName),
+        ("(?P<n>a)(?P<n>b)", Fault::GroupNamedTwice),
         ("(?#)", Fault::Syntax),
         ("[a", Fault::MissingBracket),
         ("[]", Fault::MissingBracket),

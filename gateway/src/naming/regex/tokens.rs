@@ -56,11 +56,13 @@ const POSIX: [&str; 14] = [
 pub(super) struct Tokens<'a> {
     text: &'a str,
     at: usize,
+    /// The groups that have a name.
+    names: Vec<&'a str>,
 }
 
 impl<'a> Tokens<'a> {
     pub(super) const fn new(text: &'a str) -> Self {
-        Self { text, at: 0 }
+        Self { text, at: 0, names: Vec::new() }
     }
 
     /// The next token and where it stands.
@@ -145,6 +147,10 @@ impl<'a> Tokens<'a> {
             if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
                 return Err(Fault::GroupName);
             }
+            if self.names.contains(&name) {
+                return Err(Fault::GroupNamedTwice);
+            }
+            self.names.push(name);
             self.at += name.len() + 1;
             return Ok(Token::Open);
         }

@@ -2,7 +2,7 @@
 //! in them are those that Kafka says it wrote.
 
 use super::kafkas::{self, Kafka};
-use super::message::{filled, with_nulls};
+use super::message::{filled, with_nulls, words};
 use super::table::{ours, was_unstable};
 use gateway::apis::roles;
 use serde_json::{Value, json};
@@ -235,14 +235,7 @@ fn given(kafka: &'static Kafka) -> Vec<Given> {
         let Some(ours) = ours(theirs, MESSAGES) else { continue };
         let both = ours.versions.intersect(theirs.versions);
         for version in (both.min..=both.max).filter(|version| !was_unstable(kafka, theirs, *version)) {
-            let words = |place: Place<'_>| match place.field.ty {
-                Type::Array(Type::String) | Type::String => Some(json!(format!("é€ {} {version}", place.path))),
-                Type::Int64 => Some(json!(-5_000_000_000_i64)),
-                Type::Uint16 => Some(json!(40_000)),
-                Type::Bool => Some(json!(true)),
-                _ => None,
-            };
-            let mut full = filled(ours, version, &words);
+            let mut full = filled(ours, version, &|place| words(place, version));
             if ours.flexible.contains(version) {
                 full["_tags"] = json!({ "10007": "AAEC", "70000": "" });
             }

@@ -86,6 +86,17 @@ fn nothing(ty: Type) -> Value {
     }
 }
 
+/// What is unlike every default, for [`filled`].
+pub(super) fn words(place: Place<'_>, version: i16) -> Option<Value> {
+    Some(match place.field.ty {
+        Type::Array(Type::String) | Type::String => json!(format!("é€ {} {version}", place.path)),
+        Type::Int64 => json!(-5_000_000_000_i64),
+        Type::Uint16 => json!(40_000),
+        Type::Bool => json!(true),
+        _ => return None,
+    })
+}
+
 /// The same with everything null that can be.
 pub(super) fn with_nulls(fields: &'static [Field], version: i16, given: &Value) -> Value {
     let Value::Object(map) = given else { return given.clone() };

@@ -9,6 +9,7 @@ mod definitions;
 mod java;
 mod kafkas;
 mod message;
+mod other_codec;
 mod probes;
 mod sentinels;
 mod table;

@@ -1,6 +1,7 @@
 //! What is put into a field of each role, and what must become of it.
 
 use super::message::{Leaf, drop_around, filled, leaves, set};
+use crate::model::Given;
 use crate::runner::{self, BROKER};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -87,14 +88,35 @@ const UNKNOWN: [u8; 16] = [0xDD; 16];
 /// A fetch session that was issued to the tenant.
 const SESSION: i32 = 5;
 
-/// The virtual cluster that all messages are carried for.
-pub(super) fn tenant() -> Tenant {
-    let tenant = runner::tenant_of("team-a.");
-    tenant.topic_ids.learn(OWN, "team-a.own");
-    tenant.topic_ids.learn(FOREIGN, "team-b.sentinel");
-    tenant.fetch_sessions.issue("team-a.", BROKER, SESSION);
-    tenant.fetch_sessions.issue("team-b.", BROKER, SESSION + 1);
-    tenant
+/// The virtual clusters that messages are carried for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cluster {
+    /// One with a prefix.
+    Prefixed,
+    /// The transparent one, which sees everything but the gateway's own topics.
+    Transparent,
+}
+
+impl Cluster {
+    fn prefix(self) -> &'static str {
+        if self == Self::Prefixed { "team-a." } else { "" }
+    }
+
+    pub(super) fn tenant(self) -> Tenant {
+        let prefix = (self == Self::Prefixed).then(|| self.prefix().to_owned());
+        let tenant = runner::tenant(&Given { prefix, ..Given::default() });
+        tenant.topic_ids.learn(OWN, "team-a.own");
+        let foreign = if self == Self::Prefixed { "team-b.sentinel" } else { "_anabranch.state" };
+        tenant.topic_ids.learn(FOREIGN, foreign);
+        tenant.fetch_sessions.issue(self.prefix(), BROKER, SESSION);
+        tenant.fetch_sessions.issue("team-b.", BROKER, SESSION + 1);
+        tenant
+    }
+}
+
+fn veiled(of: [u8; 16]) -> [u8; 16] {
+    // The key is the same for all of them.
+    Cluster::Prefixed.tenant().topic_ids.veil(of)
 }
 
 fn id(id: [u8; 16]) -> Value {
@@ -107,10 +129,14 @@ fn share_key(group: &str, id: [u8; 16]) -> String {
 }
 
 /// What stands in the fields that are not probed.
-pub(super) fn harmless(way: Way, place: Place<'_>) -> Option<Value> {
-    let name = if way == Way::In { "own" } else { "team-a.own" };
+pub(super) fn harmless(cluster: Cluster, way: Way, place: Place<'_>) -> Option<Value> {
+    let name = if way == Way::In { "own".to_owned() } else { format!("{}own", cluster.prefix()) };
+    let name = name.as_str();
     Some(match roles::role_of(place)? {
-        Role::Topic | Role::Group | Role::TransactionalId | Role::CoordinatorKey | Role::ResourceName => json!(name),
+        Role::Topic | Role::TopicCursor | Role::Group | Role::TransactionalId => json!(name),
+        Role::CoordinatorKey | Role::ResourceName => json!(name),
+        Role::SettingName => json!("num.partitions"),
+        Role::LogDir => json!("/disk-1"),
         Role::TopicId => id(OWN),
         Role::Subscription => embedded("ConsumerProtocolSubscription", 1, name, None),
         Role::Assignment => embedded("ConsumerProtocolAssignment", 1, name, None),
@@ -147,10 +173,11 @@ fn encoded(message: &'static Message, version: i16, given: &Value) -> Value {
 }
 
 /// What is put into a field; nothing for a role that is not known here.
-pub(super) fn probes(way: Way, leaf: &Leaf) -> Vec<Probe> {
-    let mut found = match way {
-        Way::In => request(leaf),
-        Way::Out => response(leaf),
+pub(super) fn probes(cluster: Cluster, way: Way, leaf: &Leaf) -> Vec<Probe> {
+    let mut found = match (cluster, way) {
+        (Cluster::Transparent, _) => transparent(way, leaf),
+        (Cluster::Prefixed, Way::In) => request(leaf),
+        (Cluster::Prefixed, Way::Out) => response(leaf),
     };
     if leaf.nullable && !found.is_empty() {
         found.push(Probe::kept("null", Value::Null));
@@ -158,10 +185,53 @@ pub(super) fn probes(way: Way, leaf: &Leaf) -> Vec<Probe> {
     found
 }
 
+/// Names stay what they are for the transparent cluster; the gateway's own topics are nobody's. The rest is as for the others.
+fn transparent(way: Way, leaf: &Leaf) -> Vec<Probe> {
+    const HIDDEN: &str = "_anabranch.state";
+    let mut name = vec![Probe::kept("a name", "team-b.sentinel")];
+    let hidden = match way {
+        Way::In => Probe::is("the gateway's own", HIDDEN, "_anabranch.state/"),
+        Way::Out => Probe::new("the gateway's own", HIDDEN, Expect::Gone),
+    };
+    let of = |kind: i32, mut probe: Probe| {
+        probe.name = "of a kind";
+        probe.beside(Role::ResourceType, kind)
+    };
+    match (leaf.role, way) {
+        (Role::Topic, _) => [name, vec![hidden]].concat(),
+        (Role::TopicCursor, Way::In) => name,
+        (Role::TopicCursor, Way::Out) => [name, vec![Probe::new("the gateway's own", HIDDEN, Expect::Hidden)]].concat(),
+        (Role::ResourceName, _) => {
+            let kept = name.remove(0);
+            vec![of(2, kept.clone()), of(32, kept.clone()), of(4, kept.clone()), of(16, kept), of(2, hidden)]
+        }
+        (Role::Group | Role::TransactionalId | Role::CoordinatorKey | Role::TopicRegex, _) => name,
+        (Role::TransactionalIdRegex | Role::Subscription | Role::Assignment, _) => {
+            vec![Probe::kept("as it is", STANDARD.encode("sentinel"))]
+        }
+        (Role::TopicId, Way::In) => vec![
+            Probe::kept("anybody's", id(UNKNOWN)),
+            Probe::is("the gateway's own", id(FOREIGN), id(veiled(FOREIGN))),
+        ],
+        (Role::TopicId, Way::Out) => vec![
+            Probe::kept("anybody's", id(UNKNOWN)),
+            Probe::new("the gateway's own", id(FOREIGN), Expect::Hidden).without(Role::Topic),
+            Probe::is("what was sent", id(veiled(FOREIGN)), id(FOREIGN)).asked(Role::TopicId, id(FOREIGN)),
+        ],
+        (Role::ClusterId | Role::ErrorText | Role::LogDir | Role::SettingName, Way::Out) => {
+            vec![Probe::kept("as it is", "team-b.sentinel")]
+        }
+        (Role::ReadOnly, Way::Out) => vec![Probe::kept("a broker's", false).beside(Role::ResourceType, 4)],
+        (Role::VolumeBytes, Way::Out) => vec![Probe::kept("a size", 4711)],
+        (_, Way::In) => request(leaf),
+        (_, Way::Out) => response(leaf),
+    }
+}
+
 fn request(leaf: &Leaf) -> Vec<Probe> {
     let renamed = || Probe::is("a name", "sentinel", "team-a.sentinel");
     match leaf.role {
-        Role::Topic | Role::Group | Role::TransactionalId => {
+        Role::Topic | Role::TopicCursor | Role::Group | Role::TransactionalId => {
             // The prefix of another is a name like any other.
             vec![renamed(), Probe::is("a foreign name", "team-b.x", "team-a.team-b.x")]
         }
@@ -169,8 +239,10 @@ fn request(leaf: &Leaf) -> Vec<Probe> {
             let of = |kind: i32| renamed().beside(Role::CoordinatorType, kind);
             let share =
                 |name, put: String, becomes: String| Probe::is(name, put, becomes).beside(Role::CoordinatorType, 2);
-            let veiled = tenant().topic_ids.veil(FOREIGN);
+            let veiled = veiled(FOREIGN);
             vec![
+                // Version 0 knows groups only.
+                renamed().without(Role::CoordinatorType),
                 of(0),
                 of(1),
                 share("a share partition", share_key("sentinel", OWN), share_key("team-a.sentinel", OWN)),
@@ -185,7 +257,7 @@ fn request(leaf: &Leaf) -> Vec<Probe> {
             vec![of(2), of(32), refused(8), refused(16)]
         }
         Role::TopicId => {
-            let veiled = |of: [u8; 16]| id(tenant().topic_ids.veil(of));
+            let veiled = |of| id(veiled(of));
             vec![
                 Probe::kept("its own", id(OWN)),
                 Probe::is("a foreign one", id(FOREIGN), veiled(FOREIGN)),
@@ -244,7 +316,7 @@ fn coordinator_keys() -> Vec<Probe> {
 
 /// Ids alone, beside no name and beside a name: a broker that says an id beside a name of the tenant's says whose it is.
 fn topic_ids() -> Vec<Probe> {
-    let veiled = tenant().topic_ids.veil(FOREIGN);
+    let veiled = veiled(FOREIGN);
     vec![
         Probe::kept("its own", id(OWN)),
         Probe::new("a foreign one", id(FOREIGN), Expect::Hidden).without(Role::Topic),
@@ -259,6 +331,10 @@ fn topic_ids() -> Vec<Probe> {
 fn response(leaf: &Leaf) -> Vec<Probe> {
     match leaf.role {
         Role::Topic | Role::Group | Role::TransactionalId => names(&|probe| probe),
+        Role::TopicCursor => vec![
+            Probe::is("its own", "team-a.sentinel", "sentinel"),
+            Probe::new("a foreign one", "team-b.sentinel", Expect::Hidden),
+        ],
         Role::CoordinatorKey => coordinator_keys(),
         Role::ResourceName => {
             let of = |kind: i32| move |probe: Probe| probe.beside(Role::ResourceType, kind);
@@ -276,15 +352,18 @@ fn response(leaf: &Leaf) -> Vec<Probe> {
             Probe::is("a broker's", 9093, 9002).beside(Role::BrokerId, 2),
             Probe::is("nobody's", 9093, -1).beside(Role::BrokerId, -1),
         ],
+        // A coordinator that is left out would be waited for: an error stands in its place.
+        Role::BrokerId if matches!(leaf.path.as_str(), "NodeId" | "Coordinators.NodeId") => {
+            vec![Probe::new("one without a port here", 3, Expect::Alone(json!(-1)))]
+        }
         Role::BrokerId => vec![Probe::new("one without a port here", 3, Expect::Gone)],
         Role::TopicRegex => vec![
             Probe::is("its own", "team\\-a\\.(?:(?s-s:)sentinel.*|b)", "^sentinel.*|b"),
             Probe::is("a foreign one", "team-b.sentinel.*", Value::Null),
         ],
-        Role::ClusterId => vec![Probe::is("the cluster's", "physical-2", "virtual-cluster")],
         Role::ErrorText => vec![
             Probe::is("its own", "Topic 'team-a.sentinel' is.", "Topic 'sentinel' is."),
-            Probe::is("one that collides", "'team-a_sentinel' is.", "'(not in this cluster)' is."),
+            Probe::is("one that collides", "'team-a_sentinel' is.", "'***' is."),
             Probe::new("a foreign one", "Topic 'team-b.sentinel' is.", Expect::Hidden),
         ],
         Role::ProtocolType => vec![Probe::new("another protocol", "connect", Expect::Alone(json!("connect")))],
@@ -292,6 +371,28 @@ fn response(leaf: &Leaf) -> Vec<Probe> {
         Role::ResourceType => vec![Probe::kept("a group", 32)],
         Role::FetchSessionId => vec![Probe::kept("a new one", 42)],
         Role::Principal | Role::Mechanism | Role::Rack => vec![Probe::kept("text", "sentinel")],
+        _ => physical(leaf),
+    }
+}
+
+/// What tells of the brokers that all tenants share.
+fn physical(leaf: &Leaf) -> Vec<Probe> {
+    match leaf.role {
+        Role::SettingName => vec![
+            Probe::kept("a topic's", "sentinel"),
+            Probe::kept("a broker's that is shown", "message.max.bytes").beside(Role::ResourceType, 4),
+            Probe::new("a broker's that is not", "listeners", Expect::Hidden).beside(Role::ResourceType, 4),
+        ],
+        Role::ReadOnly => {
+            vec![Probe::kept("a topic's", false), Probe::is("a broker's", false, true).beside(Role::ResourceType, 4)]
+        }
+        Role::ErrorCode => vec![
+            Probe::kept("a broker's", 14),
+            Probe::is("beside a broker without a port", 0, 15).beside(Role::BrokerId, 3),
+        ],
+        Role::ClusterId => vec![Probe::is("the cluster's", "physical-2", "virtual-cluster")],
+        Role::LogDir => vec![Probe::is("a path", "/disk-2", "/log-dir-1")],
+        Role::VolumeBytes => vec![Probe::is("a size", 4711, -1)],
         _ => Vec::new(),
     }
 }

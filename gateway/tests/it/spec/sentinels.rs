@@ -4,7 +4,7 @@
 use super::decisions;
 use super::kafkas;
 use super::message::{Leaf, drop_around, filled, get, leaves, set};
-use super::probes::{Expect, FOREIGN, Probe, Way, harmless, probes, tenant};
+use super::probes::{Cluster, Expect, FOREIGN, Probe, Way, harmless, probes};
 use crate::runner::{self, BROKER};
 use gateway::apis::{self, Verdict, roles};
 use gateway::naming::request::Asked;
@@ -16,23 +16,6 @@ use wire::schema::{ApiKey, Message};
 use wire::segments::Segments;
 use wire::value;
 
-/// What does not hold: message (any where empty), role, probe, and why it is left so. An entry that is no longer needed fails
-/// the test.
-const EXCUSED: &[(&str, Role, &str, &str)] = &[
-    (
-        "FindCoordinatorResponse",
-        Role::BrokerId,
-        "one without a port here",
-        "a coordinator that is left out would be waited for: the whole answer is withheld",
-    ),
-    (
-        "",
-        Role::ErrorText,
-        "a foreign one",
-        "a text is about what the request named; a rule by names of tenants would tell in its echo which there are",
-    ),
-];
-
 /// One served message at one version.
 #[derive(Clone, Copy)]
 struct At {
@@ -40,21 +23,23 @@ struct At {
     version: i16,
     way: Way,
     message: &'static Message,
+    /// For whom it is carried.
+    cluster: Cluster,
 }
 
-fn served() -> impl Iterator<Item = At> {
+fn served(cluster: Cluster) -> impl Iterator<Item = At> {
     let forwarded = apis::served().filter(|(key, _)| apis::row(*key).verdict != Verdict::Own);
-    forwarded.flat_map(|(key, range)| {
+    forwarded.flat_map(move |(key, range)| {
         (range.min..=range.max).flat_map(move |version| {
             let both = [(Way::In, key.request()), (Way::Out, key.response())];
-            both.map(|(way, message)| At { key, version, way, message })
+            both.map(|(way, message)| At { key, version, way, message, cluster })
         })
     })
 }
 
 impl At {
     fn fill(self) -> Value {
-        filled(self.message, self.version, &|place| harmless(self.way, place))
+        filled(self.message, self.version, &|place| harmless(self.cluster, self.way, place))
     }
 
     /// The body that leaves the gateway for this one, as a value and in bytes.
@@ -132,7 +117,7 @@ impl At {
         request: &Value,
         gateway: Gateway,
     ) -> Result<(), String> {
-        let tenant = tenant();
+        let tenant = self.cluster.tenant();
         let asked = self.asked(&tenant, request)?;
         // What is left out takes along what stands beside it.
         let without = if matches!(probe.expect, Expect::Gone) { self.fill() } else { given.clone() };
@@ -190,31 +175,27 @@ struct Checked {
     checks: BTreeMap<(&'static str, i16), usize>,
     fields: BTreeSet<(&'static str, String)>,
     wrong: Vec<String>,
-    excuses: BTreeSet<usize>,
 }
 
 fn check() -> Checked {
     let mut done = Checked::default();
-    for at in served() {
+    for at in served(Cluster::Prefixed).chain(served(Cluster::Transparent)) {
         let all = leaves(at.message, at.version, &roles::role_of);
         for leaf in &all {
             let (name, path) = (at.message.name, leaf.path.as_str());
-            let of_role = probes(at.way, leaf);
-            if of_role.is_empty() {
-                done.wrong.push(format!("{name} {path}: nothing is expected of a {:?} yet", leaf.role));
-            }
-            for probe in of_role {
+            let mut checks = 0;
+            for probe in probes(at.cluster, at.way, leaf) {
                 let Some(holds) = at.holds(&all, leaf, &probe, Gateway::Real) else { continue };
+                checks += usize::from(!probe.put.is_null());
                 *done.checks.entry((name, at.version)).or_default() += 1;
                 let _ = done.fields.insert((name, leaf.path.clone()));
                 let Err(why) = holds else { continue };
-                let excuse = |(message, role, of, _): &(&str, Role, &str, &str)| {
-                    (*message == name || message.is_empty()) && *role == leaf.role && *of == probe.name
-                };
-                match EXCUSED.iter().position(excuse) {
-                    Some(entry) => drop(done.excuses.insert(entry)),
-                    None => done.wrong.push(format!("{name} {} {path}, {}: {why}", at.version, probe.name)),
-                }
+                done.wrong.push(format!("{name} {} {path}, {:?}, {}: {why}", at.version, at.cluster, probe.name));
+            }
+            if checks == 0 {
+                let (version, role, cluster) = (at.version, leaf.role, at.cluster);
+                done.wrong
+                    .push(format!("{name} {version} {path}, {cluster:?}: nothing is expected of a {role:?} here"));
             }
         }
     }
@@ -225,8 +206,6 @@ fn check() -> Checked {
 fn each_field_is_renamed_both_ways_and_nothing_foreign_comes_through() {
     let done = check();
     assert!(done.wrong.is_empty(), "{} of\n{}", done.wrong.len(), done.wrong.join("\n"));
-    let spare: Vec<_> = (0..EXCUSED.len()).filter(|i| !done.excuses.contains(i)).map(|i| EXCUSED[i]).collect();
-    assert!(spare.is_empty(), "no longer needed: {spare:#?}");
     for kafka in kafkas::needed_by("each_field_is_renamed_both_ways_and_nothing_foreign_comes_through") {
         let decided = decisions::decided(kafka, &roles::decide);
         let described: Vec<_> =
@@ -250,10 +229,10 @@ fn each_field_is_renamed_both_ways_and_nothing_foreign_comes_through() {
 #[test]
 fn a_gateway_that_forgets_a_field_is_told_whichever_it_is() {
     let mut forgotten = 0;
-    for at in served().filter(|at| at.version == apis::row(at.key).versions.max) {
+    for at in served(Cluster::Prefixed).filter(|at| at.version == apis::row(at.key).versions.max) {
         let all = leaves(at.message, at.version, &roles::role_of);
         for leaf in &all {
-            let of_role = probes(at.way, leaf);
+            let of_role = probes(at.cluster, at.way, leaf);
             let changes = |probe: &&Probe| !matches!(&probe.expect, Expect::Is(value) | Expect::Alone(value) if *value == probe.put);
             let told = of_role.iter().filter(changes).filter_map(|probe| at.holds(&all, leaf, probe, Gateway::Forgets));
             let told: Vec<_> = told.collect();
