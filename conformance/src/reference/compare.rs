@@ -232,13 +232,12 @@ impl<'a> Comparison<'a> {
     }
 }
 
-/// Whether two elements are about the same thing: their first field is the same.
+/// Whether two elements are about the same thing: whatever names them is the same.
 fn same_name(left: &Value, right: &Value) -> bool {
-    let name = |value: &Value| {
-        ["Name", "ApiKey", "GroupId", "TransactionalId", "ResourceName"].iter().find_map(|n| value.get(n).cloned())
-    };
+    const NAMES: [&str; 6] = ["Name", "ApiKey", "GroupId", "TransactionalId", "ResourceName", "ResourceType"];
+    let name = |value: &Value| NAMES.iter().filter_map(|name| value.get(name).cloned()).collect::<Vec<_>>();
     match (name(left), name(right)) {
-        (Some(left), Some(right)) => left == right,
-        _ => left == right,
+        (left_name, right_name) if left_name.is_empty() || right_name.is_empty() => left == right,
+        (left_name, right_name) => left_name == right_name,
     }
 }

@@ -41,6 +41,9 @@ const SCRIPTS: &[(&str, &str)] = &[
     ("offsets", include_str!("scripts/offsets.yaml")),
     ("groups", include_str!("scripts/groups.yaml")),
     ("transactions", include_str!("scripts/transactions.yaml")),
+    ("consumer-groups", include_str!("scripts/consumer-groups.yaml")),
+    ("share-groups", include_str!("scripts/share-groups.yaml")),
+    ("streams-groups", include_str!("scripts/streams-groups.yaml")),
 ];
 /// What another tenant of the shared Kafka has.
 const OTHER_TENANT: &str = include_str!("scripts/other-tenant.yaml");

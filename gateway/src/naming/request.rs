@@ -279,7 +279,7 @@ impl Names<'_> {
                 if text.is_empty() && self.key == ApiKey::OffsetDelete && !namespace.is_transparent() {
                     return Err(Refusal::EmptyGroup);
                 }
-                if text.is_empty() && group_must_be_named(self.key) {
+                if must_be_refused(self.key, text) {
                     return Ok(Action::Keep);
                 }
                 Action::Str(namespace.map_id(text, buffer))
@@ -411,6 +411,14 @@ pub(super) const fn group_must_be_named(key: ApiKey) -> bool {
         || matches!(key, K::AlterShareGroupOffsets | K::DeleteShareGroupOffsets)
         || matches!(key, K::ConsumerGroupHeartbeat | K::ConsumerGroupDescribe)
         || matches!(key, K::StreamsGroupHeartbeat | K::StreamsGroupDescribe | K::StreamsGroupTopologyDescriptionUpdate)
+}
+
+/// Whether the broker refuses this group id for its emptiness: with a prefix it would be a good one. Heartbeats take blanks
+/// for nothing, too.
+fn must_be_refused(key: ApiKey, group: &str) -> bool {
+    use ApiKey as K;
+    let heartbeat = matches!(key, K::ConsumerGroupHeartbeat | K::ShareGroupHeartbeat | K::StreamsGroupHeartbeat);
+    group.is_empty() && group_must_be_named(key) || heartbeat && group.trim_matches(|c| c <= ' ').is_empty()
 }
 
 /// What a broker calls the pattern of an API.

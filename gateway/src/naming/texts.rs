@@ -35,7 +35,16 @@ pub fn shown(namespace: &Namespace, text: &str, said: impl FnOnce() -> HashSet<S
         out.push_str(between);
         rest = behind;
         match namespace.unmap_id(word).filter(|name| !name.is_empty()) {
-            Some(name) => out.push_str(name),
+            Some(name) => {
+                out.push_str(name);
+                // What is quoted is one name to its end, also one that Kafka does not take.
+                if between.ends_with('\'')
+                    && let Some(end) = rest.find('\'')
+                {
+                    out.push_str(&rest[..end]);
+                    rest = &rest[end..];
+                }
+            }
             None if is_harmless(word) || said.contains(stem(word)) => out.push_str(word),
             None => {
                 out.push_str(HIDDEN);

@@ -78,8 +78,14 @@ fn answer(
         0..=ELEMENTS_OF => value::decode(key.request(), version, body).unwrap_or_default(),
         _ => Value::Null,
     };
-    let shape = Shape { version, code, text };
-    local::encode(key, version, correlation_id, &shape.fields(key.response().fields, &request))
+    let fields = key.response().fields;
+    // An answer with its error at the top repeats nothing of the request, as Kafka's own.
+    let repeated = if fields.iter().any(|f| f.name == "ErrorCode" && f.versions.contains(version)) {
+        Value::Null
+    } else {
+        request
+    };
+    local::encode(key, version, correlation_id, &Shape { version, code, text }.fields(fields, &repeated))
 }
 
 /// An answer that refuses.
