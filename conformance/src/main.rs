@@ -35,6 +35,8 @@ enum Command {
     Run(Run),
     /// Compare a virtual cluster with a Kafka of one's own: the same requests, the same answers
     Reference(equivalence::Compare),
+    /// Put gateways with one mistake each before the checks, which have to find it
+    Mutants(Mutants),
     /// List the scenarios, the clients and the checks
     List {
         /// The folder of scenarios
@@ -63,18 +65,37 @@ struct Run {
     /// Bring the sandboxes up in a home of their own and take them down afterwards; else those of this user are used
     #[arg(long)]
     up: bool,
-    /// A broker to put the sandboxes on; else one is started (with --up)
-    #[arg(long, value_name = "HOST:PORT", requires = "up")]
-    bootstrap: Option<String>,
+    #[command(flatten)]
+    place: Place,
     /// The form of the report
     #[arg(short, long, value_enum, default_value_t = Output::Human)]
     output: Output,
-    /// The sandbox program; else the one beside this program, else the one on the PATH
-    #[arg(long, value_name = "FILE", env = "SANDBOX_BIN")]
-    sandbox_bin: Option<PathBuf>,
     /// The folder with the clients; else `fixtures` here or further up
     #[arg(long, value_name = "FOLDER")]
     fixtures: Option<PathBuf>,
+}
+
+/// Where sandboxes are brought up
+#[derive(Debug, clap::Args)]
+struct Place {
+    /// A broker to put the sandboxes of a run with --up on; else one is started
+    #[arg(long, value_name = "HOST:PORT")]
+    bootstrap: Option<String>,
+    /// The sandbox program; else the one beside this program, else the one on the PATH
+    #[arg(long, value_name = "FILE", env = "SANDBOX_BIN")]
+    sandbox_bin: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+struct Mutants {
+    /// What everything random is drawn from; else another seed each time
+    #[arg(long, value_name = "NUMBER")]
+    seed: Option<u64>,
+    #[command(flatten)]
+    place: Place,
+    /// The form of the report
+    #[arg(short, long, value_enum, default_value_t = Output::Human)]
+    output: Output,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -85,11 +106,15 @@ enum Output {
 
 fn main() -> ExitCode {
     let done = match Arguments::parse().command {
+        Command::Run(run) if run.place.bootstrap.is_some() && !run.up => {
+            Err((USAGE, "--bootstrap says where new sandboxes go; it needs --up".to_owned()))
+        }
         Command::Run(run) => match (&run.scenario, &run.profile) {
             (Some(file), _) => run_scenario(file.clone(), run),
             (None, profile) => checks::run(&profile.clone().unwrap_or_default(), &run),
         },
         Command::Reference(compare) => equivalence::run(&compare),
+        Command::Mutants(told) => checks::mutants(&told),
         Command::List { output: Output::Json, .. } => checks::list_json(),
         Command::List { scenarios, .. } => list(&scenarios),
     };
@@ -111,9 +136,9 @@ fn run_scenario(file: PathBuf, run: Run) -> Done {
         None => fixtures_here()
             .ok_or((USAGE, "no folder fixtures/clients here or above; name it with --fixtures".into()))?,
     };
-    let program = sandboxes::find_program(run.sandbox_bin);
+    let program = sandboxes::find_program(run.place.sandbox_bin);
     let sandboxes = if run.up {
-        Sandboxes::isolated(program, provider(run.bootstrap)).map_err(|error| (HARNESS, error.to_string()))?
+        Sandboxes::isolated(program, provider(run.place.bootstrap)).map_err(|error| (HARNESS, error.to_string()))?
     } else {
         Sandboxes::of_this_user(program)
     };

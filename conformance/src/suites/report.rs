@@ -18,6 +18,9 @@ pub struct CheckReport {
     pub level: Level,
     /// How it went; a planned check is skipped.
     pub status: Status,
+    /// Whether it is not written yet.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub planned: bool,
     /// How long it took.
     pub millis: u128,
     /// What the attacker got.
@@ -39,6 +42,7 @@ impl CheckReport {
             title: check.title,
             level: check.level,
             status: Status::Skip,
+            planned: check.body.is_none(),
             millis: 0,
             got: String::new(),
             complaints: vec![why.to_owned()],
@@ -111,8 +115,13 @@ impl SuiteReport {
     pub fn human(&self) -> String {
         let mut text = format!("{} with seed {}\n", self.profile, self.seed);
         // Writing to a string cannot fail.
-        for check in &self.checks {
+        let (planned, ran): (Vec<_>, Vec<_>) = self.checks.iter().partition(|check| check.planned);
+        for check in ran {
             let _ = write!(text, "{}", line(check));
+        }
+        if !planned.is_empty() {
+            let planned: Vec<&str> = planned.iter().map(|check| check.id).collect();
+            let _ = writeln!(text, "  -     planned: {}", planned.join(" "));
         }
         for trouble in &self.trouble {
             let _ = writeln!(text, "  ERROR {trouble}");

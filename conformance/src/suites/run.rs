@@ -13,6 +13,8 @@ use crate::report::Status;
 
 /// Differences that are printed of one check.
 const SHOWN: usize = 12;
+/// Characters that are printed of one difference.
+const LONGEST: usize = 900;
 
 /// A run of some checks in one arena.
 #[derive(Debug)]
@@ -81,7 +83,8 @@ impl<'a> Run<'a> {
             || format!("conformance run --profile {} --up --check {} --seed {}", check.profile, check.id, self.seed);
         let replay = (status != Status::Pass).then(again);
         let (id, title, level) = (check.id, check.title, check.level);
-        CheckReport { id, title, level, status, millis: began.elapsed().as_millis(), got, complaints, replay }
+        let millis = began.elapsed().as_millis();
+        CheckReport { id, title, level, status, planned: false, millis, got, complaints, replay }
     }
 
     fn judged(&self, id: &str, body: Body) -> Result<(Vec<String>, String), Trouble> {
@@ -99,6 +102,12 @@ impl<'a> Run<'a> {
         let (mut complaints, got) = scene.findings();
         complaints.extend(self.aftermath(&before)?);
         sweep::attacker(arena)?;
+        for complaint in &mut complaints {
+            if let Some((at, _)) = complaint.char_indices().nth(LONGEST) {
+                complaint.truncate(at);
+                complaint.push('…');
+            }
+        }
         // Of hundreds of like differences the first ones say enough.
         let left_out = complaints.len().saturating_sub(SHOWN);
         complaints.truncate(SHOWN);

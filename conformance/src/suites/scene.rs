@@ -103,7 +103,8 @@ impl<'a> Scene<'a> {
             topic_id: victim.secret.id.clone(),
             group: victim.secret_group.name.clone(),
             transaction: victim.secret_transaction.id.clone(),
-            member: victim.secret_group.member.clone(),
+            // Of the form that nobody's has: a member of a classic group is called otherwise.
+            member: victim.modern_group.as_ref().unwrap_or(&victim.secret_group).member.clone(),
             instance: victim.bait_group.instance.clone(),
         }
     }

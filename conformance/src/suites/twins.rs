@@ -63,12 +63,15 @@ impl Scene<'_> {
         Ok(about_theirs)
     }
 
-    /// [`Self::twins`] for every API that names anything, at every version; says how many answers were equal.
+    /// [`Self::twins`] for every API that names anything, at every version; says how many were asked. The members that are
+    /// named are nobody's: whoever joins a group chooses a name for itself, and would see it again.
     ///
     /// # Errors
     /// [`Trouble`]
     pub fn twins_everywhere(&mut self, theirs: &Names, nobody: &Names) -> Result<Asked, Trouble> {
         let mut asked = Asked::default();
+        let (member, instance) = (nobody.member.clone(), nobody.instance.clone());
+        let theirs = &Names { member, instance, ..theirs.clone() };
         for key in ApiKey::ALL {
             let versions = self.versions(*key).filter(|version| forge::names_something(*key, *version));
             let versions: Vec<i16> = versions.collect();

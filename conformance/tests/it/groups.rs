@@ -61,7 +61,7 @@ fn until_members(team: &Team, group: &str, members: usize) {
     let began = Instant::now();
     loop {
         let found = client.does("describe_group", json!({ "group": group }));
-        if found["members"] == members && found["topics"].as_array().is_some_and(|all| all.len() == PARTITIONS) {
+        if found["members"] == members && found["partitions"].as_array().is_some_and(|all| all.len() == PARTITIONS) {
             return;
         }
         assert!(began.elapsed() < PATIENCE, "{members} members with {PARTITIONS} partitions, found {found}");

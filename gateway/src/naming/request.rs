@@ -223,7 +223,7 @@ pub(super) const BROKER_RESOURCE: i32 = 4;
 /// See [`TOPIC_RESOURCE`].
 pub(super) const GROUP_RESOURCE: i32 = 32;
 
-/// More names than this are not mapped for one request: each may grow by the length of the prefix.
+/// More names and ids than this are not mapped for one request: each name may grow by the length of the prefix.
 const MOST_NAMES: usize = 200_000;
 /// Longer requests are not kept for the texts of their answers.
 const MOST_SAID: usize = 16 << 10;
@@ -260,10 +260,11 @@ impl Visitor for Names<'_> {
 
 impl Names<'_> {
     fn text<'s>(&'s mut self, role: Role, text: &str) -> Result<Action<'s>, Refusal> {
-        self.named += 1;
-        if self.named > MOST_NAMES {
-            return Err(Refusal::TooMany);
+        // An empty pattern is none: everybody's transactions come.
+        if role == Role::TransactionalIdRegex && text.is_empty() {
+            return Ok(Action::Keep);
         }
+        self.count()?;
         if role == Role::CoordinatorKey && self.asked.coordinator == Some(Coordinator::Share) {
             return self.share_key(text);
         }
@@ -331,7 +332,14 @@ impl Names<'_> {
         Ok(Action::Str(key.put(self.tenant.namespace.map_id(key.group, buffer), &id, out)))
     }
 
+    /// One more name or id.
+    const fn count(&mut self) -> Result<(), Refusal> {
+        self.named += 1;
+        if self.named > MOST_NAMES { Err(Refusal::TooMany) } else { Ok(()) }
+    }
+
     fn topic_id(&mut self, id: [u8; 16]) -> Result<Action<'static>, Refusal> {
+        self.count()?;
         if self.memory.own_ids.owns(self.tenant, &id) {
             Ok(Action::Keep)
         } else if self.last_word {

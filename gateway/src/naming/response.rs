@@ -13,8 +13,9 @@ use wire::schema::ApiKey;
 use wire::segments::Segments;
 use wire::walk::{Action, Stop, Value, Visitor, walk};
 
-/// Kafka's error for a coordinator that can't be reached now; clients try again.
-const COORDINATOR_NOT_AVAILABLE: i32 = 15;
+/// The error for a coordinator without a port here. Clients don't try again: it lasts until the gateway has more ports, and
+/// Java's admin client asks again without a pause for what is told to be temporary.
+const BROKER_NOT_AVAILABLE: i32 = 8;
 /// The topic of everybody's committed offsets: a transaction that commits some has one of its partitions.
 const OFFSETS_TOPIC: &str = "__consumer_offsets";
 /// What brokers say where there is no port.
@@ -239,11 +240,13 @@ impl Names<'_> {
     /// Where everything is listed, the others' are filtered; elsewhere nothing of theirs should have come.
     fn others_may_come(&self, text: &str) -> bool {
         match self.key {
-            ApiKey::Metadata | ApiKey::ListGroups | ApiKey::OffsetFetch => true,
-            ApiKey::ListTransactions | ApiKey::ListConfigResources => true,
-            ApiKey::DescribeTopicPartitions | ApiKey::DescribeLogDirs | ApiKey::ListPartitionReassignments => {
-                self.asked.all
-            }
+            ApiKey::ListGroups | ApiKey::ListConfigResources => true,
+            // Of several groups each may ask for all its topics.
+            ApiKey::OffsetFetch => true,
+            ApiKey::Metadata | ApiKey::DescribeTopicPartitions => self.asked.all,
+            ApiKey::DescribeLogDirs | ApiKey::ListPartitionReassignments => self.asked.all,
+            // A pattern that was given stays inside the prefix.
+            ApiKey::ListTransactions => self.asked.all,
             ApiKey::DescribeTransactions => text == OFFSETS_TOPIC,
             _ => false,
         }
@@ -339,7 +342,7 @@ impl Names<'_> {
                     None => Action::Drop,
                 };
             }
-            Role::ErrorCode if self.unreachable => return Action::Int(COORDINATOR_NOT_AVAILABLE),
+            Role::ErrorCode if self.unreachable => return Action::Int(BROKER_NOT_AVAILABLE),
             Role::ResourceType => self.resource = number,
             Role::ReadOnly if self.resource == BROKER_RESOURCE && !self.tenant.namespace.is_transparent() => {
                 return Action::Int(1);

@@ -34,8 +34,9 @@ pub fn shown(namespace: &Namespace, text: &str, said: impl FnOnce() -> HashSet<S
         let (word, behind) = from.split_at(from.find(|c| !in_words(c)).unwrap_or(from.len()));
         out.push_str(between);
         rest = behind;
-        match namespace.unmap_id(word).filter(|name| !name.is_empty()) {
-            Some(name) => {
+        match namespace.unmap_id(word) {
+            // A bare prefix is an empty name, unless it is a word at the end of a sentence: "it has no data."
+            Some(name) if !name.is_empty() || !is_harmless(word) => {
                 out.push_str(name);
                 // What is quoted is one name to its end, also one that Kafka does not take.
                 if between.ends_with('\'')
@@ -45,8 +46,8 @@ pub fn shown(namespace: &Namespace, text: &str, said: impl FnOnce() -> HashSet<S
                     rest = &rest[end..];
                 }
             }
-            None if is_harmless(word) || said.contains(stem(word)) => out.push_str(word),
-            None => {
+            _ if is_harmless(word) || said.contains(stem(word)) => out.push_str(word),
+            _ => {
                 out.push_str(HIDDEN);
                 out.push_str(&word[word.trim_end_matches(is_punctuation).len()..]);
                 rest = without_port(rest);

@@ -51,6 +51,8 @@ impl Life {
         let mut worker = Worker {
             reader: Peer::connect("the victim", &target.connection, "")?,
             keepers: Vec::new(),
+            connection: target.connection.clone(),
+            client_id: victim.client_id.clone(),
             own,
             topic: victim.live.name.clone(),
             payload: format!("payload-of-{}", victim.client_id),
@@ -180,6 +182,8 @@ impl Keeper {
 }
 
 struct Worker {
+    connection: Connection,
+    client_id: String,
     own: Peer,
     reader: Peer,
     keepers: Vec<Keeper>,
@@ -198,14 +202,24 @@ impl Worker {
             let round = self.shared.rounds.load(Ordering::Acquire);
             if let Err(trouble) = self.round(round) {
                 self.complain(trouble.to_string());
-                // A connection that ended stays so: this is what the checks are to notice.
-                if matches!(trouble, Trouble::Socket { .. }) {
+                if let Err(gone) = self.recover() {
+                    self.complain(format!("and it does not come back: {gone}"));
                     return;
                 }
             }
             let _ = self.shared.rounds.fetch_add(1, Ordering::AcqRel);
             thread::sleep(PAUSE);
         }
+    }
+
+    /// New connections and a new fetch session: what was disturbed once was noted, and the next check starts afresh.
+    fn recover(&mut self) -> Result<(), Trouble> {
+        self.own = Peer::connect("the victim", &self.connection, "")?;
+        self.own.call_client(&self.client_id);
+        self.reader = Peer::connect("the victim", &self.connection, "")?;
+        self.shared.session.store(0, Ordering::Release);
+        self.epoch = 0;
+        Ok(())
     }
 
     fn complain(&self, what: String) {
@@ -218,6 +232,7 @@ impl Worker {
         if offset != self.next {
             self.complain(format!("a record of the victim got offset {offset}, expected {}", self.next));
         }
+        self.next = offset;
         let records = self.fetch()?;
         let found = batches(&records).iter().any(|(at, bytes)| *at == offset && contains(bytes, value.as_bytes()));
         if !found {

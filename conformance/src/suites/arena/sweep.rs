@@ -14,21 +14,23 @@ pub fn attacker(arena: &Arena) -> Result<(), Trouble> {
     let mut broker = Peer::connect("the harness", &arena.direct, "")?;
     let prefix = &arena.attacker.prefix;
     let given = [&arena.own.topic, &arena.own.group].map(|name| format!("{prefix}{name}"));
-    let strange = |list: &Value, field: &str| -> Vec<Value> {
+    let own = |list: &Value, field: &str| -> Vec<Value> {
         let names = list.as_array().into_iter().flatten().map(|item| item[field].clone());
-        names
-            .filter(|n| n.as_str().is_some_and(|n| n.starts_with(prefix) && !given.iter().any(|own| own == n)))
-            .collect()
+        names.filter(|n| n.as_str().is_some_and(|n| n.starts_with(prefix))).collect()
+    };
+    let strange = |names: Vec<Value>| -> Vec<Value> {
+        names.into_iter().filter(|name| !given.iter().any(|given| given == name)).collect()
     };
     let metadata = broker.ask(ApiKey::Metadata, 9..=9, &json!({ "Topics": null, "AllowAutoTopicCreation": false }))?;
-    let topics = strange(&metadata["Topics"], "Name");
+    let topics = strange(own(&metadata["Topics"], "Name"));
     if !topics.is_empty() {
         let _ = broker.ask(ApiKey::DeleteTopics, 4..=5, &json!({ "TopicNames": topics, "TimeoutMs": 10_000 }))?;
     }
     let groups = broker.ask(ApiKey::ListGroups, 3..=5, &json!({}))?;
-    let groups = strange(&groups["Groups"], "GroupId");
+    let groups = own(&groups["Groups"], "GroupId");
+    remove_members(&mut broker, &groups)?;
+    let groups = strange(groups);
     if !groups.is_empty() {
-        remove_members(&mut broker, &groups)?;
         let _ = broker.ask(ApiKey::DeleteGroups, 1..=2, &json!({ "GroupsNames": groups }))?;
     }
     Ok(())

@@ -48,21 +48,23 @@ fn taken_names(scene: &mut Scene<'_>) -> Result<(), Trouble> {
     for length in [limit - 1, limit, limit + 1, LONGEST_TOPIC, LONGEST_TOPIC + 1] {
         pairs.push((pad(theirs.clone() + &secret, length), pad(somebody.clone() + &nobody, length)));
     }
+    let of = |name: &str, validate: bool| {
+        json!({ "Topics": [{ "Name": name, "NumPartitions": 1, "ReplicationFactor": 1 }], "timeoutMs": 5000,
+            "validateOnly": validate })
+    };
     for version in scene.versions(ApiKey::CreateTopics) {
-        for validate in [true, false] {
-            for (theirs, nobody) in &pairs {
-                let of = |name: &str| {
-                    json!({ "Topics": [{ "Name": name, "NumPartitions": 1, "ReplicationFactor": 1 }],
-                        "timeoutMs": 5000, "validateOnly": validate })
-                };
-                let names = [(theirs.as_str(), nobody.as_str())];
-                let reply = scene.twin_bodies(ApiKey::CreateTopics, version, &of(theirs), &of(nobody), &names)?;
-                let fits = theirs.len() <= limit;
-                scene.expect(fits != reply.refused() || !validate, || {
-                    format!("a topic of {} characters: {reply:?}", theirs.len())
-                });
-            }
+        for (theirs, nobody) in &pairs {
+            let (one, other, names) = (of(theirs, true), of(nobody, true), [(theirs.as_str(), nobody.as_str())]);
+            let reply = scene.twin_bodies(ApiKey::CreateTopics, version, &one, &other, &names)?;
+            scene.expect((theirs.len() <= limit) != reply.refused(), || {
+                format!("a topic of {} characters: {reply:?}", theirs.len())
+            });
         }
+    }
+    // A topic of the attacker's own, called as the broker calls the victim's.
+    if let (Some(version), Some((theirs, _))) = (scene.versions(ApiKey::CreateTopics).last(), pairs.first()) {
+        let reply = scene.ask(ApiKey::CreateTopics, version, &of(theirs, false))?;
+        scene.expect(!reply.refused(), || format!("the name {theirs} is taken: {reply:?}"));
     }
     scene.got(format!("{} names like physical ones may be used; the limit is {limit} characters", pairs.len()));
     Ok(())
@@ -80,7 +82,11 @@ pub(super) fn i_08(scene: &mut Scene<'_>) -> Result<(), Trouble> {
         instance: "no-such-instance".into(),
     };
     let secret = scene.secret();
-    let physical = Scene::physical(&secret, &scene.arena.target.prefix);
+    let physical = Names {
+        member: base.member.clone(),
+        instance: base.instance.clone(),
+        ..Scene::physical(&secret, &scene.arena.target.prefix)
+    };
     let of_all = |name: &str| Names {
         topic: name.into(),
         group: name.into(),

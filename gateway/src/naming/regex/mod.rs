@@ -4,7 +4,8 @@
 //! group behind it. That holds whatever the pattern is, because a pattern is taken only if its own groups, classes and quotes
 //! end inside of it ([`tokens`]). The broker wants the whole name to match, so that `$` stays what it is; but a start of the
 //! text (`^`, `\A`) would fail behind the prefix. Where it can only stand at the start of the name it is replaced with a
-//! group that is always empty, where it never can it stays, and a pattern in which it could be both is refused.
+//! group that is always empty, where it never can it stays, and a pattern in which it could be both is refused; but for
+//! `.*(?:…).*`, as clients write that a name shall be searched ([`searched`]).
 //!
 //! The rewriting can be taken back: what the broker shows of a pattern is shown as the tenant wrote it.
 
@@ -24,6 +25,10 @@ const LARGEST: usize = 10_000;
 const LINE_START: &str = "(?s-s:)";
 /// Stands for `\A`.
 const TEXT_START: &str = "(?m-m:)";
+/// Stands for either where it is not the start of the name: matches nothing.
+const NEVER: &str = "[^\\x00-\\x{10FFFF}]";
+/// Begins each half of a pattern that was taken apart.
+const HALF: &str = "(?U-U:)";
 /// Closes a quote that the tenant left open.
 const QUOTE_END: &str = "\\E(?U-U:)";
 
@@ -98,18 +103,28 @@ pub fn rewrite(namespace: &Namespace, pattern: &str) -> Result<String, Fault> {
     if pattern.len() > LONGEST {
         return Err(Fault::TooLong);
     }
-    if [LINE_START, TEXT_START, "(?U-U:)"].iter().any(|reserved| pattern.contains(reserved)) {
+    if [LINE_START, TEXT_START, HALF].iter().any(|reserved| pattern.contains(reserved)) {
         return Err(Fault::Reserved);
     }
-    let (mut out, end) = around(namespace);
+    let (start, end) = around(namespace);
     let word = namespace.prefix().ends_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
+    let inside = match inside(pattern, word, [LINE_START, TEXT_START]) {
+        Err(Fault::Anchor) => searched(pattern, word)?,
+        done => done?,
+    };
+    Ok(start + &inside + end)
+}
+
+/// The pattern with something else for each start of the text at its own start.
+fn inside(pattern: &str, word: bool, [line_start, text_start]: [&str; 2]) -> Result<String, Fault> {
+    let mut out = String::with_capacity(pattern.len());
     let mut reader = Reader { group: Group::new(Place::Start), outer: Vec::new(), word };
     let mut tokens = Tokens::new(pattern);
     while let Some((range, token)) = tokens.next()? {
         let at_start = reader.token(token)?;
         match token {
-            Token::LineStart if at_start => out.push_str(LINE_START),
-            Token::TextStart if at_start => out.push_str(TEXT_START),
+            Token::LineStart if at_start => out.push_str(line_start),
+            Token::TextStart if at_start => out.push_str(text_start),
             _ => out.push_str(&pattern[range]),
         }
         if matches!(token, Token::Quote { closed: false, .. }) {
@@ -119,8 +134,35 @@ pub fn rewrite(namespace: &Namespace, pattern: &str) -> Result<String, Fault> {
     if !reader.outer.is_empty() {
         return Err(Fault::MissingParen);
     }
-    out.push_str(end);
     Ok(out)
+}
+
+/// `.*(?:…).*` in two halves: what the group finds at the start of the name, or anywhere with no start of the text in it.
+/// franz-go sends every pattern in this form, and most people begin theirs with `^`.
+fn searched(pattern: &str, word: bool) -> Result<String, Fault> {
+    let group = searched_group(pattern).ok_or(Fault::Anchor)?;
+    let first = inside(group, word, [LINE_START, TEXT_START])?;
+    let anywhere = inside(group, word, [NEVER, NEVER])?;
+    Ok(format!("{HALF}{first}.*|{HALF}.*{anywhere}.*"))
+}
+
+/// The group of `.*(?:…).*`. One with names would have them twice in the halves.
+fn searched_group(pattern: &str) -> Option<&str> {
+    let group = pattern.strip_prefix(".*")?.strip_suffix(".*")?;
+    if !group.starts_with("(?:") || ["(?P<", "(?<"].iter().any(|name| group.contains(name)) {
+        return None;
+    }
+    let mut depth = 0_usize;
+    let mut tokens = Tokens::new(group);
+    while let Ok(Some((range, token))) = tokens.next() {
+        match token {
+            Token::Open => depth += 1,
+            Token::Close if depth == 1 => return (range.end == group.len()).then_some(group),
+            Token::Close => depth -= 1,
+            _ => {}
+        }
+    }
+    None
 }
 
 /// The pattern of which [`rewrite`] made `physical`; `None` if it did not.
@@ -130,8 +172,16 @@ pub fn restore(namespace: &Namespace, physical: &str) -> Option<String> {
     }
     let (start, end) = around(namespace);
     let inside = physical.strip_prefix(start.as_str())?.strip_suffix(end)?;
+    if let Some(halves) = inside.strip_prefix(HALF) {
+        let (first, _) = halves.split_once(&format!("|{HALF}"))?;
+        return Some(format!(".*{}", starts_restored(first)));
+    }
     let inside = inside.strip_suffix(QUOTE_END).unwrap_or(inside);
-    Some(inside.replace(LINE_START, "^").replace(TEXT_START, "\\A"))
+    Some(starts_restored(inside))
+}
+
+fn starts_restored(inside: &str) -> String {
+    inside.replace(LINE_START, "^").replace(TEXT_START, "\\A")
 }
 
 /// What stands before and behind the tenant's pattern.

@@ -85,6 +85,7 @@ fn pattern() -> impl Strategy<Value = String> {
             3 => prop::collection::vec(inner.clone(), 1..4).prop_map(|parts| parts.concat()),
             2 => prop::collection::vec(inner.clone(), 1..3).prop_map(|parts| format!("(?:{})", parts.join("|"))),
             1 => inner.clone().prop_map(|part| format!("(?i:{part})")),
+            1 => inner.clone().prop_map(|part| format!(".*(?:{part}).*")),
             1 => inner.clone().prop_map(|part| format!("(?P<n>{part})")),
             1 => (inner.clone(), prop::sample::select(vec!["*", "+", "?", "*?", "{2}", "{0,2}", "{1,}"]))
                 .prop_map(|(part, times)| format!("({part}){times}")),
@@ -148,6 +149,23 @@ fn the_prefix_is_escaped_and_the_pattern_is_in_a_group() {
     assert_eq!(rewritten("\\Qa\\"), "team\\-a\\.(?:\\Qa\\\\E(?U-U:))");
     assert_eq!(rewritten(""), "", "none");
     assert_eq!(rewrite(&Namespace::new(None), "a)|(b"), Ok("a)|(b".to_owned()), "the broker's business");
+}
+
+/// As franz-go sends `^a.*` and `b`.
+#[test]
+fn what_searches_the_name_finds_its_start() {
+    let physical = rewrite(&namespace(PREFIX), ".*(?:(?:^a.*)|(?:b)).*").unwrap();
+    let halves = "(?U-U:)(?:(?:(?s-s:)a.*)|(?:b)).*|(?U-U:).*(?:(?:[^\\x00-\\x{10FFFF}]a.*)|(?:b)).*";
+    assert_eq!(physical, format!("team\\-a\\.(?:{halves})"));
+    let oracle = oracle(&physical).unwrap();
+    for (name, found) in [("a1", true), ("b", true), ("xbx", true), ("xa", false), ("x", false), ("", false)] {
+        assert_eq!(oracle.is_match(&format!("{PREFIX}{name}")), found, "{name}");
+        assert!(!oracle.is_match(&format!("team-b.{name}")), "{name}");
+    }
+    // Only where the group is all there is between the two, and has no name that would be there twice.
+    for pattern in [".*(?:^a)b.*", ".*(?:^a)(?:b).*", ".*(?:(?P<n>^a)).*", ".*(^a).*", ".*(?:x?^a).*"] {
+        assert_eq!(rewrite(&namespace(PREFIX), pattern), Err(Fault::Anchor), "{pattern}");
+    }
 }
 
 #[test]

@@ -388,7 +388,7 @@ fn physical(leaf: &Leaf) -> Vec<Probe> {
         }
         Role::ErrorCode => vec![
             Probe::kept("a broker's", 14),
-            Probe::is("beside a broker without a port", 0, 15).beside(Role::BrokerId, 3),
+            Probe::is("beside a broker without a port", 0, 8).beside(Role::BrokerId, 3),
         ],
         Role::ClusterId => vec![Probe::is("the cluster's", "physical-2", "virtual-cluster")],
         Role::LogDir => vec![Probe::is("a path", "/disk-2", "/log-dir-1")],
