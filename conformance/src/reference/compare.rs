@@ -47,6 +47,8 @@ pub(super) struct Comparison<'a> {
     mappings: BTreeMap<&'a str, Mapping>,
     /// How often each normalization was needed.
     pub normalized: Vec<usize>,
+    /// How often each had something to compare: an order may be the same by chance.
+    pub tried: Vec<usize>,
     /// How often each deliberate difference was seen.
     pub deliberate: Vec<usize>,
     found: Vec<Difference>,
@@ -56,7 +58,7 @@ impl<'a> Comparison<'a> {
     /// Nothing compared yet.
     pub(super) fn new(rules: &'a Rules) -> Self {
         let (normalized, deliberate) = (vec![0; rules.normalizations.len()], vec![0; rules.deliberate.len()]);
-        Self { rules, mappings: BTreeMap::new(), normalized, deliberate, found: Vec::new() }
+        Self { rules, mappings: BTreeMap::new(), tried: normalized.clone(), normalized, deliberate, found: Vec::new() }
     }
 
     /// What differs without a reason between two answers.
@@ -76,6 +78,7 @@ impl<'a> Comparison<'a> {
         }
         if let Some(at) = rules.normalizations.iter().position(|rule| rule.is_at(place)) {
             let handled = self.normalize(&rules.normalizations[at], place, reference, found);
+            self.tried[at] += usize::from(handled);
             self.normalized[at] += usize::from(handled && reference != found);
             if handled {
                 return;

@@ -173,8 +173,9 @@ impl<'a> Judge<'a> {
         let compared = |api: &str| ApiKey::ALL.iter().any(|key| key.name() == api && apis.contains(&key.code()));
         let mut stale = Vec::new();
         let (mut normalizations, mut differences) = (Vec::new(), Vec::new());
-        for (rule, count) in self.rules.normalizations.iter().zip(&self.comparison.normalized) {
-            if *count > 0 {
+        let counts = self.comparison.normalized.iter().zip(&self.comparison.tried);
+        for (rule, (count, tried)) in self.rules.normalizations.iter().zip(counts) {
+            if *tried > 0 {
                 normalizations.push(Explained { what: rule.field.clone(), count: *count, why: rule.why.clone() });
             } else if rule.apis.is_empty() || rule.apis.iter().any(|api| compared(api)) {
                 stale.push(format!("normalization of {} {}", rule.field, rule.apis.join(", ")).trim().to_owned());
