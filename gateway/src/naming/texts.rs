@@ -17,11 +17,14 @@ use wire::value;
 /// Stands for a word that is not shown.
 const HIDDEN: &str = "***";
 
+/// Of requests that hold more values than this, nothing is shown again: each takes some hundred bytes of memory.
+const MOST_VALUES: usize = 2_000;
+
 /// What brokers make their sentences of: the words of Kafka's own error messages, and the names of settings of topics and groups.
 static VOCABULARY: LazyLock<HashSet<&str>> = LazyLock::new(|| include_str!("words.txt").split_whitespace().collect());
 
 /// The broker's text as the tenant is shown it. `said` tells the client's own words, if they are needed.
-pub fn shown(namespace: &Namespace, text: &str, said: impl FnOnce() -> HashSet<String>) -> String {
+pub fn shown<'s>(namespace: &Namespace, text: &str, said: impl FnOnce() -> &'s HashSet<String>) -> String {
     if namespace.is_transparent() {
         return text.to_owned();
     }
@@ -64,7 +67,7 @@ pub fn shown(namespace: &Namespace, text: &str, said: impl FnOnce() -> HashSet<S
 pub fn said(message: &'static Message, version: i16, body: &[u8]) -> HashSet<String> {
     let mut words = HashSet::new();
     // A request may have bytes behind its last field; then it has said nothing.
-    if let Ok(request) = value::decode(message, version, body) {
+    if let Ok(request) = value::decode_at_most(message, version, body, MOST_VALUES) {
         collect(message, message.fields, "", &request, &mut words);
     }
     words
@@ -140,12 +143,14 @@ fn is_harmless(word: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    static NOTHING: LazyLock<HashSet<String>> = LazyLock::new(HashSet::new);
     use proptest::prelude::*;
     use serde_json::json;
     use wire::schema::ApiKey;
 
     fn shown_to(prefix: &str, text: &str) -> String {
-        shown(&Namespace::new(Some(prefix.into())), text, HashSet::new)
+        shown(&Namespace::new(Some(prefix.into())), text, || &NOTHING)
     }
 
     #[test]
@@ -201,7 +206,7 @@ mod tests {
     #[test]
     fn the_transparent_virtual_cluster_is_shown_everything() {
         let text = "Topic 'team-b.orders' on broker-1:9092";
-        assert_eq!(shown(&Namespace::new(None), text, HashSet::new), text);
+        assert_eq!(shown(&Namespace::new(None), text, || &NOTHING), text);
     }
 
     #[test]
@@ -213,7 +218,8 @@ mod tests {
         let message = ApiKey::CreateTopics.request();
         let body = value::encode(message, 5, &request).unwrap();
         let text = "Unknown topic config name: retention.millis, for-ever, secret.";
-        let shown = shown(&Namespace::new(Some("a.".into())), text, || said(message, 5, &body));
+        let words = said(message, 5, &body);
+        let shown = shown(&Namespace::new(Some("a.".into())), text, || &words);
         assert_eq!(shown, "Unknown topic config name: retention.millis, for-ever, ***.");
         assert_eq!(said(message, 5, &body[1..]), HashSet::new());
     }

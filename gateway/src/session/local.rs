@@ -136,7 +136,8 @@ fn virtual_versions(offered: &Value, version: i16) -> Value {
         })
         .collect();
     let visible = |list: &Value| -> Vec<Value> {
-        let shown = |f: &&Value| SHOWN_FEATURES.iter().any(|name| f["Name"] == *name);
+        let carried = |key: ApiKey| keys.iter().any(|entry| entry["ApiKey"] == key.code());
+        let shown = |f: &&Value| SHOWN_FEATURES.iter().any(|(name, key)| f["Name"] == *name && key.is_none_or(carried));
         let fits = |f: &&Value| version >= ALL_FEATURES_VERSION || f["MinVersion"] != 0;
         list.as_array().into_iter().flatten().filter(shown).filter(fits).cloned().collect()
     };
@@ -172,10 +173,13 @@ mod tests {
                 { "ApiKey": 0, "MinVersion": 0, "MaxVersion": 11 },
                 { "ApiKey": 1, "MinVersion": 4, "MaxVersion": 99 },
                 { "ApiKey": 55, "MinVersion": 0, "MaxVersion": 1 },
+                { "ApiKey": 68, "MinVersion": 0, "MaxVersion": 1 },
+                { "ApiKey": 76, "MinVersion": 1, "MaxVersion": 1 },
+                { "ApiKey": 88, "MinVersion": 99, "MaxVersion": 99 },
                 { "ApiKey": 10000, "MinVersion": 0, "MaxVersion": 1 },
             ],
             "SupportedFeatures": [{ "Name": "group.version", "MinVersion": 0, "MaxVersion": 1 }, { "Name": "metadata.version", "MinVersion": 7, "MaxVersion": 29 }],
-            "FinalizedFeatures": [{ "Name": "eligible.leader.replicas.version" }, { "Name": "share.version" }],
+            "FinalizedFeatures": [{ "Name": "streams.version" }, { "Name": "eligible.leader.replicas.version" }, { "Name": "share.version" }],
             "FinalizedFeaturesEpoch": 178,
         });
         let shown = virtual_versions(&offered, 4);

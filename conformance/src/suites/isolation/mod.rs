@@ -6,6 +6,7 @@ mod frames;
 mod hints;
 mod http;
 mod names;
+mod patterns;
 mod seeing;
 mod timing;
 mod touching;
@@ -53,11 +54,11 @@ pub const CHECKS: [Check; 46] = [
     planned("I-21", "settings of brokers, cluster, client metrics and the victim's groups; features; brokers"),
     planned("I-22", "quotas and SCRAM credentials of the victim or of everybody"),
     planned("I-23", "delegation tokens"),
-    planned("I-24", "tenants whose names start with each other, separators"),
-    planned("I-25", "internal topics and names that are no names"),
-    planned("I-26", "group and transactional ids: empty, NUL, huge, look-alikes, prefixes"),
-    planned("I-27", "regular expressions that climb out of the tenant"),
-    planned("I-28", "case folding, principals with separators, forged client ids"),
+    check("I-24", names::i_24, "tenants whose names start with each other, separators"),
+    check("I-25", names::i_25, "internal topics and names that are no names"),
+    check("I-26", names::i_26, "group and transactional ids: empty, NUL, huge, look-alikes, prefixes"),
+    check("I-27", names::i_27, "regular expressions that climb out of the tenant"),
+    check("I-28", names::i_28, "case folding, principals with separators, forged client ids"),
     planned("I-29", "server names of the victim with the attacker's credentials"),
     planned("I-30", "requests before, during and after the login; another login; weaker mechanisms"),
     planned("I-31", "expired and revoked credentials, connections that outlive them"),
