@@ -198,6 +198,20 @@ async fn an_unknown_version_of_api_versions_is_answered_in_version_0_with_what_i
 }
 
 #[tokio::test]
+async fn software_without_a_proper_name_is_told_so_and_nothing_else() {
+    let (address, _) = broker(Duration::ZERO).await;
+    let gateway = gateway(&address, true);
+    let (mut client, _session) = client(&gateway).await;
+    for (name, code) in [("", 42), ("-a", 42), ("a b", 42), ("ü", 42), ("apache-kafka-java", 0)] {
+        let body = json!({ "ClientSoftwareName": name, "ClientSoftwareVersion": "4.3.0" });
+        client.write_all(&request(ApiKey::ApiVersions, 4, 8, &body)).await.unwrap();
+        let answer = answer(&mut client).await;
+        let body = value::decode(ApiKey::ApiVersions.response(), 4, &answer[4..]).unwrap();
+        assert_eq!((&body["ErrorCode"], body["ApiKeys"] == json!([])), (&json!(code), code != 0), "{name}");
+    }
+}
+
+#[tokio::test]
 async fn a_broker_that_goes_away_ends_the_session() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
