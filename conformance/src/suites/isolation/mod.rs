@@ -7,7 +7,9 @@ mod hints;
 mod http;
 mod memory;
 mod names;
+mod patterns;
 mod seeing;
+mod stored;
 mod timing;
 mod touching;
 

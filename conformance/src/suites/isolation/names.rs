@@ -1,12 +1,9 @@
 //! Names: what the attacker can call things to reach others.
 
-use std::thread;
-use std::time::{Duration, Instant};
-
 use serde_json::{Value, json};
 use wire::schema::ApiKey;
-use wire::value::uuid_text;
 
+use super::{patterns, stored};
 use crate::suites::arena::peer::Peer;
 use crate::suites::arena::{Tenant, Trouble};
 use crate::suites::forge::{self, Names};
@@ -56,7 +53,7 @@ pub(super) fn i_24(scene: &mut Scene<'_>) -> Result<(), Trouble> {
         }
     }
     scene.got(format!("{} tenants' prefixes are apart; {asked} names with separators reach nobody", all.len()));
-    Ok(())
+    stored::separators(scene)
 }
 
 /// What looks something up by name and changes nothing.
@@ -89,7 +86,7 @@ pub(super) fn i_25(scene: &mut Scene<'_>) -> Result<(), Trouble> {
         }
     }
     scene.got(format!("{asked} requests for {} names: the attacker's own, or a refusal", internal.len() + none.len()));
-    Ok(())
+    stored::internal_topics(scene)
 }
 
 fn names_topic(key: ApiKey, version: i16, names: &Names) -> bool {
@@ -148,96 +145,14 @@ pub(super) fn i_26(scene: &mut Scene<'_>) -> Result<(), Trouble> {
         "{} look-alikes, {kept} offsets read back under exactly the id they were committed under",
         ids.len()
     ));
-    Ok(())
+    stored::odd_ids(scene)
 }
 
-/// Regular expressions that try to match beyond the attacker's own topics.
+/// Regular expressions that try to match beyond the attacker's own names.
 pub(super) fn i_27(scene: &mut Scene<'_>) -> Result<(), Trouble> {
-    let (prefix, secret) = (scene.arena.target.prefix.clone(), scene.arena.victim.secret.clone());
-    let patterns = [
-        ".*".to_owned(),
-        "".into(),
-        "a)|(?:.*".into(),
-        ")|(.*".into(),
-        ".*|.*".into(),
-        "^.*$|^sb_.*".into(),
-        "\\Q".into(),
-        "\\Q\\E|.*".into(),
-        "\\E|.*".into(),
-        "x\\E|(?s:.*)".into(),
-        "(?i)SB_.*".into(),
-        "(?m)^.*$".into(),
-        "\\A.*\\z|.*".into(),
-        "[".into(),
-        "(?<n>.*)".into(),
-        "(?=sb).*".into(),
-        "(a+)+$".into(),
-        "((a*)*)*".into(),
-        "(.{1,50}){1,50}".into(),
-        format!("{}.*", prefix.replace('.', "\\.")),
-        format!("|{}", secret.physical.replace('.', "\\.")),
-        secret.physical.clone(),
-        secret.name.clone(),
-    ];
-    let slowest = subscriptions(scene, &patterns)?;
-    let mut listed = 0;
-    for version in scene.versions_in(ApiKey::ListTransactions, 2..=i16::MAX) {
-        for pattern in &patterns {
-            let body = json!({ "TransactionalIdPattern": pattern });
-            let reply = scene.ask(ApiKey::ListTransactions, version, &body)?;
-            let states = reply.value()["TransactionStates"].as_array().into_iter().flatten();
-            let theirs = states.filter(|state| state["TransactionalId"].as_str().is_some_and(|id| id == secret.name));
-            let theirs = theirs.count();
-            scene.expect(theirs == 0, || format!("'{pattern}' lists the victim's transaction: {reply:?}"));
-            listed += 1;
-        }
-    }
-    scene.got(format!("{listed} patterns for transactional ids: none of the victim's"));
-    scene.expect(slowest < Duration::from_secs(5), || format!("a pattern took {slowest:?}"));
-    Ok(())
-}
-
-/// Subscribes a new group by each pattern, and waits for what it is given.
-fn subscriptions(scene: &mut Scene<'_>, patterns: &[String]) -> Result<Duration, Trouble> {
-    let own = scene.arena.own.clone();
-    let mut slowest = Duration::ZERO;
-    let (mut given, mut refused) = (0, 0);
-    for pattern in patterns {
-        let (group, member) = (format!("regex-{}", scene.dice.word(8)), uuid_text(&scene.dice.uuid()));
-        for version in scene.versions_in(ApiKey::ConsumerGroupHeartbeat, 1..=i16::MAX).take(1) {
-            let mut body = json!({ "GroupId": group, "MemberId": member, "MemberEpoch": 0,
-                "RebalanceTimeoutMs": 5000, "SubscribedTopicRegex": pattern, "TopicPartitions": [] });
-            let began = Instant::now();
-            let mut reply = scene.ask(ApiKey::ConsumerGroupHeartbeat, version, &body)?;
-            slowest = slowest.max(began.elapsed());
-            // The broker looks for the topics in the background.
-            for _ in 0..6 {
-                let topics = reply.value()["Assignment"]["TopicPartitions"].as_array().cloned().unwrap_or_default();
-                let strange = topics.iter().find(|topic| topic["TopicId"] != *own.topic_id);
-                scene.expect(strange.is_none(), || format!("'{pattern}' brought {strange:?}"));
-                given += topics.len();
-                if reply.refused() || !topics.is_empty() {
-                    break;
-                }
-                thread::sleep(Duration::from_millis(250));
-                let epoch = reply.value()["MemberEpoch"].clone();
-                body = json!({ "GroupId": group, "MemberId": member, "MemberEpoch": epoch, "TopicPartitions": [] });
-                reply = scene.ask(ApiKey::ConsumerGroupHeartbeat, version, &body)?;
-            }
-            refused += usize::from(reply.refused());
-            for version in scene.versions_in(ApiKey::ConsumerGroupDescribe, 0..=i16::MAX) {
-                let _ = scene.ask(ApiKey::ConsumerGroupDescribe, version, &json!({ "GroupIds": [group] }))?;
-            }
-            let leave = json!({ "GroupId": group, "MemberId": member, "MemberEpoch": -1 });
-            let _ = scene.ask(ApiKey::ConsumerGroupHeartbeat, version, &leave)?;
-        }
-    }
-    if scene.served(ApiKey::ConsumerGroupHeartbeat) {
-        scene.got(format!("{} patterns for topics: {given} times its own topic, {refused} refused", patterns.len()));
-    } else {
-        scene.got("subscriptions by pattern are not served");
-    }
-    Ok(slowest)
+    let patterns = patterns::climbing(scene);
+    patterns::of_topics(scene, &patterns)?;
+    patterns::of_transactions(scene, &patterns)
 }
 
 /// Upper case, and client ids that are the victim's.
@@ -277,5 +192,5 @@ pub(super) fn i_28(scene: &mut Scene<'_>) -> Result<(), Trouble> {
         scene.expect(only_own, || format!("as client {client_id:?} the attacker sees {all:?}"));
     }
     scene.got(format!("{asked} names in upper case are nobody's; a forged client id changes nothing"));
-    Ok(())
+    stored::foreign_logins(scene)
 }
