@@ -11,6 +11,7 @@ mod clients;
 mod compression;
 mod equivalence;
 mod groups;
+mod isolation;
 mod logins;
 mod lying_proxy;
 mod members;

@@ -4,7 +4,7 @@ use super::embedded::{self, Embedded};
 use super::paging::{self, Page};
 use super::share_key::{self, ShareKey};
 use super::{OwnIds, Tenant, growth_allowed, regex};
-use crate::apis::plans;
+use crate::apis::{plans, settings};
 use crate::authz::Permitted;
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -191,6 +191,7 @@ pub fn map<'a>(
         memory,
         asked,
         resource: 0,
+        setting_names_topic: false,
         group: String::new(),
         unheld_session: None,
     };
@@ -254,6 +255,8 @@ struct Names<'a> {
     memory: &'a mut Memory,
     asked: Asked,
     resource: i32,
+    /// The setting is one whose value is the name of a topic.
+    setting_names_topic: bool,
     group: String,
     /// The fetch session that was named and is not the tenant's.
     unheld_session: Option<i32>,
@@ -275,9 +278,15 @@ impl Visitor for Names<'_> {
 
 impl Names<'_> {
     fn text<'s>(&'s mut self, role: Role, text: &str) -> Result<Action<'s>, Refusal> {
-        // An empty pattern is none: everybody's transactions come.
-        if role == Role::TransactionalIdRegex && text.is_empty() {
-            return Ok(Action::Keep);
+        match role {
+            // An empty pattern is none: everybody's transactions come.
+            Role::TransactionalIdRegex if text.is_empty() => return Ok(Action::Keep),
+            Role::SettingName => {
+                self.setting_names_topic = settings::names_topic(text);
+                return Ok(Action::Keep);
+            }
+            Role::SettingValue if !self.setting_names_topic || text.is_empty() => return Ok(Action::Keep),
+            _ => {}
         }
         self.named = true;
         self.growth = self.growth.checked_sub(self.tenant.namespace.prefix().len()).ok_or(Refusal::TooMany)?;
@@ -287,7 +296,7 @@ impl Names<'_> {
         let namespace = &self.tenant.namespace;
         let buffer = &mut self.memory.buffer;
         Ok(match role {
-            Role::Topic => Action::Str(namespace.map_topic(text, buffer)),
+            Role::Topic | Role::SettingValue => Action::Str(namespace.map_topic(text, buffer)),
             // Among all topics a page may begin at any text; among named ones it begins at one of them.
             Role::TopicCursor if self.asked.all => Action::Str(namespace.map_id(text, buffer)),
             Role::TopicCursor => Action::Str(namespace.map_topic(text, buffer)),

@@ -3,6 +3,7 @@
 use super::{SessionError, Shared};
 use crate::apis::check::Checked;
 use crate::apis::{self, SHOWN_FEATURES};
+use crate::observe::metrics::FrameRefusal;
 use crate::upstream::broker::{self, BrokerError};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -16,6 +17,9 @@ use wire::{frame, value};
 
 /// What a broker offers changes when it is upgraded, which takes longer than this.
 const FRESH: Duration = Duration::from_secs(15);
+/// Each value takes some hundred bytes of memory. No honest request that is answered here holds as many, nor what a broker says
+/// of its APIs and features.
+const MOST_VALUES: usize = 10_000;
 /// The version in which brokers are asked: the first with features. Kafka 2.4 and later answer it.
 const ASKED_VERSION: i16 = 3;
 /// The first version in which a feature may be supported from version 0 on: Kafka 3.9 and later answer it (KAFKA-17011). Answers
@@ -26,6 +30,15 @@ const INVALID_REQUEST: i16 = 42;
 
 /// What each broker answered to ApiVersions, for a while.
 pub type ApiVersionsCache = Mutex<HashMap<i32, (Instant, Arc<Value>)>>;
+
+/// The request of a client, for what is answered here.
+///
+/// # Errors
+/// [`SessionError::Frame`] for a body that is none, or that holds more values than any honest one.
+pub fn asked(request: &Checked<'_>) -> Result<Value, SessionError> {
+    value::decode_at_most(request.key().request(), request.version(), request.body(), MOST_VALUES)
+        .map_err(|e| SessionError::Frame { reason: FrameRefusal::Malformed, detail: e.to_string() })
+}
 
 /// Encodes an answer that was made here.
 ///
@@ -100,7 +113,8 @@ async fn offered(broker: i32, shared: &Shared) -> Result<Arc<Value>, SessionErro
         let key = ApiKey::ApiVersions;
         let request = value::encode(key.request(), version, &request).map_err(|e| wrong(e.to_string()))?;
         let body = broker::ask(&mut stream, &address, key, version, &request).await?;
-        let answer = value::decode(key.response(), version, &body).map_err(|e| wrong(e.to_string()))?;
+        let answer = value::decode_at_most(key.response(), version, &body, MOST_VALUES);
+        let answer = answer.map_err(|e| wrong(e.to_string()))?;
         if answer["ErrorCode"] == 0 { Ok(answer) } else { Err(wrong(format!("error code {}", answer["ErrorCode"]))) }
     };
     let mut answer = ask(ASKED_VERSION).await?;

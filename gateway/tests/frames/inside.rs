@@ -220,7 +220,9 @@ impl Visitor for Answered<'_> {
                 self.violations.unless(host == HOST, || format!("host {host:?}"));
             }
             (Role::ClusterId, Value::Str(Some(id))) => {
-                self.violations.unless(transparent || id == &*self.tenant.cluster_id, || format!("cluster id {id:?}"));
+                // An error names no cluster.
+                let fine = transparent || id.is_empty() || id == &*self.tenant.cluster_id;
+                self.violations.unless(fine, || format!("cluster id {id:?}"));
             }
             _ => {}
         }

@@ -44,20 +44,12 @@ pub fn take(arena: &Arena) -> Result<Fingerprint, Trouble> {
     let (victim, prefix) = (&arena.victim, &arena.target.prefix);
     let physical = |name: &str| format!("{prefix}{name}");
     let topics = [&victim.bait, &victim.secret, &victim.live].map(|topic| topic.physical.clone());
-    let resources: Vec<Value> = topics.iter().map(|t| json!({ "ResourceType": 2, "ResourceName": t })).collect();
     // A null list means all settings.
-    let configs = |resources: &Value| json!({ "Resources": resources, "IncludeSynonyms": false });
-    let all_keys = |list: Vec<Value>| -> Value {
-        list.into_iter()
-            .map(|mut r| {
-                r["ConfigurationKeys"] = Value::Null;
-                r
-            })
-            .collect()
-    };
-    print.extend([ask("settings of topics", ApiKey::DescribeConfigs, 1..=4, configs(&all_keys(resources)))?]);
-    let cluster = all_keys(vec![json!({ "ResourceType": 4, "ResourceName": "" })]);
-    print.extend([ask("settings of the cluster", ApiKey::DescribeConfigs, 1..=4, configs(&cluster))?]);
+    let of = |ty: i8, name: &str| json!({ "ResourceType": ty, "ResourceName": name, "ConfigurationKeys": null });
+    let resources: Vec<Value> = topics.iter().map(|topic| of(2, topic)).collect();
+    print.extend([ask("settings of topics", ApiKey::DescribeConfigs, 1..=4, json!({ "Resources": resources }))?]);
+    let cluster = json!({ "Resources": [of(4, "")] });
+    print.extend([ask("settings of the cluster", ApiKey::DescribeConfigs, 1..=4, cluster)?]);
 
     let still = &topics[..2];
     for (what, timestamp) in [("first offsets", -2), ("last offsets", -1)] {
@@ -86,6 +78,8 @@ pub fn take(arena: &Arena) -> Result<Fingerprint, Trouble> {
     print.extend([ask("transactions", ApiKey::DescribeTransactions, 0..=0, json!({ "TransactionalIds": ids }))?]);
     let anything = json!({ "Components": [], "Strict": false });
     print.extend([ask("client quotas", ApiKey::DescribeClientQuotas, 0..=1, anything)?]);
+    let any = json!({ "ResourceTypeFilter": 1, "PatternTypeFilter": 1, "Operation": 1, "PermissionType": 1 });
+    print.extend([ask("rules", ApiKey::DescribeAcls, 1..=3, any)?]);
     print.extend([ask("users", ApiKey::DescribeUserScramCredentials, 0..=0, json!({ "Users": null }))?]);
     Ok(print)
 }

@@ -80,12 +80,8 @@ pub(super) fn i_02(scene: &mut Scene<'_>) -> Result<(), Trouble> {
     let (secret, nobody) = (scene.secret(), scene.nobody());
     let physical = Scene::physical(&secret, &theirs);
     let asked = scene.twins_everywhere(&physical, &Scene::physical(&nobody, &somebody))?;
-    let bare = |prefix: &str| Names {
-        topic: prefix.into(),
-        group: prefix.into(),
-        transaction: prefix.into(),
-        ..secret.clone()
-    };
+    // A transactional id stays for good, so that none is made of the prefix alone.
+    let bare = |prefix: &str| Names { topic: prefix.into(), group: prefix.into(), ..physical.clone() };
     let _ = scene.twins_everywhere(&bare(&theirs), &bare(&somebody))?;
     scene.got(format!(
         "{} versions of {} APIs answer to physical names and to the bare prefix as to names that nobody has",
