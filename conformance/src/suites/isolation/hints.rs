@@ -87,13 +87,14 @@ pub(super) fn i_08(scene: &mut Scene<'_>) -> Result<(), Trouble> {
         instance: base.instance.clone(),
         ..Scene::physical(&secret, &scene.arena.target.prefix)
     };
+    let no_id = scene.nobody().topic_id;
     let of_all = |name: &str| Names {
         topic: name.into(),
+        topic_id: no_id.clone(),
         group: name.into(),
         transaction: name.into(),
         member: name.into(),
         instance: name.into(),
-        ..base.clone()
     };
     let mut texts = Vec::new();
     let variants =
