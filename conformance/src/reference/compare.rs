@@ -244,3 +244,112 @@ fn same_name(left: &Value, right: &Value) -> bool {
         (left_name, right_name) => left_name == right_name,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn rules() -> Rules {
+        let normalizations = r#"
+- { field: TopicId, is: one_to_one, class: topic id, why: "" }
+- { field: Session, is: one_to_one, class: session, none: [0], why: "" }
+- { field: At, is: time, why: "" }
+- { field: Free, is: size, why: "" }
+- { field: Records, is: records, why: "" }
+- { field: ProducerId, is: one_to_one, class: producer, why: "" }
+- { field: Topics, is: unordered, by: [Name], why: "" }
+"#;
+        let deliberate = r#"
+- { api: Metadata, path: "Topics[]", only: reference, reference: { Name: __internal }, why: "" }
+- { api: Metadata, path: Limit, reference: 249, virtual: 235, why: "" }
+"#;
+        Rules {
+            normalizations: serde_yaml::from_str(normalizations).unwrap(),
+            deliberate: serde_yaml::from_str(deliberate).unwrap(),
+        }
+    }
+
+    /// The paths that differ, answer by answer.
+    fn differing(pairs: &[(Value, Value)]) -> Vec<Vec<String>> {
+        let rules = rules();
+        let mut comparison = Comparison::new(&rules);
+        let place = Place { api: "Metadata", version: 1, label: "t", path: String::new(), shown: String::new() };
+        let one = |(left, right): &(Value, Value)| {
+            comparison.answers(&place, left, right).into_iter().map(|found| found.path).collect()
+        };
+        pairs.iter().map(one).collect()
+    }
+
+    fn differs(left: Value, right: Value) -> Vec<String> {
+        differing(&[(left, right)]).remove(0)
+    }
+
+    #[test]
+    fn what_no_line_explains_is_found_wherever_it_is() {
+        assert_eq!(differs(json!({ "A": [{ "B": 1 }] }), json!({ "A": [{ "B": 2 }] })), ["A[0].B"]);
+        assert_eq!(differs(json!({ "A": null }), json!({ "A": "" })), ["A"]);
+        assert_eq!(differs(json!({ "A": null }), json!({ "A": [] })), ["A"]);
+        assert_eq!(differs(json!({ "A": 1 }), json!({})), ["A"]);
+        assert_eq!(differs(json!({}), json!({ "A": 1 })), ["A"]);
+        assert_eq!(differs(json!({ "A": [1] }), json!({ "A": [1, 2] })), ["A[1]"]);
+        assert_eq!(differs(json!({ "A": [1, 2] }), json!({ "A": [2, 1] })), ["A[0]", "A[1]"], "an order counts");
+        assert_eq!(differs(json!({ "Limit": 249 }), json!({ "Limit": 235 })), Vec::<String>::new());
+        assert_eq!(differs(json!({ "Limit": 249 }), json!({ "Limit": 236 })), ["Limit"]);
+    }
+
+    #[test]
+    fn a_random_id_stands_for_one_other_everywhere() {
+        let id = |left: &str, right: &str| (json!({ "TopicId": left }), json!({ "TopicId": right }));
+        let found = differing(&[id("a", "x"), id("b", "y"), id("a", "x"), id("a", "y"), id("c", "x"), id("d", "z")]);
+        let none = Vec::<String>::new;
+        assert_eq!(found, [none(), none(), none(), vec!["TopicId".into()], vec!["TopicId".into()], none()]);
+        assert_eq!(
+            differing(&[id(ZERO_ID, "x"), id("a", ZERO_ID), id(ZERO_ID, ZERO_ID)]),
+            [vec!["TopicId".to_owned()], vec!["TopicId".to_owned()], none()]
+        );
+        assert_eq!(differs(json!({ "Session": 0 }), json!({ "Session": 7 })), ["Session"]);
+    }
+
+    #[test]
+    fn texts_are_equal_but_for_known_ids() {
+        let known = (json!({ "TopicId": "reference-id" }), json!({ "TopicId": "virtual-id" }));
+        let text = |left: &str, right: &str| (json!({ "Text": left }), json!({ "Text": right }));
+        let found =
+            differing(&[known, text("no reference-id", "no virtual-id"), text("no reference-id", "no other-id")]);
+        assert_eq!(found, [vec![], vec![], vec!["Text".to_owned()]]);
+    }
+
+    #[test]
+    fn times_and_sizes_have_to_be_some() {
+        let now = 1_800_000_000_000_i64;
+        let none = Vec::<String>::new();
+        assert_eq!(differs(json!({ "At": now, "Free": 5 }), json!({ "At": now + 9, "Free": 6 })), none);
+        assert_eq!(differs(json!({ "At": now }), json!({ "At": -1 })), ["At"]);
+        assert_eq!(differs(json!({ "At": now }), json!({ "At": now + 2 * SAME_TIME })), ["At"]);
+        assert_eq!(differs(json!({ "Free": 5 }), json!({ "Free": -1 })), ["Free"]);
+    }
+
+    #[test]
+    fn what_only_one_side_may_have_is_left_out_and_the_rest_is_compared_in_order() {
+        let left = json!({ "Topics": [{ "Name": "b", "N": 1 }, { "Name": "__internal" }, { "Name": "a", "N": 2 }] });
+        let right = json!({ "Topics": [{ "Name": "a", "N": 2 }, { "Name": "b", "N": 3 }] });
+        assert_eq!(differs(left.clone(), right.clone()), ["Topics[1].N"]);
+        let swapped = differs(right, left);
+        assert!(swapped.contains(&"Topics[2]".to_owned()), "the virtual cluster may not have it: {swapped:?}");
+    }
+
+    #[test]
+    fn record_batches_are_compared_field_by_field() {
+        use base64::Engine as _;
+        let records = |what: Value| {
+            let bytes = batch::encode(&what, Some(7)).unwrap();
+            json!({ "Records": base64::engine::general_purpose::STANDARD.encode(bytes) })
+        };
+        let batch = |producer: i64, value: &str| records(json!({ "values": [value], "producer": producer }));
+        assert_eq!(differs(batch(1, "a"), batch(2, "a")), Vec::<String>::new(), "the producer is another one");
+        assert_eq!(differs(batch(1, "a"), batch(1, "b")), ["Records[0].RecordBytes"]);
+        let spoilt = records(json!({ "values": ["a"], "producer": 1, "spoil": true }));
+        assert_eq!(differs(batch(1, "a"), spoilt), ["Records[0].ChecksumIsRight"]);
+    }
+}

@@ -113,6 +113,14 @@ pub enum ReferenceError {
 /// # Errors
 /// [`ReferenceError`]: nothing can be said about equivalence.
 pub fn run(stand: &Stand, rules: &Rules) -> Result<Report, ReferenceError> {
+    run_some(stand, rules, |_| true)
+}
+
+/// As [`run`], with some of the scripts only; what the others ask for is missing in the report then.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_some(stand: &Stand, rules: &Rules, chosen: impl Fn(&str) -> bool) -> Result<Report, ReferenceError> {
     let began = Instant::now();
     let lists = yaml::<Map<String, Value>>("lists", LISTS)?;
     let mut known = names(stand);
@@ -126,7 +134,7 @@ pub fn run(stand: &Stand, rules: &Rules) -> Result<Report, ReferenceError> {
     let mut requests = Vec::new();
     let both: Served =
         served.iter().filter_map(|(key, versions)| Some((*key, versions.intersect(*offered.get(key)?)))).collect();
-    for (name, text) in SCRIPTS {
+    for (name, text) in SCRIPTS.iter().filter(|(name, _)| chosen(name)) {
         requests.extend(script::unfold(&yaml::<Script>(name, text)?, &both, &lists)?);
     }
     let (reference, found) = thread::scope(|scope| {

@@ -89,3 +89,13 @@ fn checks_without_an_arena_are_3() {
     assert!(stderr(&done).contains("46 checks with seed 7"), "{}", stderr(&done));
     assert_eq!(conformance(&[&["mutants"][..], &program].concat()).status.code(), Some(3));
 }
+
+#[test]
+fn a_comparison_without_a_stand_is_wrong_usage_and_one_that_cannot_be_made_is_3() {
+    let done = conformance(&["reference"]);
+    assert_eq!(done.status.code(), Some(2));
+    assert!(stderr(&done).contains("--up"), "{}", stderr(&done));
+    let done = conformance(&["reference", "--up", "--sandbox-bin", "/no/such/sandbox"]);
+    assert_eq!(done.status.code(), Some(3));
+    assert!(stderr(&done).contains("/no/such/sandbox"), "{}", stderr(&done));
+}

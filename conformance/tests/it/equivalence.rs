@@ -41,9 +41,10 @@ fn a_kafka_that_differs_is_found() {
     let mut stand = brought.stand.clone();
     let proxy = super::lying_proxy::start(&stand.r#virtual.bootstrap);
     stand.r#virtual = Connection { bootstrap: proxy, ..stand.r#virtual };
-    let report = reference::run(&stand, &Rules::reviewed().unwrap()).unwrap();
+    let chosen = |script: &str| ["warm-up", "groups"].contains(&script);
+    let report = reference::run_some(&stand, &Rules::reviewed().unwrap(), chosen).unwrap();
     brought.finish().unwrap_or_else(|problem| panic!("not everything was taken down: {problem}"));
-    assert!(!report.is_good(), "a lie went unnoticed");
     let lies: Vec<_> = report.findings.iter().map(|finding| finding.api).collect();
-    assert!(lies.iter().all(|api| *api == "Heartbeat"), "{lies:?}");
+    assert!(!lies.is_empty(), "a lie went unnoticed");
+    assert!(lies.iter().all(|api| *api == "Heartbeat"), "{}", report.human());
 }

@@ -32,7 +32,7 @@ pub fn describe(request: &Checked<'_>, namespace: &Namespace) -> Result<Vec<u8>,
     }
     let asked = local::asked(request)?;
     match check(&asked) {
-        Ok(()) => local::answer(request, &json!({ "ErrorMessage": null, "Entries": [] })),
+        Ok(()) => local::answer(request, &json!({ "ErrorMessage": "", "Entries": [] })),
         Err((code, text)) => refused(code, text),
     }
 }

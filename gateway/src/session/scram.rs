@@ -40,7 +40,7 @@ pub fn describe(request: &Checked<'_>, world: &World, virtual_cluster: &str) -> 
             times.iter().map(|(name, times)| result(name, *times, known.get(name))).collect()
         }
     };
-    local::answer(request, &json!({ "ErrorMessage": null, "Results": results }))
+    local::answer(request, &json!({ "ErrorMessage": "", "Results": results }))
 }
 
 /// What is said of one user who was asked for.
