@@ -215,6 +215,7 @@ impl Names<'_> {
             Role::TransactionalId | Role::CoordinatorKey => self.mine(text, namespace.unmap_id(text).map(str::len)),
             Role::ResourceName => match self.resource {
                 TOPIC_RESOURCE => self.mine(text, namespace.unmap_topic(text).map(str::len)),
+                GROUP_RESOURCE if text.is_empty() => Action::Keep,
                 GROUP_RESOURCE => self.mine(text, namespace.unmap_id(text).map(str::len)),
                 _ if namespace.is_transparent() => Action::Keep,
                 BROKER_RESOURCE => self.broker(text),
@@ -231,7 +232,8 @@ impl Names<'_> {
                 self.memory.buffer = format!("/log-dir-{place}");
                 self.told(text)
             }
-            Role::ClusterId if namespace.is_transparent() => Action::Keep,
+            // An error answer names no cluster.
+            Role::ClusterId if namespace.is_transparent() || text.is_empty() => Action::Keep,
             Role::ClusterId => Action::Str(&self.tenant.cluster_id),
             Role::ErrorText => {
                 let said = || self.said.get_or_init(|| texts::said(self.key.request(), self.version, &self.asked.said));

@@ -26,6 +26,7 @@ const ASKED_VERSION: i16 = 3;
 /// of earlier ones leave such features out.
 const ALL_FEATURES_VERSION: i16 = 4;
 const UNSUPPORTED_VERSION: i16 = 35;
+const INVALID_REQUEST: i16 = 42;
 
 /// What each broker answered to ApiVersions, for a while.
 pub type ApiVersionsCache = Mutex<HashMap<i32, (Instant, Arc<Value>)>>;
@@ -69,8 +70,22 @@ fn fitting(key: ApiKey, version: i16, body: &Value) -> Value {
 /// # Errors
 /// [`SessionError::Broker`]
 pub async fn api_versions(request: &Checked<'_>, broker: i32, shared: &Shared) -> Result<Vec<u8>, SessionError> {
+    if !names_its_software(request) {
+        return answer(request, &json!({ "ErrorCode": INVALID_REQUEST }));
+    }
     let offered = offered(broker, shared).await?;
     answer(request, &virtual_versions(&offered, request.version()))
+}
+
+/// Whether client software and version are such as a broker takes (KIP-511): letters and digits, and `-` and `.` between.
+fn names_its_software(request: &Checked<'_>) -> bool {
+    let Ok(body) = value::decode(request.key().request(), request.version(), request.body()) else { return false };
+    ["ClientSoftwareName", "ClientSoftwareVersion"].iter().filter_map(|field| body.get(field)).all(|text| {
+        let text = text.as_str().unwrap_or_default().as_bytes();
+        let ends =
+            text.first().zip(text.last()).is_some_and(|(a, z)| a.is_ascii_alphanumeric() && z.is_ascii_alphanumeric());
+        ends && text.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.'))
+    })
 }
 
 /// The answer to an ApiVersions request of a version that is not served: version 0, with the error and what is served, so
@@ -142,7 +157,9 @@ fn virtual_versions(offered: &Value, version: i16) -> Value {
     };
     json!({
         "ApiKeys": keys,
-        "SupportedFeatures": visible(&offered["SupportedFeatures"]),
+        // Clients of older versions take a feature from level 0 on for none (KIP-1022).
+        "SupportedFeatures": visible(&offered["SupportedFeatures"])
+            .into_iter().filter(|feature| version > 3 || feature["MinVersion"] != 0).collect::<Vec<_>>(),
         // The cluster's own epoch counts every change of metadata, those of other tenants too.
         "FinalizedFeaturesEpoch": if offered["FinalizedFeatures"].as_array().is_some_and(|f| !f.is_empty()) { 0 } else { -1 },
         "FinalizedFeatures": visible(&offered["FinalizedFeatures"]),

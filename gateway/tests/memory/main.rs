@@ -99,6 +99,13 @@ fn versions(key: ApiKey, min: i16, max: i16) -> Vec<i16> {
     fixed.into_iter().chain([max]).collect()
 }
 
+/// Time is counted in bytes that are written: each at most once for every array around it.
+fn worked(segments: &Segments, length: usize) {
+    const DEEPEST: usize = 6;
+    let most = DEEPEST * (length + segments.len());
+    assert!(segments.written() <= most, "{} bytes written for {length}", segments.written());
+}
+
 /// Looks at a request as a session does, and keeps all that it keeps until the request is sent; gives the length of what
 /// would be sent.
 fn look_at(bytes: &[u8], tenant: &Tenant) -> Option<usize> {
@@ -118,7 +125,10 @@ fn look_at(bytes: &[u8], tenant: &Tenant) -> Option<usize> {
                 drop(refusal::refused(&why, checked.key(), checked.version(), 7, checked.body()).unwrap());
                 return None;
             }
-            Ok((physical, _asked)) => return Some(physical.segments().len()),
+            Ok((physical, _asked)) => {
+                worked(physical.segments(), bytes.len());
+                return Some(physical.segments().len());
+            }
             Err(other) => panic!("{:?} {}: {other}", checked.key(), checked.version()),
         }
     }
@@ -234,7 +244,7 @@ fn answer(key: ApiKey, version: i16, body: &[u8], tenant: &Tenant) -> (usize, us
     let asked = Asked { refused: vec![RefusedResource { ty: 4, name: "1".to_owned() }], ..Asked::default() };
     let (mut memory, mut segments) = (response::Memory::default(), Segments::default());
     match response::map(key, version, body, &asked, tenant, BROKER, &mut memory, &mut segments) {
-        Ok(_) => {}
+        Ok(_) => worked(&segments, body.len()),
         Err(other) => panic!("{key:?} {version}: {other}"),
     }
     if matches!(key, ApiKey::DescribeConfigs | ApiKey::AlterConfigs | ApiKey::IncrementalAlterConfigs) {

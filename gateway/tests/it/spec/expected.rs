@@ -131,8 +131,11 @@ fn request(leaf: &Leaf) -> Vec<Probe> {
         Role::ReplicaId => vec![Probe::is("a follower", 3, -1), Probe::kept("a debugging consumer", -2)],
         Role::FetchSessionId => {
             vec![
-                Probe::new("another tenant's", SESSION + 1, Expect::Refused),
-                Probe::new("nobody's", SESSION + 2, Expect::Refused),
+                Probe::new("another tenant's", SESSION + 1, Expect::Refused).beside(Role::FetchSessionEpoch, 1),
+                Probe::new("nobody's", SESSION + 2, Expect::Refused).beside(Role::FetchSessionEpoch, 1),
+                // What ends a session, and may begin another, ends none of them.
+                Probe::is("another tenant's at its end", SESSION + 1, 0).beside(Role::FetchSessionEpoch, -1),
+                Probe::is("nobody's anew", SESSION + 2, 0).beside(Role::FetchSessionEpoch, 0),
                 Probe::kept("its own", SESSION),
             ]
         }
