@@ -4,6 +4,7 @@
 
 pub mod drivers;
 pub mod records;
+pub mod reference;
 pub mod report;
 pub mod sandboxes;
 pub mod scenario;

@@ -11,6 +11,7 @@ use conformance::scenario::{self, Scenario, run::Stage};
 use conformance::suites;
 
 mod checks;
+mod equivalence;
 
 const FAILED: u8 = 1;
 const USAGE: u8 = 2;
@@ -32,6 +33,8 @@ struct Arguments {
 enum Command {
     /// Run one scenario, or the checks of a profile
     Run(Run),
+    /// Compare a virtual cluster with a Kafka of one's own: the same requests, the same answers
+    Reference(equivalence::Compare),
     /// Put gateways with one mistake each before the checks, which have to find it
     Mutants(Mutants),
     /// List the scenarios, the clients and the checks
@@ -110,6 +113,7 @@ fn main() -> ExitCode {
             (Some(file), _) => run_scenario(file.clone(), run),
             (None, profile) => checks::run(&profile.clone().unwrap_or_default(), &run),
         },
+        Command::Reference(compare) => equivalence::run(&compare),
         Command::Mutants(told) => checks::mutants(&told),
         Command::List { output: Output::Json, .. } => checks::list_json(),
         Command::List { scenarios, .. } => list(&scenarios),

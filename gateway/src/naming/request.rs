@@ -4,7 +4,7 @@ use super::embedded::{self, Embedded};
 use super::paging::{self, Page};
 use super::share_key::{self, ShareKey};
 use super::{OwnIds, Tenant, growth_allowed, regex};
-use crate::apis::plans;
+use crate::apis::{plans, settings};
 use crate::authz::Permitted;
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -191,7 +191,9 @@ pub fn map<'a>(
         memory,
         asked,
         resource: 0,
+        setting_names_topic: false,
         group: String::new(),
+        unheld_session: None,
     };
     // What follows the last field is not forwarded.
     let walked = walk_prefix(plan, &body, &mut names, segments);
@@ -253,7 +255,11 @@ struct Names<'a> {
     memory: &'a mut Memory,
     asked: Asked,
     resource: i32,
+    /// The setting is one whose value is the name of a topic.
+    setting_names_topic: bool,
     group: String,
+    /// The fetch session that was named and is not the tenant's.
+    unheld_session: Option<i32>,
 }
 
 impl Visitor for Names<'_> {
@@ -272,9 +278,15 @@ impl Visitor for Names<'_> {
 
 impl Names<'_> {
     fn text<'s>(&'s mut self, role: Role, text: &str) -> Result<Action<'s>, Refusal> {
-        // An empty pattern is none: everybody's transactions come.
-        if role == Role::TransactionalIdRegex && text.is_empty() {
-            return Ok(Action::Keep);
+        match role {
+            // An empty pattern is none: everybody's transactions come.
+            Role::TransactionalIdRegex if text.is_empty() => return Ok(Action::Keep),
+            Role::SettingName => {
+                self.setting_names_topic = settings::names_topic(text);
+                return Ok(Action::Keep);
+            }
+            Role::SettingValue if !self.setting_names_topic || text.is_empty() => return Ok(Action::Keep),
+            _ => {}
         }
         self.named = true;
         self.growth = self.growth.checked_sub(self.tenant.namespace.prefix().len()).ok_or(Refusal::TooMany)?;
@@ -284,7 +296,7 @@ impl Names<'_> {
         let namespace = &self.tenant.namespace;
         let buffer = &mut self.memory.buffer;
         Ok(match role {
-            Role::Topic => Action::Str(namespace.map_topic(text, buffer)),
+            Role::Topic | Role::SettingValue => Action::Str(namespace.map_topic(text, buffer)),
             // Among all topics a page may begin at any text; among named ones it begins at one of them.
             Role::TopicCursor if self.asked.all => Action::Str(namespace.map_id(text, buffer)),
             Role::TopicCursor => Action::Str(namespace.map_topic(text, buffer)),
@@ -293,7 +305,7 @@ impl Names<'_> {
                 if text.is_empty() && self.key == ApiKey::OffsetDelete && !namespace.is_transparent() {
                     return Err(Refusal::EmptyGroup);
                 }
-                if text.is_empty() && group_must_be_named(self.key) {
+                if must_be_refused(self.key, text) {
                     return Ok(Action::Keep);
                 }
                 Action::Str(namespace.map_id(text, buffer))
@@ -307,6 +319,8 @@ impl Names<'_> {
             }
             Role::ResourceName => match self.resource {
                 TOPIC_RESOURCE => Action::Str(namespace.map_topic(text, buffer)),
+                // The group without a name has no settings; with a prefix it would be one that has.
+                GROUP_RESOURCE if text.is_empty() => Action::Keep,
                 GROUP_RESOURCE => Action::Str(namespace.map_id(text, buffer)),
                 _ if namespace.is_transparent() => Action::Keep,
                 BROKER_RESOURCE if self.key == ApiKey::DescribeConfigs => Action::Keep,
@@ -375,8 +389,15 @@ impl Names<'_> {
             Role::ReplicaId if number >= 0 => return Ok(Action::Int(-1)),
             Role::ResourceType => self.resource = number,
             Role::Acks => self.asked.silent = number == 0,
+            // It is as if the session were not there: who only wants to end it is heard.
             Role::FetchSessionId if number != 0 && !self.holds_session(number) => {
-                return Err(Refusal::FetchSession(number));
+                self.unheld_session = Some(number);
+                return Ok(Action::Int(0));
+            }
+            Role::FetchSessionEpoch if !matches!(number, -1 | 0) => {
+                if let Some(session) = self.unheld_session {
+                    return Err(Refusal::FetchSession(session));
+                }
             }
             Role::ShareSessionEpoch if number > 0 && self.memory.share_session_is_stale(self.tenant) => {
                 return Err(Refusal::ShareSession);
@@ -429,6 +450,14 @@ pub(super) const fn group_must_be_named(key: ApiKey) -> bool {
         || matches!(key, K::AlterShareGroupOffsets | K::DeleteShareGroupOffsets)
         || matches!(key, K::ConsumerGroupHeartbeat | K::ConsumerGroupDescribe)
         || matches!(key, K::StreamsGroupHeartbeat | K::StreamsGroupDescribe | K::StreamsGroupTopologyDescriptionUpdate)
+}
+
+/// Whether the broker refuses this group id for its emptiness: with a prefix it would be a good one. Heartbeats take blanks
+/// for nothing, too.
+fn must_be_refused(key: ApiKey, group: &str) -> bool {
+    use ApiKey as K;
+    let heartbeat = matches!(key, K::ConsumerGroupHeartbeat | K::ShareGroupHeartbeat | K::StreamsGroupHeartbeat);
+    group.is_empty() && group_must_be_named(key) || heartbeat && group.trim_matches(|c| c <= ' ').is_empty()
 }
 
 /// What a broker calls the pattern of an API.

@@ -8,7 +8,6 @@ use super::share_key::{self, ShareKey};
 use super::{OwnIds, Tenant, growth_allowed, regex, texts};
 use crate::apis::{plans, settings};
 use std::cell::OnceCell;
-use std::collections::HashSet;
 use std::convert::Infallible;
 use wire::plan::Role;
 use wire::schema::ApiKey;
@@ -69,6 +68,7 @@ pub fn map(
         ahead,
         node: -1,
         resource: 0,
+        setting_names_topic: false,
         elements: 0,
         session: 0,
         name_is_ours: false,
@@ -113,6 +113,8 @@ struct Names<'a> {
     /// It is a coordinator without an address: an error stands in its place.
     unreachable: bool,
     resource: i32,
+    /// The setting is one whose value is the name of a topic.
+    setting_names_topic: bool,
     /// How many elements began.
     elements: usize,
     /// The fetch session that the answer belongs to.
@@ -126,7 +128,7 @@ struct Names<'a> {
     /// Addresses and texts may still grow by this much.
     growth: usize,
     /// The client's own words, once a text asks for them.
-    said: OnceCell<HashSet<String>>,
+    said: OnceCell<texts::Said>,
     asked: &'a Asked,
     found: Found,
 }
@@ -179,6 +181,9 @@ impl Names<'_> {
     }
 
     fn text(&mut self, role: Role, text: &str) -> Action<'_> {
+        if role == Role::SettingName {
+            self.setting_names_topic = settings::names_topic(text);
+        }
         let namespace = &self.tenant.namespace;
         match role {
             Role::Topic => {
@@ -210,11 +215,13 @@ impl Names<'_> {
             Role::TransactionalId | Role::CoordinatorKey => self.mine(text, namespace.unmap_id(text).map(str::len)),
             Role::ResourceName => match self.resource {
                 TOPIC_RESOURCE => self.mine(text, namespace.unmap_topic(text).map(str::len)),
+                GROUP_RESOURCE if text.is_empty() => Action::Keep,
                 GROUP_RESOURCE => self.mine(text, namespace.unmap_id(text).map(str::len)),
                 _ if namespace.is_transparent() => Action::Keep,
                 BROKER_RESOURCE => self.broker(text),
                 _ => Action::Drop,
             },
+            Role::SettingValue => self.setting_value(text),
             Role::SettingName if self.resource != BROKER_RESOURCE || namespace.is_transparent() => Action::Keep,
             Role::SettingName if settings::is_shown(text) => Action::Keep,
             Role::SettingName => Action::Drop,
@@ -225,7 +232,8 @@ impl Names<'_> {
                 self.memory.buffer = format!("/log-dir-{place}");
                 self.told(text)
             }
-            Role::ClusterId if namespace.is_transparent() => Action::Keep,
+            // An error answer names no cluster.
+            Role::ClusterId if namespace.is_transparent() || text.is_empty() => Action::Keep,
             Role::ClusterId => Action::Str(&self.tenant.cluster_id),
             Role::ErrorText => {
                 let said = || self.said.get_or_init(|| texts::said(self.key.request(), self.version, &self.asked.said));
@@ -237,6 +245,23 @@ impl Names<'_> {
                 Action::Keep
             }
             _ => Action::Keep,
+        }
+    }
+
+    /// The name of a topic without the prefix; that of another's is nobody's business.
+    fn setting_value(&mut self, text: &str) -> Action<'_> {
+        if !self.setting_names_topic || text.is_empty() {
+            return Action::Keep;
+        }
+        match self.tenant.namespace.unmap_topic(text) {
+            Some(name) => {
+                name.clone_into(&mut self.memory.buffer);
+                Action::Str(&self.memory.buffer)
+            }
+            None => {
+                self.found.violations += 1;
+                Action::Null
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 use super::{SessionError, Shared};
 use crate::apis::check::Checked;
 use crate::apis::{self, SHOWN_FEATURES};
+use crate::observe::metrics::FrameRefusal;
 use crate::upstream::broker::{self, BrokerError};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -16,15 +17,28 @@ use wire::{frame, value};
 
 /// What a broker offers changes when it is upgraded, which takes longer than this.
 const FRESH: Duration = Duration::from_secs(15);
+/// Each value takes some hundred bytes of memory. No honest request that is answered here holds as many, nor what a broker says
+/// of its APIs and features.
+const MOST_VALUES: usize = 10_000;
 /// The version in which brokers are asked: the first with features. Kafka 2.4 and later answer it.
 const ASKED_VERSION: i16 = 3;
 /// The first version in which a feature may be supported from version 0 on: Kafka 3.9 and later answer it (KAFKA-17011). Answers
 /// of earlier ones leave such features out.
 const ALL_FEATURES_VERSION: i16 = 4;
 const UNSUPPORTED_VERSION: i16 = 35;
+const INVALID_REQUEST: i16 = 42;
 
 /// What each broker answered to ApiVersions, for a while.
 pub type ApiVersionsCache = Mutex<HashMap<i32, (Instant, Arc<Value>)>>;
+
+/// The request of a client, for what is answered here.
+///
+/// # Errors
+/// [`SessionError::Frame`] for a body that is none, or that holds more values than any honest one.
+pub fn asked(request: &Checked<'_>) -> Result<Value, SessionError> {
+    value::decode_at_most(request.key().request(), request.version(), request.body(), MOST_VALUES)
+        .map_err(|e| SessionError::Frame { reason: FrameRefusal::Malformed, detail: e.to_string() })
+}
 
 /// Encodes an answer that was made here.
 ///
@@ -56,8 +70,22 @@ fn fitting(key: ApiKey, version: i16, body: &Value) -> Value {
 /// # Errors
 /// [`SessionError::Broker`]
 pub async fn api_versions(request: &Checked<'_>, broker: i32, shared: &Shared) -> Result<Vec<u8>, SessionError> {
+    if !names_its_software(request) {
+        return answer(request, &json!({ "ErrorCode": INVALID_REQUEST }));
+    }
     let offered = offered(broker, shared).await?;
     answer(request, &virtual_versions(&offered, request.version()))
+}
+
+/// Whether client software and version are such as a broker takes (KIP-511): letters and digits, and `-` and `.` between.
+fn names_its_software(request: &Checked<'_>) -> bool {
+    let Ok(body) = value::decode(request.key().request(), request.version(), request.body()) else { return false };
+    ["ClientSoftwareName", "ClientSoftwareVersion"].iter().filter_map(|field| body.get(field)).all(|text| {
+        let text = text.as_str().unwrap_or_default().as_bytes();
+        let ends =
+            text.first().zip(text.last()).is_some_and(|(a, z)| a.is_ascii_alphanumeric() && z.is_ascii_alphanumeric());
+        ends && text.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.'))
+    })
 }
 
 /// The answer to an ApiVersions request of a version that is not served: version 0, with the error and what is served, so
@@ -85,7 +113,8 @@ async fn offered(broker: i32, shared: &Shared) -> Result<Arc<Value>, SessionErro
         let key = ApiKey::ApiVersions;
         let request = value::encode(key.request(), version, &request).map_err(|e| wrong(e.to_string()))?;
         let body = broker::ask(&mut stream, &address, key, version, &request).await?;
-        let answer = value::decode(key.response(), version, &body).map_err(|e| wrong(e.to_string()))?;
+        let answer = value::decode_at_most(key.response(), version, &body, MOST_VALUES);
+        let answer = answer.map_err(|e| wrong(e.to_string()))?;
         if answer["ErrorCode"] == 0 { Ok(answer) } else { Err(wrong(format!("error code {}", answer["ErrorCode"]))) }
     };
     let mut answer = ask(ASKED_VERSION).await?;
@@ -128,7 +157,9 @@ fn virtual_versions(offered: &Value, version: i16) -> Value {
     };
     json!({
         "ApiKeys": keys,
-        "SupportedFeatures": visible(&offered["SupportedFeatures"]),
+        // Clients of older versions take a feature from level 0 on for none (KIP-1022).
+        "SupportedFeatures": visible(&offered["SupportedFeatures"])
+            .into_iter().filter(|feature| version > 3 || feature["MinVersion"] != 0).collect::<Vec<_>>(),
         // The cluster's own epoch counts every change of metadata, those of other tenants too.
         "FinalizedFeaturesEpoch": if offered["FinalizedFeatures"].as_array().is_some_and(|f| !f.is_empty()) { 0 } else { -1 },
         "FinalizedFeatures": visible(&offered["FinalizedFeatures"]),

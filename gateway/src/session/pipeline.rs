@@ -33,6 +33,9 @@ const DRAIN: Duration = Duration::from_secs(30);
 /// What is kept for the answers of one connection: answers that were made here, and what the others need to know. Of a
 /// client that does not read, nothing more is read.
 const HELD: usize = 1 << 20;
+/// A topic id of an answer is looked for this often: what its broker knows, another one may learn a moment later, and a group's
+/// assignment is told once.
+const LOOKS: u32 = 4;
 /// Buffers for rewritten pieces keep this much between frames.
 const SCRATCH: usize = 4 << 10;
 
@@ -272,7 +275,8 @@ async fn send_back(
             .map_err(|e| SessionError::Answer(format!("{key:?} {version}: {e}")))
     };
     let mut found = map(segments)?;
-    if found.unknown_ids > 0 {
+    let mut looks = 0..LOOKS;
+    while found.unknown_ids > 0 && looks.next().is_some() {
         // A topic that was made a moment ago. Only this connection waits; without a broker to ask, the id stays unknown.
         let _ = session.shared.cluster.refresh().await;
         segments.clear(SCRATCH);

@@ -4,10 +4,8 @@
 use super::{SessionError, local};
 use crate::apis::check::Checked;
 use crate::naming::prefix::Namespace;
-use crate::observe::metrics::FrameRefusal;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use wire::value;
 
 const CLUSTER_AUTHORIZATION_FAILED: i16 = 31;
 const UNSUPPORTED_VERSION: i16 = 35;
@@ -32,8 +30,7 @@ pub fn describe(request: &Checked<'_>, namespace: &Namespace) -> Result<Vec<u8>,
     if request.body().len() > LONGEST {
         return refused(INVALID_REQUEST, format!("The request is longer than {LONGEST} bytes."));
     }
-    let asked = value::decode(request.key().request(), request.version(), request.body())
-        .map_err(|e| SessionError::Frame { reason: FrameRefusal::Malformed, detail: e.to_string() })?;
+    let asked = local::asked(request)?;
     match check(&asked) {
         Ok(()) => local::answer(request, &json!({ "ErrorMessage": null, "Entries": [] })),
         Err((code, text)) => refused(code, text),

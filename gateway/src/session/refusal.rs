@@ -79,8 +79,14 @@ fn answer(
     code: i16,
     text: &str,
 ) -> Result<Vec<u8>, SessionError> {
-    let request = value::decode_at_most(key.request(), version, body, MOST_VALUES).unwrap_or_default();
-    let shape = Shape { version, code, text }.fields(key.response().fields, &request);
+    let fields = key.response().fields;
+    // An answer with its error at the top repeats nothing of the request, as Kafka's own.
+    let request = if fields.iter().any(|f| f.name == "ErrorCode" && f.versions.contains(version)) {
+        Value::Null
+    } else {
+        value::decode_at_most(key.request(), version, body, MOST_VALUES).unwrap_or_default()
+    };
+    let shape = Shape { version, code, text }.fields(fields, &request);
     let body = value::encode(key.response(), version, &shape).map_err(|e| SessionError::Gateway(e.to_string()))?;
     Ok(frame::response(key, version, correlation_id, &body))
 }

@@ -4,11 +4,9 @@ use super::{SessionError, local};
 use crate::apis::check::Checked;
 use crate::authn::Account;
 use crate::authn::credentials::Hash;
-use crate::observe::metrics::FrameRefusal;
 use crate::world::World;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use wire::value;
 
 const DUPLICATE_RESOURCE: i16 = 92;
 const INVALID_REQUEST: i16 = 42;
@@ -29,8 +27,7 @@ pub fn describe(request: &Checked<'_>, world: &World, virtual_cluster: &str) -> 
         let text = format!("The request is longer than {LONGEST} bytes; ask for fewer users at once.");
         return local::answer(request, &json!({ "ErrorCode": INVALID_REQUEST, "ErrorMessage": text }));
     }
-    let asked = value::decode(request.key().request(), request.version(), request.body())
-        .map_err(|e| SessionError::Frame { reason: FrameRefusal::Malformed, detail: e.to_string() })?;
+    let asked = local::asked(request)?;
     let accounts = world.accounts_of(virtual_cluster);
     let known: BTreeMap<&str, Value> = accounts.filter_map(|a| Some((&*a.username, mechanisms(a)?))).collect();
     let users = asked["Users"].as_array().filter(|users| !users.is_empty());

@@ -198,6 +198,20 @@ async fn an_unknown_version_of_api_versions_is_answered_in_version_0_with_what_i
 }
 
 #[tokio::test]
+async fn software_without_a_proper_name_is_told_so_and_nothing_else() {
+    let (address, _) = broker(Duration::ZERO).await;
+    let gateway = gateway(&address, true);
+    let (mut client, _session) = client(&gateway).await;
+    for (name, code) in [("", 42), ("-a", 42), ("a b", 42), ("ü", 42), ("apache-kafka-java", 0)] {
+        let body = json!({ "ClientSoftwareName": name, "ClientSoftwareVersion": "4.3.0" });
+        client.write_all(&request(ApiKey::ApiVersions, 4, 8, &body)).await.unwrap();
+        let answer = answer(&mut client).await;
+        let body = value::decode(ApiKey::ApiVersions.response(), 4, &answer[4..]).unwrap();
+        assert_eq!((&body["ErrorCode"], body["ApiKeys"] == json!([])), (&json!(code), code != 0), "{name}");
+    }
+}
+
+#[tokio::test]
 async fn a_broker_that_goes_away_ends_the_session() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -252,4 +266,58 @@ async fn what_changed_while_a_client_logged_in_ends_its_session() {
     let identity = Identity { username: "app".into(), virtual_cluster: "team-a".into(), expires_at: None };
     // The world of now no longer has the virtual cluster of then.
     assert_eq!(ended(&gateway.shared, &before, &identity).await, "the virtual cluster was removed or changed");
+}
+
+/// A broker that assigns a topic of team-a's, and knows its name only from the third look-up on.
+async fn broker_that_learns() -> HostPort {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let asked = Arc::new(AtomicUsize::new(0));
+    drop(tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let asked = asked.clone();
+            drop(tokio::spawn(async move {
+                while let Ok(length) = stream.read_u32().await {
+                    let mut request = vec![0; length as usize];
+                    let _ = stream.read_exact(&mut request).await.unwrap();
+                    let (code, version, correlation_id) = frame::request_start(&request).unwrap();
+                    let key = ApiKey::from_code(code).unwrap();
+                    let id = value::uuid_text(&[5; 16]);
+                    let body = if key == ApiKey::Metadata {
+                        let known = asked.fetch_add(1, Ordering::SeqCst) >= 2;
+                        let topics = if known { json!([{ "Name": "team-a.new", "TopicId": id }]) } else { json!([]) };
+                        json!({ "Brokers": [{ "NodeId": 1, "Host": "127.0.0.1", "Port": port }], "Topics": topics })
+                    } else {
+                        json!({ "MemberId": "m", "Assignment": { "TopicPartitions": [{ "TopicId": id, "Partitions": [0] }] } })
+                    };
+                    let body = value::encode(key.response(), version, &body).unwrap();
+                    stream.write_all(&frame::response(key, version, correlation_id, &body)).await.unwrap();
+                }
+            }));
+        }
+    }));
+    HostPort { host: "127.0.0.1".into(), port }
+}
+
+#[tokio::test]
+async fn a_topic_that_was_made_a_moment_ago_is_looked_for_before_it_is_assigned() {
+    let gateway = gateway(&broker_that_learns().await, false);
+    let declared = contract::resources::VirtualCluster::new("team-a");
+    let world = crate::world::build([&declared], []).unwrap();
+    let identity = Identity { username: "app".into(), virtual_cluster: "team-a".into(), expires_at: None };
+    let tenant = tenant(&gateway.shared, &world, &identity).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (client, accepted) = tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
+    let (mut client, accepted, shared) = (client.unwrap(), accepted.unwrap().0, gateway.shared.clone());
+    drop(tokio::spawn(async move {
+        let open = shared.metrics.tenant_connection_opened(&identity.virtual_cluster);
+        let reader = frames::FrameReader::default();
+        pipeline::run(&accepted, reader, 1, &shared, &identity, tenant, open.metrics()).await
+    }));
+    let (key, version) = (ApiKey::ConsumerGroupHeartbeat, 1);
+    client.write_all(&request(key, version, 7, &json!({ "GroupId": "g", "MemberId": "m" }))).await.unwrap();
+    let frame = answer(&mut client).await;
+    let (_, start) = frame::response_header(key.response_header(version), &frame).unwrap();
+    let answer = value::decode(key.response(), version, &frame[start..]).unwrap();
+    assert_eq!(answer["Assignment"]["TopicPartitions"][0]["TopicId"], value::uuid_text(&[5; 16]), "{answer}");
 }

@@ -220,7 +220,8 @@ impl Visitor for Answered<'_> {
                 self.violations.unless(host == HOST, || format!("host {host:?}"));
             }
             (Role::ClusterId, Value::Str(Some(id))) => {
-                self.violations.unless(transparent || id == &*self.tenant.cluster_id, || format!("cluster id {id:?}"));
+                let own = id.is_empty() || id == &*self.tenant.cluster_id;
+                self.violations.unless(transparent || own, || format!("cluster id {id:?}"));
             }
             _ => {}
         }

@@ -61,7 +61,7 @@ const PIECES: [&str; 30] = [
 
 fn config() -> ProptestConfig {
     ProptestConfig {
-        cases: 24,
+        cases: std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(24),
         failure_persistence: Some(Box::new(FileFailurePersistence::WithSource("regressions"))),
         ..ProptestConfig::default()
     }

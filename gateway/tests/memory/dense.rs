@@ -35,6 +35,22 @@ pub(crate) fn bodies(
     })
 }
 
+/// A message that says nothing, with as many tagged fields behind it as fit and nobody knows.
+pub(crate) fn tags(message: &'static Message, version: i16, length: usize) -> Option<Vec<u8>> {
+    let said = Value::Object(defaults(message.fields, version));
+    let mut body = value::encode(message, version, &said).unwrap();
+    // None, it says at its end.
+    (message.flexible.contains(version) && body.pop() == Some(0)).then(|| {
+        let count = u32::try_from(length / 4).unwrap();
+        put_varint(&mut body, count);
+        for tag in 100..100 + count {
+            put_varint(&mut body, tag);
+            put_varint(&mut body, 0);
+        }
+        body
+    })
+}
+
 /// The arrays below `fields`, each as the way to it.
 fn arrays(fields: &'static [Field], version: i16, way: &mut Vec<&'static Field>, found: &mut Vec<Vec<&'static Field>>) {
     for field in fields.iter().filter(|f| f.versions.contains(version)) {

@@ -15,7 +15,8 @@ use gateway::apis::{self, Verdict, plans};
 use gateway::authz::permit;
 use gateway::naming::request::{self, Asked, Refusal, RefusedResource};
 use gateway::naming::{Tenant, growth_allowed, response};
-use gateway::session::refusal;
+use gateway::session::{handshake, quotas, refusal, scram};
+use gateway::world::World;
 use peak_alloc::PeakAlloc;
 use serde_json::json;
 use tenant::{BROKER, identity, tenant};
@@ -47,6 +48,9 @@ const fn most(length: usize, sent: usize) -> usize {
 /// What a refusal may cost: the values to which a request is decoded, of some hundred bytes each, and those of the answer.
 const REFUSAL: usize = 2 << 20;
 
+/// And what is answered here: ten thousand values and those of the answer.
+const OWN: usize = 4 << 20;
+
 /// The most memory that `work` held at once, and what it gave.
 fn peak<T>(work: impl FnOnce() -> T) -> (usize, T) {
     ALLOCATOR.reset_peak_usage();
@@ -56,7 +60,7 @@ fn peak<T>(work: impl FnOnce() -> T) -> (usize, T) {
 }
 
 /// The worst that was seen.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Worst {
     frames: usize,
     cost: usize,
@@ -66,6 +70,10 @@ struct Worst {
 }
 
 impl Worst {
+    const fn new() -> Self {
+        Self { frames: 0, cost: 0, length: 0, by: String::new(), broken: Vec::new() }
+    }
+
     fn note(&mut self, what: String, length: usize, cost: usize, most: usize) {
         self.frames += 1;
         if cost > most {
@@ -91,6 +99,13 @@ fn versions(key: ApiKey, min: i16, max: i16) -> Vec<i16> {
     fixed.into_iter().chain([max]).collect()
 }
 
+/// Time is counted in bytes that are written: each at most once for every array around it.
+fn worked(segments: &Segments, length: usize) {
+    const DEEPEST: usize = 6;
+    let most = DEEPEST * (length + segments.len());
+    assert!(segments.written() <= most, "{} bytes written for {length}", segments.written());
+}
+
 /// Looks at a request as a session does, and keeps all that it keeps until the request is sent; gives the length of what
 /// would be sent.
 fn look_at(bytes: &[u8], tenant: &Tenant) -> Option<usize> {
@@ -110,11 +125,27 @@ fn look_at(bytes: &[u8], tenant: &Tenant) -> Option<usize> {
                 drop(refusal::refused(&why, checked.key(), checked.version(), 7, checked.body()).unwrap());
                 return None;
             }
-            Ok((physical, _asked)) => return Some(physical.segments().len()),
+            Ok((physical, _asked)) => {
+                worked(physical.segments(), bytes.len());
+                return Some(physical.segments().len());
+            }
             Err(other) => panic!("{:?} {}: {other}", checked.key(), checked.version()),
         }
     }
     None
+}
+
+/// Looks at a request as a session does that answers it here.
+fn answer_here(bytes: &[u8], tenant: &Tenant) {
+    let checked = check(bytes).unwrap();
+    drop(match checked.key() {
+        ApiKey::DescribeClientQuotas => quotas::describe(&checked, &tenant.namespace),
+        ApiKey::DescribeUserScramCredentials => scram::describe(&checked, &World::empty(), "team-a"),
+        ApiKey::SaslHandshake | ApiKey::SaslAuthenticate => handshake::already_authenticated(&checked),
+        // Nothing in it is looked at.
+        ApiKey::ApiVersions => Ok(Vec::new()),
+        other => panic!("{other:?} is answered here too: measure it"),
+    });
 }
 
 /// Dense frames of a message at some of its versions.
@@ -123,6 +154,9 @@ fn each(key: ApiKey, range: Versions, kind: Kind, length: usize, mut check: impl
     for version in versions(key, range.min, range.max) {
         // Plans are made once for all.
         let _ = (plans::request(key, version), plans::response(key, version));
+        if let Some(body) = dense::tags(message, version, length) {
+            check(format!("{} {version} tagged fields", message.name), version, body);
+        }
         for elements in KINDS {
             for (array, body) in dense::bodies(message, version, elements, length) {
                 check(format!("{} {version} {array} {elements:?}", message.name), version, body);
@@ -134,15 +168,16 @@ fn each(key: ApiKey, range: Versions, kind: Kind, length: usize, mut check: impl
 #[test]
 fn memory_for_a_frame_stays_within_a_multiple_of_its_length() {
     let tenant = tenant(Some(&"p".repeat(PREFIX)));
-    let (mut sent, mut refused, mut answers) = (Worst::default(), Worst::default(), Worst::default());
+    let [mut sent, mut refused, mut own, mut answers] = [const { Worst::new() }; 4];
     for key in ApiKey::ALL {
         let row = apis::row(*key);
-        let length = if row.verdict == Verdict::Map { LENGTH } else { LENGTH / 8 };
-        let range = if row.verdict == Verdict::Map { row.versions } else { key.versions() };
+        let length = if row.verdict == Verdict::Deny { LENGTH / 8 } else { LENGTH };
+        let range = if row.verdict == Verdict::Deny { key.versions() } else { row.versions };
         each(*key, range, Kind::Request, length, |what, version, body| {
             let bytes = frame::request(*key, version, 7, None, &body).split_off(4);
             if row.verdict == Verdict::Own {
-                return;
+                let (cost, ()) = peak(|| answer_here(&bytes, &tenant));
+                return own.note(what, bytes.len(), cost, bytes.len() + OWN);
             }
             let (cost, went) = peak(|| look_at(&bytes, &tenant));
             let length = bytes.len();
@@ -180,6 +215,7 @@ fn memory_for_a_frame_stays_within_a_multiple_of_its_length() {
         });
     }
     sent.show("requests that go on");
+    own.show("requests that are answered here");
     refused.show("requests that are refused");
     answers.show("answers");
 }
@@ -208,7 +244,7 @@ fn answer(key: ApiKey, version: i16, body: &[u8], tenant: &Tenant) -> (usize, us
     let asked = Asked { refused: vec![RefusedResource { ty: 4, name: "1".to_owned() }], ..Asked::default() };
     let (mut memory, mut segments) = (response::Memory::default(), Segments::default());
     match response::map(key, version, body, &asked, tenant, BROKER, &mut memory, &mut segments) {
-        Ok(_) => {}
+        Ok(_) => worked(&segments, body.len()),
         Err(other) => panic!("{key:?} {version}: {other}"),
     }
     if matches!(key, ApiKey::DescribeConfigs | ApiKey::AlterConfigs | ApiKey::IncrementalAlterConfigs) {

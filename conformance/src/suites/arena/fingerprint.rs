@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use wire::schema::ApiKey;
 
 use super::peer::Peer;
+use super::victim::Victim;
 use super::{Arena, Trouble};
 
 /// What differs without anybody's doing.
@@ -24,70 +25,103 @@ pub type Fingerprint = BTreeMap<String, Value>;
 /// # Errors
 /// [`Trouble`]
 pub fn take(arena: &Arena) -> Result<Fingerprint, Trouble> {
-    let mut broker = Peer::connect("the harness", &arena.direct, "")?;
-    let mut print = Fingerprint::new();
-    let stranger = |name: &Value| {
-        name.as_str().is_some_and(|name| name.starts_with(&arena.target.prefix) || !name.starts_with(SANDBOXES))
-    };
-    let mut ask = |what: &str, key, versions: RangeInclusive<i16>, body: Value| {
-        let answer = if broker.has(key) { broker.ask(key, versions, &body)? } else { Value::Null };
-        Ok::<_, Trouble>((what.to_owned(), steady(answer)))
-    };
+    let broker = Peer::connect("the harness", &arena.direct, "")?;
+    let mut taker = Taker { broker, prefix: &arena.target.prefix, victim: &arena.victim, print: Fingerprint::new() };
+    taker.lists()?;
+    taker.topics()?;
+    taker.groups()?;
+    taker.cluster()?;
+    Ok(taker.print)
+}
 
-    let (_, metadata) = ask("", ApiKey::Metadata, 9..=12, json!({ "Topics": null, "AllowAutoTopicCreation": false }))?;
-    keep(&mut print, "topic", &metadata["Topics"], "Name", &stranger);
-    let (_, groups) = ask("", ApiKey::ListGroups, 3..=5, json!({}))?;
-    keep(&mut print, "group", &groups["Groups"], "GroupId", &stranger);
-    let (_, transactions) = ask("", ApiKey::ListTransactions, 0..=1, json!({}))?;
-    keep(&mut print, "transaction", &transactions["TransactionStates"], "TransactionalId", &stranger);
+struct Taker<'a> {
+    broker: Peer,
+    prefix: &'a str,
+    victim: &'a Victim,
+    print: Fingerprint,
+}
 
-    let (victim, prefix) = (&arena.victim, &arena.target.prefix);
-    let physical = |name: &str| format!("{prefix}{name}");
-    let topics = [&victim.bait, &victim.secret, &victim.live].map(|topic| topic.physical.clone());
-    let resources: Vec<Value> = topics.iter().map(|t| json!({ "ResourceType": 2, "ResourceName": t })).collect();
-    // A null list means all settings.
-    let configs = |resources: &Value| json!({ "Resources": resources, "IncludeSynonyms": false });
-    let all_keys = |list: Vec<Value>| -> Value {
-        list.into_iter()
-            .map(|mut r| {
-                r["ConfigurationKeys"] = Value::Null;
-                r
-            })
-            .collect()
-    };
-    print.extend([ask("settings of topics", ApiKey::DescribeConfigs, 1..=4, configs(&all_keys(resources)))?]);
-    let cluster = all_keys(vec![json!({ "ResourceType": 4, "ResourceName": "" })]);
-    print.extend([ask("settings of the cluster", ApiKey::DescribeConfigs, 1..=4, configs(&cluster))?]);
+impl Taker<'_> {
+    /// What the broker answers, null where it does not know the API.
+    fn asked(&mut self, key: ApiKey, versions: RangeInclusive<i16>, body: &Value) -> Result<Value, Trouble> {
+        if self.broker.has(key) { Ok(steady(self.broker.ask(key, versions, body)?)) } else { Ok(Value::Null) }
+    }
 
-    let still = &topics[..2];
-    for (what, timestamp) in [("first offsets", -2), ("last offsets", -1)] {
-        let partition = json!({ "PartitionIndex": 0, "Timestamp": timestamp });
-        let list: Vec<Value> = still.iter().map(|t| json!({ "Name": t, "Partitions": [partition.clone()] })).collect();
-        print.extend([ask(what, ApiKey::ListOffsets, 4..=7, json!({ "ReplicaId": -1, "Topics": list }))?]);
+    fn add(&mut self, what: &str, key: ApiKey, versions: RangeInclusive<i16>, body: &Value) -> Result<(), Trouble> {
+        let answer = self.asked(key, versions, body)?;
+        let _ = self.print.insert(what.to_owned(), answer);
+        Ok(())
     }
-    let list: Vec<Value> = still.iter().map(|t| json!({ "Name": t, "PartitionIndexes": [0] })).collect();
-    print.extend([ask("producers", ApiKey::DescribeProducers, 0..=0, json!({ "Topics": list }))?]);
 
-    let classic = [&victim.bait_group.name, &victim.secret_group.name].map(|name| physical(name));
-    print.extend([ask("classic groups", ApiKey::DescribeGroups, 4..=5, json!({ "Groups": classic }))?]);
-    for group in [&victim.bait_group.name, &victim.secret_group.name, &victim.stored_group].map(|n| physical(n)) {
-        let body = json!({ "GroupId": group, "Topics": null });
-        print.extend([ask(&format!("offsets of {group}"), ApiKey::OffsetFetch, 5..=7, body)?]);
+    fn physical(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
     }
-    if let Some(group) = &victim.modern_group {
-        let body = json!({ "GroupIds": [physical(&group.name)] });
-        print.extend([ask("consumer groups", ApiKey::ConsumerGroupDescribe, 0..=1, body)?]);
+
+    fn lists(&mut self) -> Result<(), Trouble> {
+        let all = json!({ "Topics": null, "AllowAutoTopicCreation": false });
+        let topics = self.asked(ApiKey::Metadata, 9..=12, &all)?;
+        let groups = self.asked(ApiKey::ListGroups, 3..=5, &json!({}))?;
+        let transactions = self.asked(ApiKey::ListTransactions, 0..=1, &json!({}))?;
+        let prefix = self.prefix;
+        let wanted =
+            |name: &Value| name.as_str().is_some_and(|name| name.starts_with(prefix) || !name.starts_with(SANDBOXES));
+        keep(&mut self.print, "topic", &topics["Topics"], "Name", &wanted);
+        keep(&mut self.print, "group", &groups["Groups"], "GroupId", &wanted);
+        keep(&mut self.print, "transaction", &transactions["TransactionStates"], "TransactionalId", &wanted);
+        Ok(())
     }
-    if let Some(group) = &victim.share_group {
-        let body = json!({ "GroupIds": [physical(&group.name)] });
-        print.extend([ask("share groups", ApiKey::ShareGroupDescribe, 0..=1, body)?]);
+
+    fn topics(&mut self) -> Result<(), Trouble> {
+        let victim = self.victim;
+        let topics = [&victim.bait, &victim.secret, &victim.live].map(|topic| topic.physical.as_str());
+        // A null list means all settings.
+        let resources: Vec<Value> = topics
+            .iter()
+            .map(|topic| json!({ "ResourceType": 2, "ResourceName": topic, "ConfigurationKeys": null }))
+            .collect();
+        self.add("settings of topics", ApiKey::DescribeConfigs, 1..=4, &json!({ "Resources": resources }))?;
+        let still = &topics[..2];
+        for (what, timestamp) in [("first offsets", -2), ("last offsets", -1)] {
+            let partition = json!({ "PartitionIndex": 0, "Timestamp": timestamp });
+            let list: Vec<Value> = still.iter().map(|t| json!({ "Name": t, "Partitions": [partition] })).collect();
+            self.add(what, ApiKey::ListOffsets, 4..=7, &json!({ "ReplicaId": -1, "Topics": list }))?;
+        }
+        let list: Vec<Value> = still.iter().map(|t| json!({ "Name": t, "PartitionIndexes": [0] })).collect();
+        self.add("producers", ApiKey::DescribeProducers, 0..=0, &json!({ "Topics": list }))?;
+        let ids = [&victim.bait_transaction.id, &victim.secret_transaction.id].map(|id| self.physical(id));
+        self.add("transactions", ApiKey::DescribeTransactions, 0..=0, &json!({ "TransactionalIds": ids }))
     }
-    let ids = [&victim.bait_transaction.id, &victim.secret_transaction.id].map(|id| physical(id));
-    print.extend([ask("transactions", ApiKey::DescribeTransactions, 0..=0, json!({ "TransactionalIds": ids }))?]);
-    let anything = json!({ "Components": [], "Strict": false });
-    print.extend([ask("client quotas", ApiKey::DescribeClientQuotas, 0..=1, anything)?]);
-    print.extend([ask("users", ApiKey::DescribeUserScramCredentials, 0..=0, json!({ "Users": null }))?]);
-    Ok(print)
+
+    fn groups(&mut self) -> Result<(), Trouble> {
+        let victim = self.victim;
+        let (bait, secret) = (&victim.bait_group.name, &victim.secret_group.name);
+        let classic = [bait, secret].map(|name| self.physical(name));
+        self.add("classic groups", ApiKey::DescribeGroups, 4..=5, &json!({ "Groups": classic }))?;
+        for group in [bait, secret, &victim.stored_group].map(|name| self.physical(name)) {
+            let body = json!({ "GroupId": group, "Topics": null });
+            self.add(&format!("offsets of {group}"), ApiKey::OffsetFetch, 5..=7, &body)?;
+        }
+        for (what, group, key) in [
+            ("consumer groups", &victim.modern_group, ApiKey::ConsumerGroupDescribe),
+            ("share groups", &victim.share_group, ApiKey::ShareGroupDescribe),
+        ] {
+            if let Some(group) = group {
+                let body = json!({ "GroupIds": [self.physical(&group.name)] });
+                self.add(what, key, 0..=1, &body)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn cluster(&mut self) -> Result<(), Trouble> {
+        let cluster = json!([{ "ResourceType": 4, "ResourceName": "", "ConfigurationKeys": null }]);
+        self.add("settings of the cluster", ApiKey::DescribeConfigs, 1..=4, &json!({ "Resources": cluster }))?;
+        let anything = json!({ "Components": [], "Strict": false });
+        self.add("client quotas", ApiKey::DescribeClientQuotas, 0..=1, &anything)?;
+        let any = json!({ "ResourceTypeFilter": 1, "PatternTypeFilter": 1, "Operation": 1, "PermissionType": 1 });
+        self.add("rules", ApiKey::DescribeAcls, 1..=3, &any)?;
+        self.add("users", ApiKey::DescribeUserScramCredentials, 0..=0, &json!({ "Users": null }))
+    }
 }
 
 /// Keeps each element that is not the attacker's, by its name.

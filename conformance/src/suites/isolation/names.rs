@@ -1,344 +1,196 @@
 //! Names: what the attacker can call things to reach others.
 
-use std::collections::BTreeSet;
-use std::thread;
-use std::time::Duration;
-
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use wire::schema::ApiKey;
-use wire::value::uuid_text;
 
-use super::patterns;
-use crate::suites::arena::Trouble;
+use super::{patterns, stored};
 use crate::suites::arena::peer::Peer;
+use crate::suites::arena::{Tenant, Trouble};
 use crate::suites::forge::{self, Names};
 use crate::suites::scene::Scene;
 
-/// Kafka's own topics, and those that programs around it keep.
-const INTERNAL: [&str; 7] = [
-    "__consumer_offsets",
-    "__transaction_state",
-    "__share_group_state",
-    "__cluster_metadata",
-    "_anabranch.state",
-    "_schemas",
-    "connect-offsets",
-];
-
-/// What tells a name that is refused from one that is stored.
-const INVALID_TOPIC: i64 = 17;
-
-/// Separators between the tenant's prefix and a name, in all the ways to write them twice, not at all or otherwise.
+/// Tenants whose names start with each other, and names that start or end like prefixes.
 pub(super) fn i_24(scene: &mut Scene<'_>) -> Result<(), Trouble> {
-    let before = outside(scene)?;
-    let theirs = scene.arena.target.prefix.clone();
-    let id = theirs.trim_end_matches('.').to_owned();
-    let mark = scene.dice.word(12);
-    let mut names = Vec::new();
-    for separator in ["", ".", "_", "-", "..", "._", "-.", "__"] {
-        names.push(format!("{separator}{mark}"));
-        names.push(format!("{id}{separator}{mark}"));
-        names.push(format!("{separator}{id}.{mark}"));
-        names.push(format!("..{separator}{theirs}{mark}"));
-        names.push(format!("{mark}{separator}"));
+    let arena = scene.arena;
+    let all: Vec<&Tenant> = arena.neighbours.iter().chain([&arena.attacker, &arena.target]).collect();
+    for (number, one) in all.iter().enumerate() {
+        for (other_number, other) in all.iter().enumerate() {
+            let apart = number == other_number || !one.prefix.starts_with(&other.prefix);
+            scene.expect(apart, || format!("the prefix {} starts with {}", one.prefix, other.prefix));
+        }
     }
-    // Brokers refuse a topic that differs from another one in `.` and `_` alone.
-    let mut compared = BTreeSet::new();
-    names.retain(|name| compared.insert(name.replace('.', "_")));
-    let made = make_all(scene, &names)?;
-    stored_inside(scene, &mark, made)?;
-    shown_as_named(scene, &mark, &names)?;
-    unchanged(scene, &before)?;
-    scene.got(format!("{} names with separators: {made} things, each under the attacker's own prefix", names.len()));
-    Ok(())
+    // The same names in all of them; each sees its own only.
+    let name = scene.dice.word(10);
+    for (number, neighbour) in arena.neighbours.iter().enumerate() {
+        let mut peer = Peer::connect("a neighbour", &neighbour.connection, "")?;
+        let own = format!("{name}-{number}");
+        for topic in [&name, &own] {
+            let _ = crate::suites::arena::victim::create_topic(&mut peer, topic, &json!([]))?;
+        }
+        let listed = peer.must(ApiKey::Metadata, 4..=9, &json!({ "Topics": null, "AllowAutoTopicCreation": false }))?;
+        let mut names: Vec<&str> =
+            listed["Topics"].as_array().into_iter().flatten().filter_map(|topic| topic["Name"].as_str()).collect();
+        names.sort_unstable();
+        scene.expect(names == [name.as_str(), own.as_str()], || format!("a neighbour sees {names:?}"));
+        let _ = peer.must(ApiKey::DeleteTopics, 1..=5, &json!({ "TopicNames": [name, own], "TimeoutMs": 10_000 }))?;
+    }
+    // Separators at the ends of names, and pieces of the victim's prefix.
+    let (prefix, nobody_prefix) = (arena.target.prefix.clone(), scene.no_prefix());
+    let (secret, nobody) = (scene.secret(), scene.nobody());
+    let mut asked = 0;
+    for (before, after) in [(".", ""), ("_", ""), ("-", ""), ("", "."), ("..", ""), (".", ".")] {
+        for (theirs, other) in [("", ""), (prefix.as_str(), nobody_prefix.as_str())] {
+            let of = |prefix: &str, names: &Names| {
+                let with = |name: &str| format!("{before}{prefix}{name}{after}");
+                Names { topic: with(&names.topic), group: with(&names.group), ..nobody.clone() }
+            };
+            for key in LOOKS {
+                for version in scene.versions(key) {
+                    let _ = scene.twins(key, version, &of(theirs, &secret), &of(other, &nobody))?;
+                    asked += 1;
+                }
+            }
+        }
+    }
+    scene.got(format!("{} tenants' prefixes are apart; {asked} names with separators reach nobody", all.len()));
+    stored::separators(scene)
 }
 
-/// Internal topics, and names that are none.
+/// What looks something up by name and changes nothing.
+const LOOKS: [ApiKey; 6] = [
+    ApiKey::ListOffsets,
+    ApiKey::DescribeConfigs,
+    ApiKey::OffsetFetch,
+    ApiKey::DescribeGroups,
+    ApiKey::DescribeTopicPartitions,
+    ApiKey::OffsetForLeaderEpoch,
+];
+
+/// Internal topics, and names that are no names, in everything that reads, writes, creates or deletes.
 pub(super) fn i_25(scene: &mut Scene<'_>) -> Result<(), Trouble> {
-    let before = outside(scene)?;
-    let settings = internal_settings(scene)?;
+    let internal = ["__consumer_offsets", "__transaction_state", "__share_group_state", "_schemas", "connect-offsets"];
+    let long = "x".repeat(250);
+    let none = ["", ".", "..", &long, "a\u{0}b", "a\nb", "a/b", "../orders", "\u{202e}sredro", "a b"];
     let nobody = scene.nobody();
     let mut asked = 0;
-    for topic in INTERNAL {
-        for key in TOPIC_WRITERS {
-            for version in scene.versions(key) {
-                let names = Names { topic: topic.to_owned(), ..nobody.clone() };
-                let reply = scene.ask(key, version, &forge::request(key, version, &names))?;
-                let refused = scene.served(key) || reply.gave_nothing();
-                scene.expect(refused, || format!("{} {version} is not advertised and answered {reply:?}", key.name()));
+    for topic in internal.iter().chain(&none) {
+        let of = |topic: &str| Names { topic: topic.to_owned(), ..nobody.clone() };
+        for key in ApiKey::ALL.iter().filter(|key| **key != ApiKey::Metadata) {
+            let versions = scene.versions(*key).filter(|version| names_topic(*key, *version, &nobody));
+            for version in versions.collect::<Vec<_>>() {
+                let reply = scene.ask(*key, version, &forge::request(*key, version, &of(topic)))?;
                 asked += 1;
+                let taken = *key == ApiKey::CreateTopics && none.contains(topic) && !reply.refused();
+                scene.expect(!taken, || format!("CreateTopics {version} took the name {topic:?}: {reply:?}"));
             }
         }
     }
-    let (long, longer) = ("x".repeat(250), "x".repeat(20_000));
-    let none = ["", ".", "..", "a/b", "a b", "a\0b", "a\nb", "\u{1b}[31m", "ü", "a\\b", "*", "%2e%2e", &long, &longer];
-    for name in none {
-        for version in scene.versions(ApiKey::CreateTopics) {
-            let reply = scene.ask(ApiKey::CreateTopics, version, &create(name))?;
-            let code = reply.value()["Topics"][0]["ErrorCode"].as_i64();
-            scene.expect(code == Some(INVALID_TOPIC), || {
-                format!("CreateTopics {version} of {:?}: {reply:?}", name.chars().take(20).collect::<String>())
-            });
-            asked += 1;
-        }
-    }
-    let after = internal_settings(scene)?;
-    scene.expect(settings == after, || format!("internal topics changed: {settings} became {after}"));
-    unchanged(scene, &before)?;
-    scene.got(format!("{asked} requests: internal names are the attacker's own or refused, no name is none"));
-    Ok(())
+    scene.got(format!("{asked} requests for {} names: the attacker's own, or a refusal", internal.len() + none.len()));
+    stored::internal_topics(scene)
 }
 
-const TOPIC_WRITERS: [ApiKey; 8] = [
-    ApiKey::CreateTopics,
-    ApiKey::Produce,
-    ApiKey::CreatePartitions,
-    ApiKey::IncrementalAlterConfigs,
-    ApiKey::AlterConfigs,
-    ApiKey::DeleteRecords,
-    ApiKey::AddPartitionsToTxn,
-    ApiKey::DeleteTopics,
-];
+fn names_topic(key: ApiKey, version: i16, names: &Names) -> bool {
+    forge::request(key, version, names).to_string().contains(&format!("\"{}\"", names.topic))
+}
 
-/// Groups and transactional ids of every odd sort.
+/// Ids of groups and transactions that look like others or like nothing.
 pub(super) fn i_26(scene: &mut Scene<'_>) -> Result<(), Trouble> {
-    let before = outside(scene)?;
     let victim = scene.arena.victim.clone();
-    let group = &victim.secret_group.name;
-    let mark = scene.dice.word(12);
-    let look_alike: String = group.chars().map(cyrillic).collect();
+    let stored = victim.stored_group.clone();
+    let prefix = scene.arena.target.prefix.clone();
     let ids = [
         String::new(),
-        "\0".to_owned(),
-        format!("{mark}\0{group}"),
-        format!("{group}\0"),
-        mark.repeat(2_700),
-        format!("{mark}\u{e9}"),
-        format!("{mark}e\u{301}"),
-        look_alike + &mark,
-        format!("\u{202e}{mark}\u{202c}"),
-        format!("\u{feff}{mark}"),
-        format!("{}{mark}", scene.arena.target.prefix),
-        group.chars().take(group.len() / 2).collect(),
-        format!("{group}{mark}"),
-        group.to_uppercase(),
-        format!(" {group} "),
+        "a\u{0}b".into(),
+        "x".repeat(32_000),
+        "x".repeat(32_767),
+        "caf\u{e9}-group".into(),
+        "cafe\u{301}-group".into(),
+        "\u{202e}".to_owned() + &stored,
+        stored.chars().map(|c| if c == 'a' { '\u{430}' } else { c }).collect::<String>() + "\u{200b}",
+        stored[..stored.len() - 1].to_owned(),
+        stored.clone() + ".",
+        prefix.clone() + &stored[..stored.len() - 1],
+        prefix.trim_end_matches('.').to_owned(),
+        format!("{prefix}{stored}\u{0}"),
     ];
-    let mut asked = 0;
-    for id in &ids {
-        for key in ID_TAKERS {
+    let own = scene.arena.own.topic.clone();
+    let mut kept = 0;
+    for (number, id) in ids.iter().enumerate() {
+        // Each id is another group: what is committed under one is not found under another one.
+        let offset = 1_000_000 + number;
+        let partition = json!({ "PartitionIndex": 0, "CommittedOffset": offset, "CommittedMetadata": "" });
+        let topics = json!([{ "Name": own, "Partitions": [partition] }]);
+        let body = json!({ "GroupId": id, "GenerationIdOrMemberEpoch": -1, "MemberId": "", "Topics": topics });
+        let (low, high) =
+            (scene.versions_in(ApiKey::OffsetCommit, 2..=9), scene.versions_in(ApiKey::OffsetFetch, 1..=7));
+        for version in [*low.start(), *low.end()] {
+            let committed = scene.ask(ApiKey::OffsetCommit, version, &body)?;
+            for version in [*high.start(), *high.end()] {
+                let body = json!({ "GroupId": id, "Topics": [{ "Name": own, "PartitionIndexes": [0] }] });
+                let found = scene.ask(ApiKey::OffsetFetch, version, &body)?;
+                let found = &found.value()["Topics"][0]["Partitions"][0]["CommittedOffset"];
+                let as_committed = if committed.refused() { true } else { *found == json!(offset) };
+                scene.expect(as_committed, || format!("the group {id:?} has the offset {found}, not {offset}"));
+                kept += usize::from(!committed.refused());
+            }
+        }
+        for key in [ApiKey::DescribeGroups, ApiKey::FindCoordinator, ApiKey::EndTxn, ApiKey::DeleteGroups] {
             for version in scene.versions(key) {
                 let names = Names { group: id.clone(), transaction: id.clone(), ..scene.nobody() };
-                let reply = scene.ask(key, version, &forge::request(key, version, &names))?;
-                let refused = scene.served(key) || reply.gave_nothing();
-                scene.expect(refused, || format!("{} {version} is not advertised and answered {reply:?}", key.name()));
-                asked += 1;
+                let _ = scene.ask(key, version, &forge::request(key, version, &names))?;
             }
         }
     }
-    unchanged(scene, &before)?;
-    scene.got(format!("{asked} requests with {} odd ids: nothing came to be outside the attacker's prefix", ids.len()));
-    Ok(())
+    scene.got(format!(
+        "{} look-alikes, {kept} offsets read back under exactly the id they were committed under",
+        ids.len()
+    ));
+    stored::odd_ids(scene)
 }
 
-/// A letter that looks the same.
-fn cyrillic(letter: char) -> char {
-    let alike =
-        [('a', '\u{430}'), ('c', '\u{441}'), ('e', '\u{435}'), ('i', '\u{456}'), ('o', '\u{43e}'), ('p', '\u{440}')];
-    let more = [('s', '\u{455}'), ('x', '\u{445}'), ('y', '\u{443}'), ('3', '\u{437}')];
-    alike.iter().chain(&more).find(|(latin, _)| *latin == letter).map_or(letter, |(_, other)| *other)
-}
-
-const ID_TAKERS: [ApiKey; 10] = [
-    ApiKey::FindCoordinator,
-    ApiKey::OffsetCommit,
-    ApiKey::OffsetFetch,
-    ApiKey::OffsetDelete,
-    ApiKey::Heartbeat,
-    ApiKey::LeaveGroup,
-    ApiKey::DescribeGroups,
-    ApiKey::DeleteGroups,
-    ApiKey::InitProducerId,
-    ApiKey::DescribeTransactions,
-];
-
-/// Regular expressions that the broker matches.
+/// Regular expressions that try to match beyond the attacker's own names.
 pub(super) fn i_27(scene: &mut Scene<'_>) -> Result<(), Trouble> {
     let patterns = patterns::climbing(scene);
     patterns::of_topics(scene, &patterns)?;
     patterns::of_transactions(scene, &patterns)
 }
 
-/// Letters in another case, principals with separators, another's client id.
+/// Upper case, and client ids that are the victim's.
 pub(super) fn i_28(scene: &mut Scene<'_>) -> Result<(), Trouble> {
     let (secret, nobody) = (scene.secret(), scene.nobody());
-    let (theirs, somebody) = (scene.arena.target.prefix.to_uppercase(), scene.no_prefix().to_uppercase());
+    let (theirs, somebody) = (scene.arena.target.prefix.clone(), scene.no_prefix());
     let upper = |names: &Names| Names {
         topic: names.topic.to_uppercase(),
         group: names.group.to_uppercase(),
         transaction: names.transaction.to_uppercase(),
-        ..names.clone()
+        ..nobody.clone()
     };
-    let asked = scene
-        .twins_everywhere(&Scene::physical(&upper(&secret), &theirs), &Scene::physical(&upper(&nobody), &somebody))?;
-    scene.got(format!("{} versions of {} APIs: another case is another name", asked.requests, asked.apis));
-    let logins = foreign_logins(scene)?;
-    scene.got(format!("{logins} logins under other principals refused"));
-    let client_id = scene.arena.victim.client_id.clone();
-    let mut line = scene.attacker.line()?;
-    line.socket().call_client(&client_id);
-    for key in [ApiKey::Metadata, ApiKey::ListGroups, ApiKey::Fetch, ApiKey::DescribeGroups] {
-        for version in scene.versions(key) {
-            let _ = line.ask(key, version, &forge::request(key, version, &secret))?;
-        }
-    }
-    scene.got("the victim's client id opens nothing");
-    Ok(())
-}
-
-/// Logins with the attacker's own password as somebody else, and as somebody whose name is written otherwise.
-fn foreign_logins(scene: &mut Scene<'_>) -> Result<usize, Trouble> {
-    let (own, theirs) = (scene.arena.attacker.connection.clone(), scene.arena.target.connection.clone());
-    let (me, them, password) = (&own.username, &theirs.username, &own.password);
-    let tokens = [
-        format!("\0{them}\0{password}"),
-        format!("{them}\0{me}\0{password}"),
-        format!("\0{me},{them}\0{password}"),
-        format!("\0{them}/{me}\0{password}"),
-        format!("\0{me}@{them}\0{password}"),
-        format!("\0{}\0{password}", me.to_uppercase()),
-        format!("\0{me} \0{password}"),
-        format!("\0{me}\0{password}\0{them}"),
-        format!("\0User:{me}\0{password}"),
-        format!("\0{me}\0"),
-        format!("\0{them}\0"),
-        "\0\0".to_owned(),
+    let pairs = [
+        (upper(&secret), upper(&nobody)),
+        (upper(&Scene::physical(&secret, &theirs)), upper(&Scene::physical(&nobody, &somebody))),
     ];
-    for token in &tokens {
-        let mut line = scene.attacker.stranger()?;
-        let greeted = line.ask(ApiKey::SaslHandshake, 1, &json!({ "Mechanism": "PLAIN" }))?;
-        scene.expect(!greeted.refused(), || format!("PLAIN is not taken: {greeted:?}"));
-        let reply = line.ask(ApiKey::SaslAuthenticate, 2, &json!({ "AuthBytes": STANDARD.encode(token) }))?;
-        let shown = token.replace(password.as_str(), "***").replace('\0', "|");
-        scene.expect(reply.refused(), || format!("the login {shown} was taken: {reply:?}"));
-        // A refused login must not leave a connection that serves.
-        let after = line.ask(ApiKey::Metadata, 4, &json!({ "Topics": null, "AllowAutoTopicCreation": false }))?;
-        scene.expect(after.gave_nothing(), || format!("after the login {shown}: {after:?}"));
-    }
-    Ok(tokens.len())
-}
-
-fn create(name: &str) -> Value {
-    let topic = json!({ "Name": name, "NumPartitions": 1, "ReplicationFactor": 1 });
-    json!({ "Topics": [topic], "timeoutMs": 10_000 })
-}
-
-/// A topic, a group and a transactional id of each name; says how many there are then.
-fn make_all(scene: &mut Scene<'_>, names: &[String]) -> Result<usize, Trouble> {
-    let own = scene.arena.own.topic.clone();
-    let mut made = 0;
-    for name in names {
-        let offsets = json!([{ "Name": own, "Partitions": [{ "PartitionIndex": 0, "CommittedOffset": 1 }] }]);
-        let requests = [
-            (ApiKey::CreateTopics, 4..=7, create(name)),
-            (
-                ApiKey::OffsetCommit,
-                2..=8,
-                json!({ "GroupId": name, "GenerationIdOrMemberEpoch": -1, "Topics": offsets }),
-            ),
-            (ApiKey::InitProducerId, 2..=5, json!({ "TransactionalId": name, "TransactionTimeoutMs": 60_000 })),
-        ];
-        for (key, versions, body) in requests {
-            let Some(version) = scene.versions_in(key, versions).next_back() else { continue };
-            let reply = scene.ask(key, version, &body)?;
-            scene.expect(!reply.refused(), || format!("{} of '{name}' is refused: {reply:?}", key.name()));
-            made += usize::from(!reply.refused());
+    let mut asked = 0;
+    for (theirs, nobody) in &pairs {
+        for key in LOOKS {
+            for version in scene.versions(key) {
+                let _ = scene.twins(key, version, theirs, nobody)?;
+                asked += 1;
+            }
         }
     }
-    Ok(made)
-}
-
-/// Everything on the broker that has `mark` in its name is the attacker's, and there is as much as was made.
-fn stored_inside(scene: &mut Scene<'_>, mark: &str, made: usize) -> Result<(), Trouble> {
-    let prefix = scene.arena.attacker.prefix.clone();
-    let stored: Vec<String> = everything(scene)?.into_iter().filter(|name| name.contains(mark)).collect();
-    for name in &stored {
-        let (_, name) = name.split_once(' ').unwrap_or_default();
-        scene.expect(name.starts_with(&prefix), || format!("{name} is outside the attacker's prefix {prefix}"));
+    // Under the victim's client id, and under ids that look like principals.
+    let (own, client) = (scene.arena.own.topic.clone(), scene.arena.victim.client_id.clone());
+    let user = scene.arena.target.connection.username.clone();
+    for client_id in
+        [client, user.clone(), format!("User:{user}"), format!("{user},CN=x"), "\u{0}".into(), String::new()]
+    {
+        let mut line = scene.attacker.line()?;
+        line.socket().call_client(&client_id);
+        let all = line.ask(ApiKey::Metadata, 4, &json!({ "Topics": null, "AllowAutoTopicCreation": false }))?;
+        let names: Vec<&Value> = all.value()["Topics"].as_array().into_iter().flatten().map(|t| &t["Name"]).collect();
+        let only_own = names == [&json!(own)];
+        scene.expect(only_own, || format!("as client {client_id:?} the attacker sees {all:?}"));
     }
-    scene
-        .expect(stored.len() == made, || format!("{made} things were made and {} are there: {stored:?}", stored.len()));
-    Ok(())
-}
-
-/// The attacker is shown its topics under the names that it gave them.
-fn shown_as_named(scene: &mut Scene<'_>, mark: &str, names: &[String]) -> Result<(), Trouble> {
-    let reply = scene.ask(ApiKey::Metadata, 4, &json!({ "Topics": null, "AllowAutoTopicCreation": false }))?;
-    let shown = texts_of(&reply.value()["Topics"], "Name");
-    let shown: BTreeSet<&str> = shown.iter().map(String::as_str).filter(|name| name.contains(mark)).collect();
-    let named: BTreeSet<&str> = names.iter().map(String::as_str).collect();
-    scene.expect(shown == named, || format!("named {named:?}, shown {shown:?}"));
-    Ok(())
-}
-
-/// All topics, groups and transactional ids of the broker, each behind a word for what it is.
-fn everything(scene: &Scene<'_>) -> Result<BTreeSet<String>, Trouble> {
-    let mut broker = Peer::connect("the harness", &scene.arena.direct, "")?;
-    let metadata =
-        broker.must(ApiKey::Metadata, 4..=12, &json!({ "Topics": null, "AllowAutoTopicCreation": false }))?;
-    let mut all: BTreeSet<String> =
-        texts_of(&metadata["Topics"], "Name").iter().map(|n| format!("topic {n}")).collect();
-    let groups = broker.must(ApiKey::ListGroups, 3..=5, &json!({}))?;
-    all.extend(texts_of(&groups["Groups"], "GroupId").iter().map(|n| format!("group {n}")));
-    let transactions = broker.must(ApiKey::ListTransactions, 0..=1, &json!({}))?;
-    let ids = texts_of(&transactions["TransactionStates"], "TransactionalId");
-    all.extend(ids.iter().map(|n| format!("transaction {n}")));
-    Ok(all)
-}
-
-fn texts_of(list: &Value, field: &str) -> Vec<String> {
-    list.as_array().into_iter().flatten().filter_map(|item| item[field].as_str()).map(str::to_owned).collect()
-}
-
-/// What there is outside the attacker's prefix.
-fn outside(scene: &Scene<'_>) -> Result<BTreeSet<String>, Trouble> {
-    let prefix = &scene.arena.attacker.prefix;
-    let own = |name: &String| name.split_once(' ').is_some_and(|(_, name)| name.starts_with(prefix));
-    Ok(everything(scene)?.into_iter().filter(|name| !own(name)).collect())
-}
-
-fn unchanged(scene: &mut Scene<'_>, before: &BTreeSet<String>) -> Result<(), Trouble> {
-    let mut after = outside(scene)?;
-    // What the broker does with a coordinator's answer takes it a moment.
-    for _ in 0..5 {
-        if after == *before {
-            return Ok(());
-        }
-        thread::sleep(Duration::from_millis(200));
-        after = outside(scene)?;
-    }
-    let differences: Vec<&String> = before.symmetric_difference(&after).collect();
-    scene.expect(false, || format!("outside the attacker's prefix this came or went: {differences:?}"));
-    Ok(())
-}
-
-/// Partitions and settings of the broker's internal topics.
-fn internal_settings(scene: &Scene<'_>) -> Result<Value, Trouble> {
-    let mut broker = Peer::connect("the harness", &scene.arena.direct, "")?;
-    let resources: Vec<Value> = INTERNAL
-        .iter()
-        .map(|name| json!({ "ResourceType": 2, "ResourceName": name, "ConfigurationKeys": null }))
-        .collect();
-    let topics: Vec<Value> = INTERNAL.iter().map(|name| json!({ "Name": name })).collect();
-    let body = json!({ "Topics": topics, "AllowAutoTopicCreation": false });
-    let mut metadata = broker.ask(ApiKey::Metadata, 9..=9, &body)?;
-    let configs = broker.ask(ApiKey::DescribeConfigs, 1..=4, &json!({ "Resources": resources }))?;
-    Ok(json!([metadata["Topics"].take(), configs["Results"]]))
-}
-
-/// A member that nobody is.
-pub(super) fn member(scene: &mut Scene<'_>) -> String {
-    uuid_text(&scene.dice.uuid())
+    scene.got(format!("{asked} names in upper case are nobody's; a forged client id changes nothing"));
+    stored::foreign_logins(scene)
 }

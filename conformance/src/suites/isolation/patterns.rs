@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use wire::schema::ApiKey;
+use wire::value::uuid_text;
 
-use super::names::member;
 use crate::suites::arena::Trouble;
 use crate::suites::arena::peer::Peer;
 use crate::suites::scene::Scene;
@@ -82,7 +82,7 @@ pub(super) fn of_topics(scene: &mut Scene<'_>, patterns: &[String]) -> Result<()
     let mut members = Vec::new();
     let (mut taken, mut refused) = (0, 0);
     for (number, pattern) in patterns.iter().enumerate() {
-        let (group, id) = (format!("pattern-{number}"), member(scene));
+        let (group, id) = (format!("pattern-{number}"), uuid_text(&scene.dice.uuid()));
         let body = json!({ "GroupId": group, "MemberId": id, "MemberEpoch": 0, "RebalanceTimeoutMs": 30_000,
             "SubscribedTopicNames": [], "SubscribedTopicRegex": pattern, "TopicPartitions": [] });
         let began = Instant::now();
