@@ -18,7 +18,7 @@ const METADATA: i16 = 3;
 const API_VERSIONS: i16 = 18;
 const SASL_HANDSHAKE: i16 = 17;
 const SASL_AUTHENTICATE: i16 = 36;
-const DESCRIBE_CLIENT_QUOTAS: i16 = 48;
+const ELECT_LEADERS: i16 = 43;
 const LARGEST_ANSWER: i32 = 1 << 20;
 const CORRELATION: i32 = 7;
 
@@ -114,9 +114,9 @@ fn api_versions(socket: &mut TcpStream) -> std::io::Result<Value> {
     Ok(json!({ "error": i16_at(&answer, 0)?, "keys": keys }))
 }
 
-/// DescribeClientQuotas of everything: no components, not strict. The error follows the throttle time.
+/// ElectLeaders of everything: the preferred ones, all partitions, at once. The error follows the throttle time.
 fn send_denied(socket: &mut TcpStream) -> std::io::Result<Value> {
-    let answer = ask(socket, DESCRIBE_CLIENT_QUOTAS, 0, &[0, 0, 0, 0, 0])?;
+    let answer = ask(socket, ELECT_LEADERS, 1, &[0, 255, 255, 255, 255, 0, 0, 0, 0])?;
     let error = i16_at(&answer, 4)?;
     // The connection must have survived the refusal.
     let after = api_versions(socket)?;
