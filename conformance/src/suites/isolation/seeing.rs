@@ -150,6 +150,8 @@ pub(super) fn i_04(scene: &mut Scene<'_>) -> Result<(), Trouble> {
                         "SessionEpoch": epoch, "Topics": topics })
                 };
                 let reply = scene.twin_bodies(ApiKey::Fetch, version, &of(session), &of(nobodys), &[])?;
+                let theirs = reply.value()["SessionId"] == session;
+                scene.expect(!theirs, || format!("Fetch {version} goes on in the victim's session: {reply:?}"));
                 // A full request (epoch 0 or -1) may be served anew, but with what the attacker asked for only.
                 let given = reply.value()["Responses"].as_array().map_or(0, Vec::len);
                 let wanted = topics.as_array().map_or(0, Vec::len);
