@@ -29,35 +29,24 @@ pub fn take(arena: &Arena) -> Result<Fingerprint, Trouble> {
     let stranger = |name: &Value| {
         name.as_str().is_some_and(|name| name.starts_with(&arena.target.prefix) || !name.starts_with(SANDBOXES))
     };
-    let mut ask = |what: &str, key, versions: RangeInclusive<i16>, body: Value| {
-        let answer = if broker.has(key) { broker.ask(key, versions, &body)? } else { Value::Null };
-        Ok::<_, Trouble>((what.to_owned(), steady(answer)))
-    };
+    let mut ask =
+        |what: &str, key, versions: RangeInclusive<i16>, body: Value| asked(&mut broker, what, key, versions, body);
 
     let (_, metadata) = ask("", ApiKey::Metadata, 9..=12, json!({ "Topics": null, "AllowAutoTopicCreation": false }))?;
     keep(&mut print, "topic", &metadata["Topics"], "Name", &stranger);
     let (_, groups) = ask("", ApiKey::ListGroups, 3..=5, json!({}))?;
     keep(&mut print, "group", &groups["Groups"], "GroupId", &stranger);
     let (_, transactions) = ask("", ApiKey::ListTransactions, 0..=1, json!({}))?;
-    keep(&mut print, "transaction", &transactions["TransactionStates"], "TransactionalId", &stranger);
-
     let (victim, prefix) = (&arena.victim, &arena.target.prefix);
     let physical = |name: &str| format!("{prefix}{name}");
+    // The one that the victim itself goes on with is judged by its own success.
+    let ledger = json!(physical(&victim.ledger_transaction));
+    let still = |name: &Value| stranger(name) && *name != ledger;
+    keep(&mut print, "transaction", &transactions["TransactionStates"], "TransactionalId", &still);
+
     let topics = [&victim.bait, &victim.secret, &victim.live].map(|topic| topic.physical.clone());
     let resources: Vec<Value> = topics.iter().map(|t| json!({ "ResourceType": 2, "ResourceName": t })).collect();
-    // A null list means all settings.
-    let configs = |resources: &Value| json!({ "Resources": resources, "IncludeSynonyms": false });
-    let all_keys = |list: Vec<Value>| -> Value {
-        list.into_iter()
-            .map(|mut r| {
-                r["ConfigurationKeys"] = Value::Null;
-                r
-            })
-            .collect()
-    };
-    print.extend([ask("settings of topics", ApiKey::DescribeConfigs, 1..=4, configs(&all_keys(resources)))?]);
-    let cluster = all_keys(vec![json!({ "ResourceType": 4, "ResourceName": "" })]);
-    print.extend([ask("settings of the cluster", ApiKey::DescribeConfigs, 1..=4, configs(&cluster))?]);
+    print.extend([ask("settings of topics", ApiKey::DescribeConfigs, 1..=4, all_settings(resources))?]);
 
     let still = &topics[..2];
     for (what, timestamp) in [("first offsets", -2), ("last offsets", -1)] {
@@ -84,10 +73,62 @@ pub fn take(arena: &Arena) -> Result<Fingerprint, Trouble> {
     }
     let ids = [&victim.bait_transaction.id, &victim.secret_transaction.id].map(|id| physical(id));
     print.extend([ask("transactions", ApiKey::DescribeTransactions, 0..=0, json!({ "TransactionalIds": ids }))?]);
+    everybodys(arena, &mut broker, &mut print, &stranger)?;
+    Ok(print)
+}
+
+fn asked(
+    broker: &mut Peer,
+    what: &str,
+    key: ApiKey,
+    versions: RangeInclusive<i16>,
+    body: Value,
+) -> Result<(String, Value), Trouble> {
+    let answer = if broker.has(key) { broker.ask(key, versions, &body)? } else { Value::Null };
+    Ok((what.to_owned(), steady(answer)))
+}
+
+/// What is nobody's in particular: settings, features, brokers, rights, quotas, users, tokens.
+fn everybodys(
+    arena: &Arena,
+    broker: &mut Peer,
+    print: &mut Fingerprint,
+    stranger: &dyn Fn(&Value) -> bool,
+) -> Result<(), Trouble> {
+    let victim = &arena.victim;
+    let mut ask =
+        |what: &str, key, versions: RangeInclusive<i16>, body: Value| asked(broker, what, key, versions, body);
+    let (_, cluster) = ask("", ApiKey::Metadata, 9..=12, json!({ "Topics": [] }))?;
+    let ids: Vec<String> =
+        cluster["Brokers"].as_array().into_iter().flatten().map(|broker| broker["NodeId"].to_string()).collect();
+    print.extend([("brokers".to_owned(), cluster["Brokers"].clone())]);
+    let groups = [Some(&victim.secret_group), victim.modern_group.as_ref(), victim.share_group.as_ref()];
+    let groups = groups.into_iter().flatten().map(|group| (32, format!("{}{}", arena.target.prefix, group.name)));
+    let nodes = ids.iter().flat_map(|id| [(4, id.clone()), (8, id.clone())]);
+    for (kind, name) in [(4, String::new())].into_iter().chain(nodes).chain(groups) {
+        let settings = all_settings(vec![json!({ "ResourceType": kind, "ResourceName": name })]);
+        let what = format!("settings of {kind}:{name}");
+        print.extend([ask(&what, ApiKey::DescribeConfigs, 4..=4, settings)?]);
+    }
+    let (_, resources) = ask("", ApiKey::ListConfigResources, 1..=1, json!({ "ResourceTypes": [] }))?;
+    keep(print, "resource with settings", &resources["ConfigResources"], "ResourceName", stranger);
+    let (_, versions) =
+        ask("", ApiKey::ApiVersions, 3..=4, json!({ "ClientSoftwareName": "a", "ClientSoftwareVersion": "1" }))?;
+    print.extend([("features".to_owned(), versions["FinalizedFeatures"].clone())]);
+    let any = json!({ "ResourceTypeFilter": 1, "PatternTypeFilter": 1, "Operation": 1, "PermissionType": 1 });
+    let (_, rights) = ask("", ApiKey::DescribeAcls, 1..=3, any)?;
+    keep(print, "ACLs of", &rights["Resources"], "ResourceName", stranger);
     let anything = json!({ "Components": [], "Strict": false });
     print.extend([ask("client quotas", ApiKey::DescribeClientQuotas, 0..=1, anything)?]);
     print.extend([ask("users", ApiKey::DescribeUserScramCredentials, 0..=0, json!({ "Users": null }))?]);
-    Ok(print)
+    print.extend([ask("tokens", ApiKey::DescribeDelegationToken, 1..=3, json!({ "Owners": null }))?]);
+    Ok(())
+}
+
+/// A null list means all settings.
+fn all_settings(mut resources: Vec<Value>) -> Value {
+    resources.iter_mut().for_each(|resource| resource["ConfigurationKeys"] = Value::Null);
+    json!({ "Resources": resources, "IncludeSynonyms": false })
 }
 
 /// Keeps each element that is not the attacker's, by its name.

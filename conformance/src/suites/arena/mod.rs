@@ -5,6 +5,7 @@ pub mod life;
 pub mod peer;
 pub mod sweep;
 pub mod victim;
+pub mod witness;
 
 use serde_json::{Value, json};
 use wire::schema::ApiKey;

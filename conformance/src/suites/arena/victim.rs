@@ -80,6 +80,10 @@ pub struct Victim {
     pub bait_transaction: Transaction,
     /// A transaction that is open.
     pub secret_transaction: Transaction,
+    /// A topic that is written in transactions while attacks go on.
+    pub ledger: Topic,
+    /// The transactional id that it is written with.
+    pub ledger_transaction: String,
     /// What the victim's clients call themselves.
     pub client_id: String,
 }
@@ -113,6 +117,8 @@ impl Victim {
         let secret = topic(&mut own, &mut scribe, name, &configs)?;
         let name = scribe.token("the victim's topic name");
         let live = topic(&mut own, &mut scribe, name, &json!([]))?;
+        let name = scribe.token("the victim's topic name");
+        let ledger = topic(&mut own, &mut scribe, name, &json!([]))?;
         for topic in [&bait, &secret] {
             let batch = Batch::of(&scribe.token("the key of a record"), &scribe.token("the value of a record"));
             let _ = produce(&mut own, &topic.name, &batch, None)?;
@@ -144,6 +150,8 @@ impl Victim {
             share_group,
             bait_transaction,
             secret_transaction,
+            ledger,
+            ledger_transaction: scribe.token("the victim's transactional id"),
             client_id,
         })
     }

@@ -7,6 +7,7 @@ mod hints;
 mod http;
 mod names;
 mod seeing;
+mod siege;
 mod timing;
 mod touching;
 
@@ -44,8 +45,8 @@ pub const CHECKS: [Check; 46] = [
     planned("I-12", "audit, logs and dead letters of the victim"),
     planned("I-13", "schema registry: enumeration of ids, contexts of subjects"),
     check("I-14", hints::i_14, "side channels: internal topics, gaps between producer ids"),
-    planned("I-15", "write with the victim's transactional id, producer id and epoch"),
-    planned("I-16", "fence the victim's producers, end its transactions, commit to its groups"),
+    check("I-15", touching::i_15, "write with the victim's transactional id, producer id and epoch"),
+    check("I-16", touching::i_16, "fence the victim's producers, end its transactions, commit to its groups"),
     planned("I-17", "APIs between brokers and controllers"),
     planned("I-18", "commit or delete the victim's offsets, delete its groups, remove its members"),
     planned("I-19", "delete, alter or extend the victim's topics, delete its records"),

@@ -25,6 +25,11 @@ pub(super) fn unmapped_offsets_group(exchange: &mut Exchange<'_>) -> io::Result<
     as_sent(exchange, ApiKey::OffsetFetch)
 }
 
+/// A transactional id left unmapped.
+pub(super) fn unmapped_end(exchange: &mut Exchange<'_>) -> io::Result<Option<Value>> {
+    as_sent(exchange, ApiKey::EndTxn)
+}
+
 fn as_sent(exchange: &mut Exchange<'_>, key: ApiKey) -> io::Result<Option<Value>> {
     if exchange.key != key {
         return Ok(None);

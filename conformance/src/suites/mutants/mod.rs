@@ -88,7 +88,7 @@ const SETTLING: usize = 5;
 const NONE: &str = "none";
 
 /// The table.
-pub const MUTANTS: [Mutant; 7] = [
+pub const MUTANTS: [Mutant; 8] = [
     Mutant {
         name: "unmapped-group",
         title: "the group of DescribeGroups goes to the broker as the client sent it",
@@ -130,6 +130,12 @@ pub const MUTANTS: [Mutant; 7] = [
         title: "Metadata tells the broker's own address",
         killed_by: &["I-09"],
         mistake: mistakes::broker_address,
+    },
+    Mutant {
+        name: "unmapped-transaction",
+        title: "the transactional id of EndTxn goes to the broker as the client sent it",
+        killed_by: &["I-16"],
+        mistake: mistakes::unmapped_end,
     },
 ];
 
