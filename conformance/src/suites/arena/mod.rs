@@ -175,7 +175,7 @@ pub fn tenant(found: Outcome) -> Result<Tenant, Trouble> {
 fn settle(peer: &mut Peer, seed: Seed) -> Result<Own, Trouble> {
     let word = seed.dice("own").word(8);
     let (topic, group) = (format!("mine-{word}"), format!("my-group-{word}"));
-    let topic_id = victim::create_topic(peer, &topic, &json!([]))?;
+    let topic_id = victim::create_topic(peer, &topic, &victim::kept())?;
     let _ = victim::produce(peer, &topic, &crate::records::Batch::of("k", "of the attacker"), None)?;
     let partition = json!({ "PartitionIndex": 0, "CommittedOffset": 1, "CommittedMetadata": "" });
     let topics = json!([{ "Name": topic, "Partitions": [partition] }]);

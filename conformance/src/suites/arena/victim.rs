@@ -116,9 +116,9 @@ impl Victim {
         let name = scribe.token("the victim's topic name");
         let secret = topic(&mut own, &mut scribe, name, &configs)?;
         let name = scribe.token("the victim's topic name");
-        let live = topic(&mut own, &mut scribe, name, &json!([]))?;
+        let live = topic(&mut own, &mut scribe, name, &kept())?;
         let name = scribe.token("the victim's topic name");
-        let ledger = topic(&mut own, &mut scribe, name, &json!([]))?;
+        let ledger = topic(&mut own, &mut scribe, name, &kept())?;
         for topic in [&bait, &secret] {
             let batch = Batch::of(&scribe.token("the key of a record"), &scribe.token("the value of a record"));
             let _ = produce(&mut own, &topic.name, &batch, None)?;
@@ -190,6 +190,11 @@ impl Scribe<'_> {
             self.tap.canary("the victim's topic id", &bytes);
         }
     }
+}
+
+/// The settings of a topic whose records stay: they are all of one time, which lies longer ago than brokers keep by default.
+pub fn kept() -> Value {
+    json!([{ "Name": "retention.ms", "Value": "-1" }])
 }
 
 /// Creates a topic of one partition and says its id.

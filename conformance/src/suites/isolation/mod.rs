@@ -6,6 +6,8 @@ mod frames;
 mod hints;
 mod http;
 mod names;
+mod powers;
+mod removing;
 mod seeing;
 mod siege;
 mod timing;
@@ -47,13 +49,17 @@ pub const CHECKS: [Check; 46] = [
     check("I-14", hints::i_14, "side channels: internal topics, gaps between producer ids"),
     check("I-15", touching::i_15, "write with the victim's transactional id, producer id and epoch"),
     check("I-16", touching::i_16, "fence the victim's producers, end its transactions, commit to its groups"),
-    planned("I-17", "APIs between brokers and controllers"),
-    planned("I-18", "commit or delete the victim's offsets, delete its groups, remove its members"),
-    planned("I-19", "delete, alter or extend the victim's topics, delete its records"),
-    planned("I-20", "ACLs that reach the victim: wildcard, empty and prefixed patterns"),
-    planned("I-21", "settings of brokers, cluster, client metrics and the victim's groups; features; brokers"),
-    planned("I-22", "quotas and SCRAM credentials of the victim or of everybody"),
-    planned("I-23", "delegation tokens"),
+    check("I-17", powers::i_17, "APIs between brokers and controllers"),
+    check("I-18", removing::i_18, "commit or delete the victim's offsets, delete its groups, remove its members"),
+    check("I-19", removing::i_19, "delete, alter or extend the victim's topics, delete its records"),
+    check("I-20", powers::i_20, "ACLs that reach the victim: wildcard, empty and prefixed patterns"),
+    check(
+        "I-21",
+        powers::i_21,
+        "settings of brokers, cluster, client metrics and the victim's groups; features; brokers",
+    ),
+    check("I-22", powers::i_22, "quotas and SCRAM credentials of the victim or of everybody"),
+    check("I-23", powers::i_23, "delegation tokens"),
     planned("I-24", "tenants whose names start with each other, separators"),
     planned("I-25", "internal topics and names that are no names"),
     planned("I-26", "group and transactional ids: empty, NUL, huge, look-alikes, prefixes"),
@@ -121,6 +127,8 @@ mod tests {
             include_str!("seeing.rs"),
             include_str!("hints.rs"),
             include_str!("touching.rs"),
+            include_str!("removing.rs"),
+            include_str!("powers.rs"),
             include_str!("names.rs"),
             include_str!("frames.rs"),
         ];
