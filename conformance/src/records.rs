@@ -1,6 +1,7 @@
 //! Record batches as clients write them (magic 2), well and badly formed, and read back.
 
 use std::io::Write as _;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -74,8 +75,8 @@ impl Batch {
         out.extend_from_slice(&[0; 4]); // the CRC, set below
         out.extend_from_slice(&self.attributes.to_be_bytes());
         out.extend_from_slice(&(count - 1).max(0).to_be_bytes()); // last offset delta
-        out.extend_from_slice(&TIMESTAMP.to_be_bytes());
-        out.extend_from_slice(&TIMESTAMP.to_be_bytes());
+        let now = now().to_be_bytes();
+        out.extend_from_slice(&[now, now].concat()); // first and last timestamp
         out.extend_from_slice(&self.producer_id.to_be_bytes());
         out.extend_from_slice(&self.producer_epoch.to_be_bytes());
         out.extend_from_slice(&self.base_sequence.to_be_bytes());
@@ -86,8 +87,11 @@ impl Batch {
     }
 }
 
-/// 2026-01-01, for every record: times are not what is tested.
-const TIMESTAMP: i64 = 1_767_225_600_000;
+/// Now: what is older than its topic keeps would be gone before it is read.
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
+    i64::try_from(since).unwrap_or(0)
+}
 
 /// Sets length and CRC of a batch to what it holds now.
 fn seal(batch: &mut [u8]) {

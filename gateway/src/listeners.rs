@@ -105,7 +105,11 @@ fn report(metrics: &Metrics, error: &SessionError, peer: &str) {
             info!(peer, %error, "connection closed");
         }
         SessionError::Authentication(_) | SessionError::Ended(_) => info!(peer, %error, "connection closed"),
-        SessionError::Answer(_) | SessionError::Gateway(_) => warn!(peer, %error, "connection closed"),
+        SessionError::Answer(_) => {
+            metrics.answer_withheld();
+            warn!(peer, %error, "connection closed");
+        }
+        SessionError::Gateway(_) => warn!(peer, %error, "connection closed"),
         SessionError::Client(_) | SessionError::Broker(_) | SessionError::Upstream(_) => {
             debug!(peer, %error, "connection closed");
         }

@@ -69,6 +69,11 @@ pub struct Sent {
 }
 
 impl Sent {
+    /// Which API was asked.
+    pub fn key(self) -> ApiKey {
+        self.key
+    }
+
     /// Reads a frame as the answer to this request.
     ///
     /// # Errors

@@ -153,15 +153,28 @@ impl Line {
         self.tap.saw(origin, encoded, &bytes);
         match sent.read(bytes) {
             Ok(answer) => {
-                // A transactional id that was begun stays in the attacker's own lists.
-                let begun = origin.starts_with(ApiKey::InitProducerId.name()) && answer.value["ErrorCode"] == 0;
-                if let (Some(id), true) = (body["TransactionalId"].as_str(), begun) {
-                    self.tap.adopt(id);
-                }
+                self.adopt(sent.key(), body, &answer.value);
                 self.tap.saw_value(origin, body, &answer.value);
                 Reply::Answer(answer.value)
             }
             Err(error) => Reply::Garbled(error.to_string()),
+        }
+    }
+
+    /// What the attacker called its own it may see again in other answers.
+    fn adopt(&self, key: ApiKey, body: &Value, answer: &Value) {
+        match key {
+            // A transactional id that was begun stays.
+            ApiKey::InitProducerId if answer["ErrorCode"] == 0 => {
+                body["TransactionalId"].as_str().into_iter().for_each(|id| self.tap.adopt(id, true));
+            }
+            ApiKey::ConsumerGroupHeartbeat | ApiKey::ShareGroupHeartbeat | ApiKey::StreamsGroupHeartbeat => {
+                let topics = body["SubscribedTopicNames"].as_array().into_iter().flatten();
+                let regex = &body["SubscribedTopicRegex"];
+                let own = topics.chain([&body["MemberId"], &body["InstanceId"], &body["GroupId"], regex]);
+                own.filter_map(Value::as_str).for_each(|name| self.tap.adopt(name, false));
+            }
+            _ => {}
         }
     }
 

@@ -42,7 +42,12 @@ impl Names {
 
 /// A request of `key` at `version` that names these everywhere.
 pub fn request(key: ApiKey, version: i16, names: &Names) -> Value {
-    let forge = Forge { key, version, names };
+    request_with(key, version, names, &[])
+}
+
+/// As [`request`], with fields set wherever they occur and the version has them.
+pub fn request_with(key: ApiKey, version: i16, names: &Names, set: &[(&str, Value)]) -> Value {
+    let forge = Forge { key, version, names, set };
     let mut body = forge.fields(key.request().fields);
     refine(key, version, names, &mut body);
     body
@@ -91,15 +96,18 @@ struct Forge<'a> {
     key: ApiKey,
     version: i16,
     names: &'a Names,
+    set: &'a [(&'a str, Value)],
 }
 
 impl Forge<'_> {
     fn fields(&self, fields: &'static [Field]) -> Value {
         let mut map = Map::new();
         for field in fields.iter().filter(|f| f.versions.contains(self.version)) {
+            let set = self.set.iter().find(|(name, _)| *name == field.name).map(|(_, value)| value.clone());
             // What is optional stays out, unless it names something.
             let tagged = field.tagged.contains(self.version);
-            if let Some(value) = self.field(field).filter(|_| !tagged || field.entity.is_some() || is_topic_id(field)) {
+            let forged = || self.field(field).filter(|_| !tagged || field.entity.is_some() || is_topic_id(field));
+            if let Some(value) = set.or_else(forged) {
                 let _ = map.insert(field.name.to_owned(), value);
             }
         }

@@ -36,8 +36,8 @@ struct State {
     starts: HashMap<[u8; 4], Vec<usize>>,
     /// Values that are too short to be looked for as bytes: the names of the fields that must not hold them.
     numbers: Vec<(String, Vec<&'static str>, i64)>,
-    /// Names that the attacker gave to things of its own.
-    adopted: BTreeSet<Vec<u8>>,
+    /// Names that the attacker gave to things of its own, and whether they stay.
+    adopted: HashMap<Vec<u8>, bool>,
     leaks: BTreeSet<Leak>,
     bytes: u64,
     answers: u64,
@@ -59,10 +59,12 @@ impl Tap {
         self.state().numbers.push((what.to_owned(), fields.to_vec(), number));
     }
 
-    /// A name that the attacker gave to something of its own, and that stays: it may see it again, whatever is inside it.
-    pub fn adopt(&self, name: &str) {
+    /// A name that the attacker gave to something of its own: it may see it again, whatever is inside it, until the check
+    /// ends or, where the thing cannot be deleted, for good.
+    pub fn adopt(&self, name: &str, stays: bool) {
         if name.len() >= SHORTEST {
-            let _ = self.state().adopted.insert(name.as_bytes().to_vec());
+            let mut state = self.state();
+            *state.adopted.entry(name.as_bytes().to_vec()).or_default() |= stays;
         }
     }
 
@@ -114,9 +116,11 @@ impl Tap {
         state.leaks.extend(leaks);
     }
 
-    /// The leaks since this was last called.
+    /// The leaks since this was last called, which is at the end of each check.
     pub fn leaks(&self) -> Vec<Leak> {
-        std::mem::take(&mut self.state().leaks).into_iter().collect()
+        let mut state = self.state();
+        state.adopted.retain(|_, stays| *stays);
+        std::mem::take(&mut state.leaks).into_iter().collect()
     }
 
     /// Answers and bytes that ran past.
@@ -142,7 +146,10 @@ impl State {
 
     fn without_adopted(&self, bytes: &[u8]) -> Vec<u8> {
         let mut bytes = bytes.to_vec();
-        for name in &self.adopted {
+        // A name that contains another one goes first.
+        let mut names: Vec<&Vec<u8>> = self.adopted.keys().collect();
+        names.sort_by_key(|name| std::cmp::Reverse(name.len()));
+        for name in names {
             let at: Vec<usize> = (0..bytes.len()).filter(|at| bytes[*at..].starts_with(name)).collect();
             at.into_iter().for_each(|at| bytes[at..at + name.len()].fill(0));
         }
@@ -207,11 +214,13 @@ mod tests {
     #[test]
     fn what_the_attacker_named_itself_may_come_back() {
         let tap = tap();
-        tap.adopt("my-needle-in-hay");
+        tap.adopt("my-needle-in-hay", false);
         tap.saw("ListTransactions 0", b"", b"my-needle-in-hay");
         assert_eq!(tap.leaks(), []);
         tap.saw("ListTransactions 0", b"", b"my-needle-in-hay, needle-in-hay");
         assert_eq!(tap.leaks().len(), 1);
+        tap.saw("ListTransactions 0", b"", b"my-needle-in-hay");
+        assert_eq!(tap.leaks().len(), 1, "in the next check it is another's again");
     }
 
     #[test]

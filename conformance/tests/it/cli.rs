@@ -52,3 +52,40 @@ fn a_harness_that_cannot_tell_is_3() {
     assert_eq!(report["steps"][0]["status"], "error");
     assert!(report["steps"][0]["complaints"][0].as_str().unwrap().contains("/no/such/sandbox"), "{report}");
 }
+
+#[test]
+fn list_has_the_checks_as_json() {
+    let done = conformance(&["list", "-o", "json"]);
+    assert_eq!(done.status.code(), Some(0), "{}", stderr(&done));
+    let checks: serde_json::Value = serde_json::from_slice(&done.stdout).unwrap();
+    assert_eq!(checks.as_array().unwrap().len(), 46);
+    for check in checks.as_array().unwrap() {
+        for field in ["id", "title", "level", "profile", "status"] {
+            assert!(check[field].is_string(), "{check} lacks {field}");
+        }
+        assert!(["implemented", "planned"].contains(&check["status"].as_str().unwrap()), "{check}");
+    }
+}
+
+#[test]
+fn checks_that_cannot_be_chosen_are_2() {
+    let wrong: [&[&str]; 4] = [
+        &["run", "--profile", "isolation"],
+        &["run", "--profile", "no-such", "--up"],
+        &["run", "--profile", "isolation", "--up", "--check", "I-99"],
+        &["run", "--scenario", "scenarios/two-teams-one-broker.yaml", "--bootstrap", "127.0.0.1:1"],
+    ];
+    for arguments in wrong {
+        let done = conformance(arguments);
+        assert_eq!(done.status.code(), Some(2), "{arguments:?}: {}", stderr(&done));
+    }
+}
+
+#[test]
+fn checks_without_an_arena_are_3() {
+    let program = ["--sandbox-bin", "/no/such/sandbox"];
+    let done = conformance(&[&["run", "--profile", "isolation", "--up", "--seed", "7"][..], &program].concat());
+    assert_eq!(done.status.code(), Some(3), "{}", stderr(&done));
+    assert!(stderr(&done).contains("46 checks with seed 7"), "{}", stderr(&done));
+    assert_eq!(conformance(&[&["mutants"][..], &program].concat()).status.code(), Some(3));
+}

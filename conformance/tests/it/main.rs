@@ -10,6 +10,7 @@ mod cli;
 mod clients;
 mod compression;
 mod groups;
+mod isolation;
 mod logins;
 mod members;
 mod needs;

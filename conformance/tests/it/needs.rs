@@ -1,7 +1,9 @@
 //! What a test needs and may not find.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 
 use conformance::drivers::process::ProcessClient;
 use conformance::drivers::{self, Connection};
@@ -45,12 +47,19 @@ fn missing(clients: &[&str]) -> Option<String> {
     if !succeeds(Command::new(&program).arg("--version")) {
         return Some(format!("{} does not run; build it with 'cargo build -p sandbox'", program.display()));
     }
-    // Saying hello takes no broker.
-    let nowhere = Connection::plain("127.0.0.1:1");
-    clients.iter().find_map(|name| {
-        let started = ProcessClient::start(&fixtures(), name, &nowhere);
+    clients.iter().find_map(|name| why_not(name))
+}
+
+/// Why this client cannot be started, found out once.
+fn why_not(client: &str) -> Option<String> {
+    static KNOWN: Mutex<BTreeMap<String, Option<String>>> = Mutex::new(BTreeMap::new());
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    let found = known.entry(client.to_owned()).or_insert_with(|| {
+        // Saying hello takes no broker.
+        let started = ProcessClient::start(&fixtures(), client, &Connection::plain("127.0.0.1:1"));
         started.err().map(|error| error.to_string())
-    })
+    });
+    found.clone()
 }
 
 fn succeeds(command: &mut Command) -> bool {

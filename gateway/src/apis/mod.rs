@@ -97,7 +97,7 @@ pub const fn row(key: ApiKey) -> Row {
         K::AlterConfigs => map(0, 2, "resources of type topic and group; the others are refused one by one"),
         K::SaslAuthenticate => own(0, 2, "authentication ends here"),
         K::CreatePartitions => map(0, 3, "topic names"),
-        K::DeleteGroups => map(0, 2, "groups"),
+        K::DeleteGroups => map(0, 3, "groups; error texts from 3 on"),
         K::IncrementalAlterConfigs => map(0, 1, "resources of type topic and group; the others are refused one by one"),
         K::DescribeCluster => map(0, 2, "addresses, cluster id"),
         K::DescribeLogDirs => map(1, 5, "only the tenant's topics; paths and the volumes' sizes are hidden"),
@@ -111,8 +111,14 @@ pub const fn row(key: ApiKey) -> Row {
         }
         K::DescribeTopicPartitions => map(0, 0, "topic names, also of cursors; all topics means the tenant's"),
         K::DescribeAcls | K::CreateAcls | K::DeleteAcls => deny(LATER),
-        K::DescribeClientQuotas | K::AlterClientQuotas => deny(LATER),
-        K::DescribeUserScramCredentials | K::AlterUserScramCredentials => deny(LATER),
+        K::DescribeClientQuotas => {
+            own(0, 1, "none, since a virtual cluster can have none yet; the physical cluster's are not shown")
+        }
+        K::AlterClientQuotas => deny("a virtual cluster can have no quotas yet"),
+        K::DescribeUserScramCredentials => {
+            own(0, 0, "the service accounts of the virtual cluster that have a password")
+        }
+        K::AlterUserScramCredentials => deny("service accounts are declared at the admin API; a session changes none"),
         K::ConsumerGroupHeartbeat => map(0, 1, "group, topic names, pattern of topics; topic ids in the assignment"),
         K::ConsumerGroupDescribe => map(0, 1, "groups; topic names, ids and patterns of their members"),
         K::ShareGroupHeartbeat => map(1, 1, "group, topic names; topic ids in the assignment"),
@@ -155,10 +161,15 @@ pub fn served() -> impl Iterator<Item = (ApiKey, Versions)> {
     ApiKey::ALL.iter().map(|key| (*key, row(*key).versions.intersect(key.versions()))).filter(|(_, v)| !v.is_empty())
 }
 
-/// The features that virtual clusters are shown: those whose APIs are carried, and the version of the metadata, which tools
-/// read.
-pub const SHOWN_FEATURES: [&str; 5] =
-    ["group.version", "metadata.version", "share.version", "streams.version", "transaction.version"];
+/// The features that virtual clusters are shown, each where the API that it stands for is: early Kafkas have features whose
+/// APIs are not served in their versions. The version of the metadata is what tools read.
+pub const SHOWN_FEATURES: [(&str, Option<ApiKey>); 5] = [
+    ("group.version", Some(ApiKey::ConsumerGroupHeartbeat)),
+    ("metadata.version", None),
+    ("share.version", Some(ApiKey::ShareGroupHeartbeat)),
+    ("streams.version", Some(ApiKey::StreamsGroupHeartbeat)),
+    ("transaction.version", None),
+];
 
 #[cfg(test)]
 mod tests {

@@ -81,6 +81,11 @@ fn is_follower(place: Place<'_>) -> bool {
         && matches!(place.message.name, "FetchRequest" | "ListOffsetsRequest" | "OffsetForLeaderEpochRequest")
 }
 
+/// Whether it is of a setting of a resource, or of one that it inherits.
+fn is_setting(place: Place<'_>) -> bool {
+    place.path.contains(".Configs.")
+}
+
 fn string(place: Place<'_>) -> Option<Decision> {
     use Decision::{None, Role as Is};
     let message = place.message.name;
@@ -107,7 +112,8 @@ fn string(place: Place<'_>) -> Option<Decision> {
         }
         "Mechanism" | "Mechanisms" => Is(Role::Mechanism),
         "LogDir" if message == "DescribeLogDirsResponse" => Is(Role::LogDir),
-        "Name" if message == "DescribeConfigsResponse" => Is(Role::SettingName),
+        "Name" if is_setting(place) => Is(Role::SettingName),
+        "Value" if is_setting(place) => Is(Role::SettingValue),
         _ => None(opaque(place)?),
     })
 }

@@ -1,4 +1,4 @@
-//! The settings of brokers that virtual clusters are shown.
+//! The settings of brokers that virtual clusters are shown, and the settings that name something.
 
 /// What the physical cluster makes of topics, groups and transactions that say nothing themselves, and its limits for them,
 /// in alphabetical order. Everything else tells of machines, listeners and secrets and is left out, also what Kafka adds
@@ -61,6 +61,15 @@ const SHOWN: [&str; 52] = [
 /// Whether a virtual cluster is shown this setting of a broker.
 pub fn is_shown(name: &str) -> bool {
     SHOWN.binary_search(&name).is_ok()
+}
+
+/// The settings whose value is the name of a topic: to the dead-letter topic of a share group brokers write what its consumers
+/// reject (KIP-1191).
+const NAMING_TOPICS: [&str; 1] = ["errors.deadletterqueue.topic.name"];
+
+/// Whether the value of this setting is the name of a topic.
+pub fn names_topic(name: &str) -> bool {
+    NAMING_TOPICS.contains(&name)
 }
 
 #[cfg(test)]

@@ -137,7 +137,8 @@ impl Verifier {
         &self.salt
     }
 
-    pub(super) fn iterations(&self) -> NonZeroU32 {
+    /// How often the password was hashed.
+    pub fn iterations(&self) -> NonZeroU32 {
         self.iterations
     }
 

@@ -1,6 +1,7 @@
 //! What an answer says only after the field that it decides about, read before the walk.
 
 use crate::apis::plans;
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use wire::plan::Role;
 use wire::read::Malformed;
@@ -14,6 +15,8 @@ pub(super) struct Ahead {
     pub(super) kinds: Vec<i32>,
     /// The directories of the broker, in order.
     pub(super) log_dirs: Vec<String>,
+    /// The directories while they are read: each is kept once, however often it comes.
+    seen: BTreeSet<String>,
     /// The coordinator, whose id follows the error.
     pub(super) coordinator: Option<i32>,
 }
@@ -38,8 +41,7 @@ impl Ahead {
             Err(Stop::Kind(_) | Stop::NothingToDrop) => {}
             Err(Stop::Refused(never)) => match never {},
         }
-        ahead.log_dirs.sort_unstable();
-        ahead.log_dirs.dedup();
+        ahead.log_dirs = std::mem::take(&mut ahead.seen).into_iter().collect();
         Ok(ahead)
     }
 }
@@ -50,7 +52,9 @@ impl Visitor for Ahead {
     fn field(&mut self, role: Role, value: Value<'_>) -> Result<Action<'_>, Infallible> {
         match (role, value) {
             (Role::ResourceType, Value::Int(kind)) => self.kinds.push(kind),
-            (Role::LogDir, Value::Str(Some(path))) => self.log_dirs.push(path.to_owned()),
+            (Role::LogDir, Value::Str(Some(path))) if !self.seen.contains(path) => {
+                let _ = self.seen.insert(path.to_owned());
+            }
             (Role::BrokerId, Value::Int(id)) => self.coordinator = Some(id),
             _ => {}
         }

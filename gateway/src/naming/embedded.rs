@@ -9,12 +9,11 @@
 
 use super::prefix::Namespace;
 use crate::apis::plans;
-use std::convert::Infallible;
 use std::sync::LazyLock;
 use wire::plan::{Plan, Role};
 use wire::schema::Message;
 use wire::segments::Segments;
-use wire::walk::{Action, Value, Visitor, walk_open};
+use wire::walk::{Action, Stop, Value, Visitor, walk_open};
 
 /// Which of the two kinds of bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,15 +45,31 @@ fn plans_of(name: &str) -> Vec<Plan> {
         .unwrap_or_default()
 }
 
-/// What goes to the broker for `bytes`, where they change. `consumer` tells whether the group's protocol is the consumer's; where
+/// The names would make the bytes longer than they may become.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TooLong;
+
+/// What goes to the broker for `bytes`, where they change; names may grow by `growth` together. `consumer` tells whether the group's protocol is the consumer's; where
 /// nobody says, bytes that are of the consumer protocol to the last one are taken for such.
-pub fn incoming(namespace: &Namespace, kind: Embedded, consumer: Option<bool>, bytes: &[u8]) -> Option<Vec<u8>> {
+///
+/// # Errors
+/// [`TooLong`]
+pub fn incoming(
+    namespace: &Namespace,
+    kind: Embedded,
+    consumer: Option<bool>,
+    bytes: &[u8],
+    growth: usize,
+) -> Result<Option<Vec<u8>>, TooLong> {
     if namespace.is_transparent() || bytes.is_empty() {
-        return None;
+        return Ok(None);
     }
-    let mapped = if consumer == Some(false) { None } else { rewrite(namespace, kind, Direction::In, bytes) };
+    let mapped = if consumer == Some(false) { None } else { rewrite(namespace, kind, Direction::In, bytes, growth)? };
     let veiled = mapped.is_none() && (consumer == Some(true) || bytes.starts_with(&VEIL));
-    mapped.or_else(|| veiled.then(|| [&VEIL, bytes].concat()))
+    if veiled && growth < VEIL.len() {
+        return Err(TooLong);
+    }
+    Ok(mapped.or_else(|| veiled.then(|| [&VEIL, bytes].concat())))
 }
 
 /// What goes to the client for `bytes`, where they change.
@@ -65,39 +80,61 @@ pub fn outgoing(namespace: &Namespace, kind: Embedded, consumer: Option<bool>, b
     if let Some(own) = bytes.strip_prefix(&VEIL) {
         return Some(own.to_vec());
     }
-    let mapped = if consumer == Some(false) { None } else { rewrite(namespace, kind, Direction::Out, bytes) };
+    // Names lose the prefix on the way out: nothing grows.
+    let mapped = if consumer == Some(false) { Ok(None) } else { rewrite(namespace, kind, Direction::Out, bytes, 0) };
     // What a member of a consumer group sent came back above; whose these are, nobody can tell.
-    mapped.or_else(|| (consumer == Some(true)).then(Vec::new))
+    mapped.unwrap_or(None).or_else(|| (consumer == Some(true)).then(Vec::new))
 }
 
 /// Maps the names in `bytes`; `None` where they are not of the consumer protocol.
-fn rewrite(namespace: &Namespace, kind: Embedded, direction: Direction, bytes: &[u8]) -> Option<Vec<u8>> {
+fn rewrite(
+    namespace: &Namespace,
+    kind: Embedded,
+    direction: Direction,
+    bytes: &[u8],
+    growth: usize,
+) -> Result<Option<Vec<u8>>, TooLong> {
+    let Some((head, plan, body)) = parts(kind, bytes) else { return Ok(None) };
+    let mut out = Segments::default();
+    let mut names = Names { namespace, direction, growth, buffer: String::new() };
+    match walk_open(plan, body, &mut names, &mut out) {
+        Ok(()) => {}
+        Err(Stop::Refused(too_long)) => return Err(too_long),
+        Err(_) => return Ok(None),
+    }
+    let mut rewritten = Vec::with_capacity(head.len() + out.len());
+    rewritten.extend_from_slice(head);
+    out.slices(body, 0).for_each(|slice| rewritten.extend_from_slice(&slice));
+    Ok(Some(rewritten))
+}
+
+/// The version's bytes, its plan, and what follows.
+fn parts(kind: Embedded, bytes: &[u8]) -> Option<(&[u8], &'static Plan, &[u8])> {
     let (head, body) = bytes.split_at_checked(2)?;
     let version = usize::try_from(i16::from_be_bytes([head[0], head[1]])).ok()?;
     let plans = match kind {
         Embedded::Subscription => &*SUBSCRIPTIONS,
         Embedded::Assignment => &*ASSIGNMENTS,
     };
-    let plan = plans.get(version).or(plans.last())?;
-    let mut out = Segments::default();
-    let mut names = Names { namespace, direction, buffer: String::new() };
-    walk_open(plan, body, &mut names, &mut out).ok()?;
-    let mut rewritten = head.to_vec();
-    rewritten.extend_from_slice(&out.to_vec(body));
-    Some(rewritten)
+    Some((head, plans.get(version).or(plans.last())?, body))
 }
 
 struct Names<'a> {
     namespace: &'a Namespace,
     direction: Direction,
+    /// Names may grow by this much together.
+    growth: usize,
     buffer: String,
 }
 
 impl Visitor for Names<'_> {
-    type Error = Infallible;
+    type Error = TooLong;
 
-    fn field(&mut self, role: Role, value: Value<'_>) -> Result<Action<'_>, Infallible> {
+    fn field(&mut self, role: Role, value: Value<'_>) -> Result<Action<'_>, TooLong> {
         let (Role::Topic, Value::Str(Some(name))) = (role, value) else { return Ok(Action::Keep) };
+        if self.direction == Direction::In {
+            self.growth = self.growth.checked_sub(self.namespace.prefix().len()).ok_or(TooLong)?;
+        }
         Ok(match self.direction {
             Direction::In => Action::Str(self.namespace.map_topic(name, &mut self.buffer)),
             Direction::Out => match self.namespace.unmap_topic(name) {
@@ -122,6 +159,11 @@ mod tests {
         let mut out = version.to_be_bytes().to_vec();
         out.extend(value::encode(Message::named(name).unwrap(), version.min(3), value).unwrap());
         out
+    }
+
+    /// [`super::incoming`], where more may be added than is.
+    fn incoming(namespace: &Namespace, kind: Embedded, consumer: Option<bool>, bytes: &[u8]) -> Option<Vec<u8>> {
+        super::incoming(namespace, kind, consumer, bytes, 1_000).unwrap()
     }
 
     fn both_ways(kind: Embedded, name: &str, version: i16, given: &serde_json::Value, physical: &serde_json::Value) {
@@ -157,6 +199,15 @@ mod tests {
         let mapped = incoming(&ns, Embedded::Subscription, None, &newer).unwrap();
         assert!(mapped.ends_with(b"future") && mapped.starts_with(&[0, 9]));
         assert_eq!(outgoing(&ns, Embedded::Subscription, Some(true), &mapped).unwrap(), newer);
+    }
+
+    #[test]
+    fn a_thousand_short_names_behind_a_long_prefix_are_too_long() {
+        let ns = Namespace::new(Some("a".repeat(100).into()));
+        let given = bytes("ConsumerProtocolSubscription", 0, &json!({ "Topics": vec!["x"; 1_000] }));
+        let mapped = |growth| super::incoming(&ns, Embedded::Subscription, None, &given, growth);
+        assert_eq!(mapped(99_999), Err(TooLong));
+        assert_eq!(mapped(100_000).unwrap().unwrap().len(), given.len() + 100_000);
     }
 
     #[test]

@@ -17,6 +17,12 @@ use self::topic_ids::TopicIds;
 use std::collections::HashSet;
 use std::sync::Arc;
 
+/// How much longer than a frame of `length` bytes a mapping may make it. Names grow by the prefix, and a frame can hold one
+/// in every two bytes. Of honest names these are ten thousand with the longest prefix, and any number with an ordinary one.
+pub const fn growth_allowed(length: usize) -> usize {
+    (1 << 20) + 4 * length
+}
+
 /// Where a broker is to be reached, for the clients of a virtual cluster.
 pub trait Addresses: Send + Sync {
     /// Host and port that stand for the broker `id`; `None` where there are none.

@@ -21,6 +21,9 @@ pub(super) enum Page {
     FromTheStart(Vec<u8>),
 }
 
+/// A request that names nothing has fewer fields; the others are tagged ones that nobody knows.
+const MOST_VALUES: usize = 100;
+
 /// Which page is asked for. Nothing is decoded of requests that name topics.
 pub(super) fn page(plan: &Plan, version: i16, body: &[u8]) -> Result<Page, Stop<Refusal>> {
     let mut seen = Seen::default();
@@ -32,7 +35,7 @@ pub(super) fn page(plan: &Plan, version: i16, body: &[u8]) -> Result<Page, Stop<
         return Ok(Page::From);
     }
     let message = ApiKey::DescribeTopicPartitions.request();
-    let written = value::decode(message, version, &body[..end]).and_then(|mut request| {
+    let written = value::decode_at_most(message, version, &body[..end], MOST_VALUES).and_then(|mut request| {
         request["Cursor"] = json!({ "TopicName": "", "PartitionIndex": 0 });
         value::encode(message, version, &request)
     });

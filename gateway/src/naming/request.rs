@@ -3,8 +3,8 @@
 use super::embedded::{self, Embedded};
 use super::paging::{self, Page};
 use super::share_key::{self, ShareKey};
-use super::{OwnIds, Tenant, regex};
-use crate::apis::plans;
+use super::{OwnIds, Tenant, growth_allowed, regex};
+use crate::apis::{plans, settings};
 use crate::authz::Permitted;
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -85,6 +85,14 @@ pub struct Asked {
     pub said: Vec<u8>,
     /// No answer will come (acks=0).
     pub silent: bool,
+}
+
+impl Asked {
+    /// How much memory it holds beside itself, in bytes.
+    pub fn held(&self) -> usize {
+        let refused = self.refused.iter().map(|resource| size_of::<RefusedResource>() + resource.name.len());
+        self.veiled.capacity() * size_of::<[u8; 16]>() + refused.sum::<usize>() + self.said.len()
+    }
 }
 
 /// Why a request is not forwarded.
@@ -175,19 +183,24 @@ pub fn map<'a>(
     }
     let mut names = Names {
         key: request.key(),
-        named: 0,
+        named: false,
+        growth: growth_allowed(request.body().len()),
         tenant,
         broker,
         last_word,
         memory,
         asked,
         resource: 0,
+        setting_names_topic: false,
         group: String::new(),
     };
     // What follows the last field is not forwarded.
-    let _ = walk_prefix(plan, &body, &mut names, segments)?;
+    let walked = walk_prefix(plan, &body, &mut names, segments);
     let Names { mut asked, memory, group, named, .. } = names;
-    asked.all |= named == 0;
+    // They were as long as the frame, and a session may be silent for hours.
+    memory.bytes = Vec::new();
+    let _ = walked?;
+    asked.all |= !named;
     if may_be_answered_with_a_text(request.key(), request.version()) && request.body().len() <= MOST_SAID {
         request.body().clone_into(&mut asked.said);
     }
@@ -222,8 +235,8 @@ pub(super) const BROKER_RESOURCE: i32 = 4;
 /// See [`TOPIC_RESOURCE`].
 pub(super) const GROUP_RESOURCE: i32 = 32;
 
-/// More names and ids than this are not mapped for one request: each name may grow by the length of the prefix.
-const MOST_NAMES: usize = 200_000;
+/// More foreign topic ids than this are not looked up for one request: its answer has to know each.
+const MOST_FOREIGN: usize = 1_000;
 /// Longer requests are not kept for the texts of their answers.
 const MOST_SAID: usize = 16 << 10;
 /// More resources than this are not refused one by one.
@@ -231,13 +244,18 @@ const MOST_REFUSED: usize = 1_000;
 
 struct Names<'a> {
     key: ApiKey,
-    named: usize,
+    /// Something was named.
+    named: bool,
+    /// Names may still grow by this much.
+    growth: usize,
     tenant: &'a Tenant,
     broker: i32,
     last_word: bool,
     memory: &'a mut Memory,
     asked: Asked,
     resource: i32,
+    /// The setting is one whose value is the name of a topic.
+    setting_names_topic: bool,
     group: String,
 }
 
@@ -248,7 +266,7 @@ impl Visitor for Names<'_> {
         match (role, value) {
             (_, Value::Str(Some(text))) => self.text(role, text),
             (Role::TopicId, Value::Uuid(id)) => self.topic_id(id),
-            (Role::Subscription | Role::Assignment, Value::Bytes(Some(bytes))) => Ok(self.embedded(role, bytes)),
+            (Role::Subscription | Role::Assignment, Value::Bytes(Some(bytes))) => self.embedded(role, bytes),
             (_, Value::Int(number)) => self.number(role, number),
             _ => Ok(Action::Keep),
         }
@@ -257,18 +275,25 @@ impl Visitor for Names<'_> {
 
 impl Names<'_> {
     fn text<'s>(&'s mut self, role: Role, text: &str) -> Result<Action<'s>, Refusal> {
-        // An empty pattern is none: everybody's transactions come.
-        if role == Role::TransactionalIdRegex && text.is_empty() {
-            return Ok(Action::Keep);
+        match role {
+            // An empty pattern is none: everybody's transactions come.
+            Role::TransactionalIdRegex if text.is_empty() => return Ok(Action::Keep),
+            Role::SettingName => {
+                self.setting_names_topic = settings::names_topic(text);
+                return Ok(Action::Keep);
+            }
+            Role::SettingValue if !self.setting_names_topic || text.is_empty() => return Ok(Action::Keep),
+            _ => {}
         }
-        self.count()?;
+        self.named = true;
+        self.growth = self.growth.checked_sub(self.tenant.namespace.prefix().len()).ok_or(Refusal::TooMany)?;
         if role == Role::CoordinatorKey && self.asked.coordinator == Some(Coordinator::Share) {
             return self.share_key(text);
         }
         let namespace = &self.tenant.namespace;
         let buffer = &mut self.memory.buffer;
         Ok(match role {
-            Role::Topic => Action::Str(namespace.map_topic(text, buffer)),
+            Role::Topic | Role::SettingValue => Action::Str(namespace.map_topic(text, buffer)),
             // Among all topics a page may begin at any text; among named ones it begins at one of them.
             Role::TopicCursor if self.asked.all => Action::Str(namespace.map_id(text, buffer)),
             Role::TopicCursor => Action::Str(namespace.map_topic(text, buffer)),
@@ -305,8 +330,11 @@ impl Names<'_> {
             Role::TopicRegex | Role::TransactionalIdRegex => {
                 *buffer = regex::rewrite(namespace, text).map_err(|fault| {
                     let what = pattern_of(self.key);
-                    Refusal::Pattern { what, pattern: text.to_owned(), fault }
+                    Refusal::Pattern { what, pattern: beginning(text).to_owned(), fault }
                 })?;
+                // The prefix is escaped in it, and an anchor becomes a group.
+                let longer = buffer.len().saturating_sub(text.len());
+                self.growth = self.growth.checked_sub(longer).ok_or(Refusal::TooMany)?;
                 Action::Str(buffer)
             }
             _ => Action::Keep,
@@ -316,6 +344,7 @@ impl Names<'_> {
     /// A foreign topic id in the key is veiled as elsewhere: Kafka tells a coordinator for any id.
     fn share_key(&mut self, text: &str) -> Result<Action<'_>, Refusal> {
         let Some(key) = ShareKey::parse(text) else {
+            self.growth = self.growth.checked_sub(share_key::NO_PARTITION.len()).ok_or(Refusal::TooMany)?;
             let sent = share_key::put_invalid(self.tenant.namespace.prefix(), text, &mut self.memory.buffer);
             return Ok(Action::Str(sent));
         };
@@ -327,21 +356,15 @@ impl Names<'_> {
         Ok(Action::Str(key.put(self.tenant.namespace.map_id(key.group, buffer), &id, out)))
     }
 
-    /// One more name or id.
-    const fn count(&mut self) -> Result<(), Refusal> {
-        self.named += 1;
-        if self.named > MOST_NAMES { Err(Refusal::TooMany) } else { Ok(()) }
-    }
-
     fn topic_id(&mut self, id: [u8; 16]) -> Result<Action<'static>, Refusal> {
-        self.count()?;
+        self.named = true;
         if self.memory.own_ids.owns(self.tenant, &id) {
             Ok(Action::Keep)
         } else if self.last_word {
             if self.tenant.namespace.is_transparent() && !self.tenant.topic_ids.knows(&id) {
                 return Ok(Action::Keep);
             }
-            if self.asked.veiled.len() >= MOST_NAMES {
+            if self.asked.veiled.len() >= MOST_FOREIGN {
                 return Err(Refusal::TooMany);
             }
             let veiled = self.tenant.topic_ids.veil(id);
@@ -376,21 +399,29 @@ impl Names<'_> {
         self.tenant.fetch_sessions.holds(self.tenant.namespace.prefix(), self.broker, session)
     }
 
-    fn embedded(&mut self, role: Role, bytes: &[u8]) -> Action<'_> {
+    fn embedded(&mut self, role: Role, bytes: &[u8]) -> Result<Action<'_>, Refusal> {
         let kind = if role == Role::Subscription { Embedded::Subscription } else { Embedded::Assignment };
         if let (None, Some((group, consumer))) = (self.asked.consumer_protocol, &self.memory.joined)
             && *group == self.group
         {
             self.asked.consumer_protocol = Some(*consumer);
         }
-        match embedded::incoming(&self.tenant.namespace, kind, self.asked.consumer_protocol, bytes) {
+        let consumer = self.asked.consumer_protocol;
+        let mapped = embedded::incoming(&self.tenant.namespace, kind, consumer, bytes, self.growth);
+        Ok(match mapped.map_err(|embedded::TooLong| Refusal::TooMany)? {
             Some(mapped) => {
+                self.growth = self.growth.saturating_sub(mapped.len().saturating_sub(bytes.len()));
                 self.memory.bytes = mapped;
                 Action::Bytes(&self.memory.bytes)
             }
             None => Action::Keep,
-        }
+        })
     }
+}
+
+/// As much of a pattern as is taken: clients read no text that is longer than 32 KiB.
+fn beginning(pattern: &str) -> &str {
+    &pattern[..pattern.floor_char_boundary(regex::LONGEST)]
 }
 
 /// Whether an answer may hold a text. Produce has no time to keep what was asked.

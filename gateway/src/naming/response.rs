@@ -5,8 +5,9 @@ use super::embedded::{self, Embedded};
 use super::paging;
 use super::request::{Asked, BROKER_RESOURCE, Coordinator, GROUP_RESOURCE, TOPIC_RESOURCE, group_must_be_named};
 use super::share_key::{self, ShareKey};
-use super::{OwnIds, Tenant, regex, texts};
+use super::{OwnIds, Tenant, growth_allowed, regex, texts};
 use crate::apis::{plans, settings};
+use std::cell::OnceCell;
 use std::convert::Infallible;
 use wire::plan::Role;
 use wire::schema::ApiKey;
@@ -67,20 +68,37 @@ pub fn map(
         ahead,
         node: -1,
         resource: 0,
+        setting_names_topic: false,
         elements: 0,
         session: 0,
         name_is_ours: false,
         id_awaits_name: None,
         consumer: asked.consumer_protocol,
+        growth: growth_allowed(body.len()),
+        said: OnceCell::new(),
         asked,
         found,
     };
-    walk(plans::response(key, version), body, &mut names, segments)?;
-    Ok(names.found)
+    let walked = walk(plans::response(key, version), body, &mut names, segments);
+    let Names { memory, found, .. } = names;
+    // They were as long as the answer, and a session may be silent for hours.
+    memory.bytes = Vec::new();
+    walked.map(|()| found)
 }
 
 fn no_address(tenant: &Tenant, broker: i32) -> bool {
     broker >= 0 && tenant.addresses.of(broker).is_none()
+}
+
+/// Whether `growth` allows for `after` in place of `before`; it is then less.
+const fn fits(growth: &mut usize, before: &str, after: &str) -> bool {
+    match growth.checked_sub(after.len().saturating_sub(before.len())) {
+        Some(left) => {
+            *growth = left;
+            true
+        }
+        None => false,
+    }
 }
 
 struct Names<'a> {
@@ -95,6 +113,8 @@ struct Names<'a> {
     /// It is a coordinator without an address: an error stands in its place.
     unreachable: bool,
     resource: i32,
+    /// The setting is one whose value is the name of a topic.
+    setting_names_topic: bool,
     /// How many elements began.
     elements: usize,
     /// The fetch session that the answer belongs to.
@@ -105,6 +125,10 @@ struct Names<'a> {
     id_awaits_name: Option<[u8; 16]>,
     /// Whether the group's protocol is the consumer's, as far as request or answer tells.
     consumer: Option<bool>,
+    /// Addresses and texts may still grow by this much.
+    growth: usize,
+    /// The client's own words, once a text asks for them.
+    said: OnceCell<texts::Said>,
     asked: &'a Asked,
     found: Found,
 }
@@ -123,11 +147,11 @@ impl Visitor for Names<'_> {
 
     fn field(&mut self, role: Role, value: Value<'_>) -> Result<Action<'_>, Infallible> {
         Ok(match (role, value) {
-            (Role::Host, Value::Str(Some(_))) => self.host(),
-            (Role::ErrorText, Value::Str(_)) if self.unreachable => {
+            (Role::Host, Value::Str(Some(host))) => self.host(host),
+            (Role::ErrorText, Value::Str(text)) if self.unreachable => {
                 let id = self.found.unreachable.unwrap_or(-1);
                 self.memory.buffer = format!("broker {id} has no port on this gateway: raise clients.portCount");
-                Action::Str(&self.memory.buffer)
+                self.told(text.unwrap_or_default())
             }
             (_, Value::Str(Some(text))) => self.text(role, text),
             (Role::TopicId, Value::Uuid(id)) => self.topic_id(id),
@@ -142,19 +166,24 @@ impl Visitor for Names<'_> {
 
 impl Names<'_> {
     /// The address of a broker, or none: an element of a list is left out, a coordinator is an error.
-    fn host(&mut self) -> Action<'_> {
+    fn host(&mut self, host: &str) -> Action<'_> {
         // An address of no broker is nobody's business either; where brokers say "none" it is empty.
         if self.node < 0 {
             return Action::Str("");
         }
         match self.tenant.addresses.of(self.node) {
-            Some((host, _)) => Action::Str(host),
+            // No cluster has as many brokers as would be too long.
+            Some((ours, _)) if fits(&mut self.growth, host, ours) => Action::Str(ours),
+            Some(_) => Action::Drop,
             None if self.unreachable => Action::Str(""),
             None => Action::Drop,
         }
     }
 
     fn text(&mut self, role: Role, text: &str) -> Action<'_> {
+        if role == Role::SettingName {
+            self.setting_names_topic = settings::names_topic(text);
+        }
         let namespace = &self.tenant.namespace;
         match role {
             Role::Topic => {
@@ -191,22 +220,23 @@ impl Names<'_> {
                 BROKER_RESOURCE => self.broker(text),
                 _ => Action::Drop,
             },
+            Role::SettingValue => self.setting_value(text),
             Role::SettingName if self.resource != BROKER_RESOURCE || namespace.is_transparent() => Action::Keep,
             Role::SettingName if settings::is_shown(text) => Action::Keep,
             Role::SettingName => Action::Drop,
             Role::LogDir if namespace.is_transparent() => Action::Keep,
             Role::LogDir => {
                 // A broker lists all its directories each time.
-                let place = self.ahead.log_dirs.iter().position(|path| path == text).unwrap_or_default();
+                let place = self.ahead.log_dirs.binary_search_by(|path| path.as_str().cmp(text)).unwrap_or_default();
                 self.memory.buffer = format!("/log-dir-{place}");
-                Action::Str(&self.memory.buffer)
+                self.told(text)
             }
             Role::ClusterId if namespace.is_transparent() => Action::Keep,
             Role::ClusterId => Action::Str(&self.tenant.cluster_id),
             Role::ErrorText => {
-                let said = || texts::said(self.key.request(), self.version, &self.asked.said);
+                let said = || self.said.get_or_init(|| texts::said(self.key.request(), self.version, &self.asked.said));
                 self.memory.buffer = texts::shown(namespace, text, said);
-                Action::Str(&self.memory.buffer)
+                self.told(text)
             }
             Role::ProtocolType => {
                 self.consumer = Some(text == "consumer");
@@ -214,6 +244,28 @@ impl Names<'_> {
             }
             _ => Action::Keep,
         }
+    }
+
+    /// The name of a topic without the prefix; that of another's is nobody's business.
+    fn setting_value(&mut self, text: &str) -> Action<'_> {
+        if !self.setting_names_topic || text.is_empty() {
+            return Action::Keep;
+        }
+        match self.tenant.namespace.unmap_topic(text) {
+            Some(name) => {
+                name.clone_into(&mut self.memory.buffer);
+                Action::Str(&self.memory.buffer)
+            }
+            None => {
+                self.found.violations += 1;
+                Action::Null
+            }
+        }
+    }
+
+    /// What is in the buffer, in place of `text`; nothing where that made the answer many times as long.
+    fn told(&mut self, text: &str) -> Action<'_> {
+        Action::Str(if fits(&mut self.growth, text, &self.memory.buffer) { &self.memory.buffer } else { "" })
     }
 
     /// Keeps the virtual name, which is the end of the physical one, or leaves the element out.

@@ -4,7 +4,7 @@
 use wire::value;
 
 /// Behind a key that is none it makes one that no broker takes for one, whatever stands before it: no partition is called so.
-const NO_PARTITION: &str = ":?";
+pub(super) const NO_PARTITION: &str = ":?";
 
 /// A key that is written as Kafka writes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -17,11 +17,23 @@ use wire::value;
 /// Stands for a word that is not shown.
 const HIDDEN: &str = "***";
 
+/// Of requests that hold more values than this, nothing is shown again: each takes some hundred bytes of memory.
+const MOST_VALUES: usize = 2_000;
+
 /// What brokers make their sentences of: the words of Kafka's own error messages, and the names of settings of topics and groups.
 static VOCABULARY: LazyLock<HashSet<&str>> = LazyLock::new(|| include_str!("words.txt").split_whitespace().collect());
 
-/// The broker's text as the tenant is shown it. `said` tells the client's own words, if they are needed.
-pub fn shown(namespace: &Namespace, text: &str, said: impl FnOnce() -> HashSet<String>) -> String {
+/// What a request said.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Said {
+    /// Words that name nothing: of settings, members and the like.
+    words: HashSet<String>,
+    /// Names that are more than a word.
+    names: Vec<String>,
+}
+
+/// The broker's text as the tenant is shown it. `said` tells what the client itself said, if that is needed.
+pub fn shown<'s>(namespace: &Namespace, text: &str, said: impl FnOnce() -> &'s Said) -> String {
     if namespace.is_transparent() {
         return text.to_owned();
     }
@@ -36,8 +48,15 @@ pub fn shown(namespace: &Namespace, text: &str, said: impl FnOnce() -> HashSet<S
         rest = behind;
         match namespace.unmap_id(word) {
             // A bare prefix is an empty name, unless it is a word at the end of a sentence: "it has no data."
-            Some(name) if !name.is_empty() || !is_harmless(word) => out.push_str(name),
-            _ if is_harmless(word) || said.contains(stem(word)) => out.push_str(word),
+            Some(name) if !name.is_empty() || !is_harmless(word) => {
+                let whole = &from[word.len() - name.len()..];
+                let long =
+                    said.names.iter().filter(|long| whole.starts_with(long.as_str())).max_by_key(|long| long.len());
+                let name = long.map_or(name, String::as_str);
+                out.push_str(name);
+                rest = &whole[name.len()..];
+            }
+            _ if is_harmless(word) || said.words.contains(stem(word)) => out.push_str(word),
             _ => {
                 out.push_str(HIDDEN);
                 out.push_str(&word[word.trim_end_matches(is_punctuation).len()..]);
@@ -50,18 +69,17 @@ pub fn shown(namespace: &Namespace, text: &str, said: impl FnOnce() -> HashSet<S
     out.replace("max allowed length 249", &format!("max allowed length {limit}"))
 }
 
-/// The words of a request that name nothing: what it says of settings, members and the like. What it calls a topic or a group
-/// is another thing on the broker.
-pub fn said(message: &'static Message, version: i16, body: &[u8]) -> HashSet<String> {
-    let mut words = HashSet::new();
+/// What a request said. What it calls a topic or a group has the prefix before it on the broker, and is none of its words.
+pub fn said(message: &'static Message, version: i16, body: &[u8]) -> Said {
+    let mut said = Said::default();
     // A request may have bytes behind its last field; then it has said nothing.
-    if let Ok(request) = value::decode(message, version, body) {
-        collect(message, message.fields, "", &request, &mut words);
+    if let Ok(request) = value::decode_at_most(message, version, body, MOST_VALUES) {
+        collect(message, message.fields, "", &request, &mut said);
     }
-    words
+    said
 }
 
-fn collect(message: &'static Message, fields: &'static [Field], path: &str, from: &Value, words: &mut HashSet<String>) {
+fn collect(message: &'static Message, fields: &'static [Field], path: &str, from: &Value, said: &mut Said) {
     for field in fields {
         let Some(given) = from.get(field.name) else { continue };
         let path = if path.is_empty() { field.name.to_owned() } else { format!("{path}.{}", field.name) };
@@ -75,19 +93,28 @@ fn collect(message: &'static Message, fields: &'static [Field], path: &str, from
         };
         match ty {
             Type::Struct(fields) => {
-                items.iter().for_each(|item| collect(message, fields, &path, item, words));
+                items.iter().for_each(|item| collect(message, fields, &path, item, said));
             }
-            Type::String if names_nothing(Place { message, path: &path, field }) => {
+            Type::String => {
                 let texts = items.iter().filter_map(Value::as_str);
-                words.extend(texts.flat_map(|text| text.split(|c| !in_words(c))).map(|word| stem(word).to_owned()));
+                match role_of(Place { message, path: &path, field }) {
+                    None
+                    | Some(
+                        Role::TopicRegex
+                        | Role::TransactionalIdRegex
+                        | Role::ProtocolType
+                        | Role::SettingName
+                        | Role::SettingValue,
+                    ) => {
+                        let words = texts.flat_map(|text| text.split(|c| !in_words(c)));
+                        said.words.extend(words.map(|word| stem(word).to_owned()));
+                    }
+                    Some(_) => said.names.extend(texts.filter(|text| !text.chars().all(in_words)).map(str::to_owned)),
+                }
             }
             _ => {}
         }
     }
-}
-
-fn names_nothing(place: Place<'_>) -> bool {
-    matches!(role_of(place), None | Some(Role::TopicRegex | Role::TransactionalIdRegex | Role::ProtocolType))
 }
 
 /// Brokers quote patterns as `…`.
@@ -131,12 +158,14 @@ fn is_harmless(word: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    static NOTHING: LazyLock<Said> = LazyLock::new(Said::default);
     use proptest::prelude::*;
     use serde_json::json;
     use wire::schema::ApiKey;
 
     fn shown_to(prefix: &str, text: &str) -> String {
-        shown(&Namespace::new(Some(prefix.into())), text, HashSet::new)
+        shown(&Namespace::new(Some(prefix.into())), text, || &NOTHING)
     }
 
     #[test]
@@ -192,7 +221,7 @@ mod tests {
     #[test]
     fn the_transparent_virtual_cluster_is_shown_everything() {
         let text = "Topic 'team-b.orders' on broker-1:9092";
-        assert_eq!(shown(&Namespace::new(None), text, HashSet::new), text);
+        assert_eq!(shown(&Namespace::new(None), text, || &NOTHING), text);
     }
 
     #[test]
@@ -204,9 +233,20 @@ mod tests {
         let message = ApiKey::CreateTopics.request();
         let body = value::encode(message, 5, &request).unwrap();
         let text = "Unknown topic config name: retention.millis, for-ever, secret.";
-        let shown = shown(&Namespace::new(Some("a.".into())), text, || said(message, 5, &body));
+        let words = said(message, 5, &body);
+        let shown = shown(&Namespace::new(Some("a.".into())), text, || &words);
         assert_eq!(shown, "Unknown topic config name: retention.millis, for-ever, ***.");
-        assert_eq!(said(message, 5, &body[1..]), HashSet::new());
+        assert_eq!(said(message, 5, &body[1..]), Said::default());
+    }
+
+    #[test]
+    fn a_name_of_several_words_is_shown_whole() {
+        let message = ApiKey::DescribeGroups.request();
+        let body = value::encode(message, 5, &json!({ "Groups": ["my own/group", "my own"] })).unwrap();
+        let said = said(message, 5, &body);
+        let shown = |text| shown(&Namespace::new(Some("a.".into())), text, || &said);
+        assert_eq!(shown("Group a.my own/group not found."), "Group my own/group not found.");
+        assert_eq!(shown("Group b.my own/group not found."), "Group *** ***/group not found.");
     }
 
     proptest! {

@@ -61,6 +61,7 @@ pub struct Metrics {
     authentication_failures: AtomicU64,
     isolation_violations: AtomicU64,
     upstream_connection_failures: AtomicU64,
+    answers_withheld: AtomicU64,
     tenants: RwLock<BTreeMap<Arc<str>, Arc<TenantMetrics>>>,
 }
 
@@ -143,6 +144,11 @@ impl Metrics {
         self.upstream_connection_failures.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// A broker's answer was none that can be sent on; its connection was closed.
+    pub fn answer_withheld(&self) {
+        self.answers_withheld.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// A client has logged in to a virtual cluster. Takes a lock: once per connection, not per request.
     pub fn tenant_connection_opened(&self, virtual_cluster: &Arc<str>) -> OpenTenantConnection {
         let tenant = self.tenant(virtual_cluster);
@@ -189,6 +195,9 @@ impl Metrics {
         text.sample("gateway_isolation_violations_total", &[], count(&self.isolation_violations));
         text.family("gateway_upstream_connection_failures_total", "counter", "Brokers that could not be reached.");
         text.sample("gateway_upstream_connection_failures_total", &[], count(&self.upstream_connection_failures));
+        let help = "Answers of brokers that were malformed or not asked for, each with its connection closed.";
+        text.family("gateway_upstream_answers_withheld_total", "counter", help);
+        text.sample("gateway_upstream_answers_withheld_total", &[], count(&self.answers_withheld));
         self.render_tenants(&mut text);
         text.0
     }

@@ -3,6 +3,7 @@
 use super::{SessionError, Shared};
 use crate::apis::check::Checked;
 use crate::apis::{self, SHOWN_FEATURES};
+use crate::observe::metrics::FrameRefusal;
 use crate::upstream::broker::{self, BrokerError};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -16,6 +17,9 @@ use wire::{frame, value};
 
 /// What a broker offers changes when it is upgraded, which takes longer than this.
 const FRESH: Duration = Duration::from_secs(15);
+/// Each value takes some hundred bytes of memory. No honest request that is answered here holds as many, nor what a broker says
+/// of its APIs and features.
+const MOST_VALUES: usize = 10_000;
 /// The version in which brokers are asked: the first with features. Kafka 2.4 and later answer it.
 const ASKED_VERSION: i16 = 3;
 /// The first version in which a feature may be supported from version 0 on: Kafka 3.9 and later answer it (KAFKA-17011). Answers
@@ -25,6 +29,15 @@ const UNSUPPORTED_VERSION: i16 = 35;
 
 /// What each broker answered to ApiVersions, for a while.
 pub type ApiVersionsCache = Mutex<HashMap<i32, (Instant, Arc<Value>)>>;
+
+/// The request of a client, for what is answered here.
+///
+/// # Errors
+/// [`SessionError::Frame`] for a body that is none, or that holds more values than any honest one.
+pub fn asked(request: &Checked<'_>) -> Result<Value, SessionError> {
+    value::decode_at_most(request.key().request(), request.version(), request.body(), MOST_VALUES)
+        .map_err(|e| SessionError::Frame { reason: FrameRefusal::Malformed, detail: e.to_string() })
+}
 
 /// Encodes an answer that was made here.
 ///
@@ -85,7 +98,8 @@ async fn offered(broker: i32, shared: &Shared) -> Result<Arc<Value>, SessionErro
         let key = ApiKey::ApiVersions;
         let request = value::encode(key.request(), version, &request).map_err(|e| wrong(e.to_string()))?;
         let body = broker::ask(&mut stream, &address, key, version, &request).await?;
-        let answer = value::decode(key.response(), version, &body).map_err(|e| wrong(e.to_string()))?;
+        let answer = value::decode_at_most(key.response(), version, &body, MOST_VALUES);
+        let answer = answer.map_err(|e| wrong(e.to_string()))?;
         if answer["ErrorCode"] == 0 { Ok(answer) } else { Err(wrong(format!("error code {}", answer["ErrorCode"]))) }
     };
     let mut answer = ask(ASKED_VERSION).await?;
@@ -121,7 +135,8 @@ fn virtual_versions(offered: &Value, version: i16) -> Value {
         })
         .collect();
     let visible = |list: &Value| -> Vec<Value> {
-        let shown = |f: &&Value| SHOWN_FEATURES.iter().any(|name| f["Name"] == *name);
+        let carried = |key: ApiKey| keys.iter().any(|entry| entry["ApiKey"] == key.code());
+        let shown = |f: &&Value| SHOWN_FEATURES.iter().any(|(name, key)| f["Name"] == *name && key.is_none_or(carried));
         let fits = |f: &&Value| version >= ALL_FEATURES_VERSION || f["MinVersion"] != 0;
         list.as_array().into_iter().flatten().filter(shown).filter(fits).cloned().collect()
     };
@@ -155,10 +170,13 @@ mod tests {
                 { "ApiKey": 0, "MinVersion": 0, "MaxVersion": 11 },
                 { "ApiKey": 1, "MinVersion": 4, "MaxVersion": 99 },
                 { "ApiKey": 55, "MinVersion": 0, "MaxVersion": 1 },
+                { "ApiKey": 68, "MinVersion": 0, "MaxVersion": 1 },
+                { "ApiKey": 76, "MinVersion": 1, "MaxVersion": 1 },
+                { "ApiKey": 88, "MinVersion": 99, "MaxVersion": 99 },
                 { "ApiKey": 10000, "MinVersion": 0, "MaxVersion": 1 },
             ],
             "SupportedFeatures": [{ "Name": "group.version", "MinVersion": 0, "MaxVersion": 1 }, { "Name": "metadata.version", "MinVersion": 7, "MaxVersion": 29 }],
-            "FinalizedFeatures": [{ "Name": "eligible.leader.replicas.version" }, { "Name": "share.version" }],
+            "FinalizedFeatures": [{ "Name": "streams.version" }, { "Name": "eligible.leader.replicas.version" }, { "Name": "share.version" }],
             "FinalizedFeaturesEpoch": 178,
         });
         let shown = virtual_versions(&offered, 4);

@@ -7,7 +7,9 @@ pub mod frames;
 pub mod handshake;
 pub mod local;
 pub mod pipeline;
+pub mod quotas;
 pub mod refusal;
+pub mod scram;
 #[cfg(test)]
 mod tests;
 

@@ -10,7 +10,7 @@
 
 use super::frames::{FrameError, FrameReader};
 use super::refusal::{refused, unserved, with_refused_resources};
-use super::{SessionError, Shared, handshake, local};
+use super::{SessionError, Shared, handshake, local, quotas, scram};
 use crate::apis::check::{Checked, Unserved, check};
 use crate::apis::{Verdict, row};
 use crate::authn::Identity;
@@ -19,15 +19,20 @@ use crate::naming::request::{self, Asked, Refusal};
 use crate::naming::{Tenant, response};
 use crate::observe::metrics::{FrameRefusal, TenantMetrics};
 use crate::upstream::{broker, vectored};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::{self, error::TryRecvError};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wire::schema::ApiKey;
 use wire::segments::Segments;
 use wire::walk::Stop;
 
 /// After the client's last request, its answers may take this long.
 const DRAIN: Duration = Duration::from_secs(30);
+/// What is kept for the answers of one connection: answers that were made here, and what the others need to know. Of a
+/// client that does not read, nothing more is read.
+const HELD: usize = 1 << 20;
 /// Buffers for rewritten pieces keep this much between frames.
 const SCRATCH: usize = 4 << 10;
 
@@ -38,6 +43,42 @@ enum Exchange {
     Upstream(Awaited),
     /// The answer was made here: a whole frame.
     Local(Vec<u8>),
+}
+
+impl Exchange {
+    /// How much memory it holds beside itself, in bytes.
+    fn held(&self) -> usize {
+        match self {
+            Self::Upstream(awaited) => awaited.asked.held(),
+            Self::Local(answer) => answer.len(),
+        }
+    }
+}
+
+/// The queue between the two sides of a session, bounded in number and in memory.
+struct Queue {
+    sender: mpsc::Sender<Held>,
+    room: Arc<Semaphore>,
+}
+
+/// An exchange, and the room that it takes up for as long as it exists.
+type Held = (Exchange, Option<OwnedSemaphorePermit>);
+
+impl Queue {
+    fn new(most: usize) -> (Self, mpsc::Receiver<Held>) {
+        let (sender, receiver) = mpsc::channel(most);
+        (Self { sender, room: Arc::new(Semaphore::new(HELD)) }, receiver)
+    }
+
+    async fn put(&self, exchange: Exchange) -> Result<(), SessionError> {
+        const ENDED: SessionError = SessionError::Ended("the answering side ended");
+        // One that is larger than all the room waits until it is alone.
+        let room = match u32::try_from(exchange.held().min(HELD)) {
+            Ok(0) | Err(_) => None,
+            Ok(held) => Some(Arc::clone(&self.room).acquire_many_owned(held).await.map_err(|_| ENDED)?),
+        };
+        self.sender.send((exchange, room)).await.map_err(|_| ENDED)
+    }
 }
 
 /// What an answer from the broker must be the answer to.
@@ -91,7 +132,7 @@ pub async fn run(
     let connected = shared.cluster.connect(broker).await;
     let (id, _, upstream) = connected.inspect_err(|_| shared.metrics.upstream_connection_failed())?;
     let dialled = std::mem::replace(&mut session.broker, id);
-    let (queue, exchanges) = mpsc::channel(shared.limits.max_in_flight);
+    let (queue, exchanges) = Queue::new(shared.limits.max_in_flight);
     tokio::select! {
         done = requests(&session, &upstream, reader, queue) => done,
         done = answers(&session, &upstream, exchanges) => done,
@@ -106,14 +147,14 @@ async fn requests(
     session: &Session<'_>,
     upstream: &TcpStream,
     mut reader: FrameReader,
-    queue: mpsc::Sender<Exchange>,
+    queue: Queue,
 ) -> Result<(), SessionError> {
     let (mut segments, mut memory) = (Segments::default(), request::Memory::default());
     while let Some(range) = session.next(&mut reader).await? {
         let frame = reader.bytes(range.clone());
         session.metrics.request(frame.len());
         match session.course(frame).await? {
-            Course::Answer(answer) => enqueue(&queue, Exchange::Local(answer)).await?,
+            Course::Answer(answer) => queue.put(Exchange::Local(answer)).await?,
             Course::Forward(checked) => forward(session, upstream, checked, &mut memory, &mut segments, &queue).await?,
         }
         reader.consume(&range);
@@ -131,7 +172,7 @@ async fn forward(
     checked: Checked<'_>,
     memory: &mut request::Memory,
     segments: &mut Segments,
-    queue: &mpsc::Sender<Exchange>,
+    queue: &Queue,
 ) -> Result<(), SessionError> {
     let permitted = permit(checked, session.identity);
     let (key, version, correlation_id) = (checked.key(), checked.version(), checked.header().correlation_id);
@@ -140,7 +181,7 @@ async fn forward(
         segments.clear(SCRATCH);
         match request::map(permitted, &session.tenant, session.broker, last_word, memory, segments) {
             Ok((physical, asked)) => {
-                enqueue(queue, Exchange::Upstream(Awaited { key, version, correlation_id, asked })).await?;
+                queue.put(Exchange::Upstream(Awaited { key, version, correlation_id, asked })).await?;
                 let _ = broker::send(upstream, &physical).await.map_err(SessionError::Upstream)?;
                 return Ok(());
             }
@@ -160,34 +201,38 @@ async fn forward(
     };
     session.metrics.request_refused();
     let answer = refused(&refusal, key, version, correlation_id, checked.body())?;
-    enqueue(queue, Exchange::Local(answer)).await
-}
-
-async fn enqueue(queue: &mpsc::Sender<Exchange>, exchange: Exchange) -> Result<(), SessionError> {
-    queue.send(exchange).await.map_err(|_| SessionError::Ended("the answering side ended"))
+    queue.put(Exchange::Local(answer)).await
 }
 
 /// Broker → client.
 async fn answers(
     session: &Session<'_>,
     upstream: &TcpStream,
-    mut exchanges: mpsc::Receiver<Exchange>,
+    mut exchanges: mpsc::Receiver<Held>,
 ) -> Result<(), SessionError> {
     let mut reader = FrameReader::default();
     let (mut segments, mut memory) = (Segments::default(), response::Memory::default());
     loop {
-        let exchange = tokio::select! {
-            biased;
-            exchange = exchanges.recv() => exchange,
-            // Nothing is asked for, so that what comes is the end of the connection, or the start of an answer whose
-            // request was queued this very moment.
-            filled = reader.fill(upstream), if reader.buffered() == 0 => match filled {
-                Ok(0) => return Err(SessionError::Upstream(std::io::ErrorKind::ConnectionReset.into())),
-                Ok(_) => continue,
-                Err(e) => return Err(SessionError::Upstream(e)),
-            },
+        let exchange = if reader.buffered() == 0 {
+            tokio::select! {
+                biased;
+                exchange = exchanges.recv() => exchange,
+                // Nothing is asked for: the end of the connection, unless a request is queued and answered this very moment.
+                filled = reader.fill(upstream) => match filled {
+                    Ok(0) => return Err(SessionError::Upstream(std::io::ErrorKind::ConnectionReset.into())),
+                    Ok(_) => continue,
+                    Err(e) => return Err(SessionError::Upstream(e)),
+                },
+            }
+        } else {
+            // A request is queued before it is sent, so that what answers one finds it here.
+            match exchanges.try_recv() {
+                Err(TryRecvError::Empty) => return Err(SessionError::Answer("nothing was asked for".to_owned())),
+                Err(TryRecvError::Disconnected) => None,
+                Ok(exchange) => Some(exchange),
+            }
         };
-        let Some(exchange) = exchange else { return Ok(()) };
+        let Some((exchange, _room)) = exchange else { return Ok(()) };
         match exchange {
             Exchange::Local(answer) => session.answer(&answer).await?,
             Exchange::Upstream(awaited) if awaited.asked.silent => {}
@@ -278,6 +323,11 @@ impl Session<'_> {
         }
         let answer = match checked.key() {
             ApiKey::ApiVersions => local::api_versions(&checked, self.broker, self.shared).await,
+            ApiKey::DescribeClientQuotas => quotas::describe(&checked, &self.tenant.namespace),
+            ApiKey::DescribeUserScramCredentials => {
+                let world = self.shared.world.borrow().clone();
+                scram::describe(&checked, &world, &self.identity.virtual_cluster)
+            }
             _ => handshake::already_authenticated(&checked),
         };
         answer.map(Course::Answer)

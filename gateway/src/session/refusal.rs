@@ -6,10 +6,14 @@
 use super::SessionError;
 use super::local;
 use crate::apis::check::Unserved;
+use crate::apis::plans;
 use crate::naming::request::{Asked, Refusal};
 use serde_json::{Map, Value, json};
+use std::convert::Infallible;
+use wire::read::{Cursor, put_varint};
 use wire::schema::{ApiKey, Field, Type};
-use wire::value;
+use wire::walk::{Stop, untagged_end};
+use wire::{frame, value};
 
 const INVALID_GROUP_ID: i16 = 24;
 const CLUSTER_AUTHORIZATION_FAILED: i16 = 31;
@@ -19,8 +23,9 @@ const FETCH_SESSION_ID_NOT_FOUND: i16 = 70;
 const SHARE_SESSION_NOT_FOUND: i16 = 122;
 const INVALID_REGULAR_EXPRESSION: i16 = 128;
 
-/// Requests longer than this are refused at the top of the answer alone: their elements are not worth the memory.
-const ELEMENTS_OF: usize = 64 << 10;
+/// Requests that hold more values than this are refused at the top of the answer alone: a value takes some hundred bytes of
+/// memory, and as little as one in the frame.
+const MOST_VALUES: usize = 2_000;
 
 /// The answer to a request that the table does not serve; `None` where no answer can be made, and the connection is to be
 /// closed as a broker does.
@@ -74,12 +79,10 @@ fn answer(
     code: i16,
     text: &str,
 ) -> Result<Vec<u8>, SessionError> {
-    let request = match body.len() {
-        0..=ELEMENTS_OF => value::decode(key.request(), version, body).unwrap_or_default(),
-        _ => Value::Null,
-    };
-    let shape = Shape { version, code, text };
-    local::encode(key, version, correlation_id, &shape.fields(key.response().fields, &request))
+    let request = value::decode_at_most(key.request(), version, body, MOST_VALUES).unwrap_or_default();
+    let shape = Shape { version, code, text }.fields(key.response().fields, &request);
+    let body = value::encode(key.response(), version, &shape).map_err(|e| SessionError::Gateway(e.to_string()))?;
+    Ok(frame::response(key, version, correlation_id, &body))
 }
 
 /// An answer that refuses.
@@ -148,25 +151,53 @@ fn name_of(element: &'static [Field]) -> Option<&'static Field> {
 /// # Errors
 /// [`SessionError::Gateway`]
 pub fn with_refused_resources(key: ApiKey, version: i16, body: &[u8], asked: &Asked) -> Result<Vec<u8>, SessionError> {
-    let failed = |e: value::ValueError| SessionError::Gateway(e.to_string());
-    let mut answer = value::decode(key.response(), version, body).map_err(failed)?;
     let (list, text) = match key {
         ApiKey::DescribeConfigs => {
             ("Results", "Only settings of topics, groups and brokers are available in a virtual cluster.")
         }
         _ => ("Responses", "Only settings of topics and groups are available in a virtual cluster."),
     };
-    if let Some(list) = answer[list].as_array_mut() {
-        list.extend(asked.refused.iter().map(|resource| {
+    let refused: Value = asked
+        .refused
+        .iter()
+        .map(|resource| {
             json!({
                 "ErrorCode": CLUSTER_AUTHORIZATION_FAILED,
                 "ErrorMessage": text,
                 "ResourceType": resource.ty,
                 "ResourceName": resource.name,
             })
-        }));
+        })
+        .collect();
+    let refused = value::encode(key.response(), version, &json!({ list: refused }))
+        .map_err(|e| SessionError::Gateway(e.to_string()))?;
+    joined(key, version, body, &refused).map_err(|e| SessionError::Answer(format!("{key:?} {version}: {e}")))
+}
+
+/// Two answers of one list, which is the last field that is not a tagged one, as one. Only the bytes are moved: settings of
+/// many topics, decoded, would take many times the memory of the answer.
+fn joined(key: ApiKey, version: i16, body: &[u8], more: &[u8]) -> Result<Vec<u8>, Stop<Infallible>> {
+    let plan = plans::response(key, version);
+    let list = |body: &[u8]| {
+        let mut cursor = Cursor::new(body);
+        let _throttle_time = cursor.i32()?;
+        let count = cursor.count(plan.flexible, false, 1)?.unwrap_or_default();
+        Ok::<_, Stop<Infallible>>((count, cursor.at()..untagged_end(plan, body)?))
+    };
+    let ((count, first), (more_count, second)) = (list(body)?, list(more)?);
+    let mut out = Vec::with_capacity(body.len() + more.len());
+    out.extend_from_slice(&body[..4]);
+    let count = u32::try_from(count + more_count).unwrap_or(u32::MAX);
+    if plan.flexible {
+        put_varint(&mut out, count.saturating_add(1));
+    } else {
+        out.extend_from_slice(&count.to_be_bytes());
     }
-    value::encode(key.response(), version, &answer).map_err(failed)
+    let end = first.end;
+    out.extend_from_slice(&body[first]);
+    out.extend_from_slice(&more[second]);
+    out.extend_from_slice(&body[end..]);
+    Ok(out)
 }
 
 #[cfg(test)]

@@ -19,8 +19,10 @@ use kafka_protocol::records::{
 };
 use tokio::net::TcpStream;
 use wire::schema::ApiKey;
+use wire::walk::{KeepAll, scan};
 
 use super::{Change, entry};
+use crate::apis::plans;
 use crate::upstream::broker::{self, BrokerError};
 use crate::upstream::cluster::Cluster;
 
@@ -37,6 +39,8 @@ const FETCH_BYTES: i32 = 16 << 20;
 const ANSWER_MILLISECONDS: i32 = 5_000;
 /// Base offset and length, which stand before each batch.
 const BATCH_HEADER: usize = 12;
+/// Where a batch says how many records it has.
+const RECORD_COUNT: std::ops::Range<usize> = 57..61;
 
 /// Why the log could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -170,6 +174,8 @@ impl StateLog {
         let mut body = BytesMut::new();
         request.encode(&mut body, version).map_err(|error| self.codec(error))?;
         let answer = broker::ask(stream, address, key, version, &body).await?;
+        // The decoder reserves what an answer claims; a walk finds out first whether it holds as much.
+        scan(plans::response(key, version), &answer, &mut KeepAll).map_err(|error| self.codec(error))?;
         A::decode(&mut Bytes::from(answer), version).map_err(|error| self.codec(error))
     }
 
@@ -242,6 +248,10 @@ fn decode_batches(mut bytes: Bytes) -> Result<Vec<Record>, io::Error> {
             break;
         }
         let mut batch = bytes.split_to(length);
+        let claimed = batch.get(RECORD_COUNT).map_or(0, |mut count| count.get_u32()) as usize;
+        if claimed > batch.len() {
+            return Err(io::Error::other(format!("a batch of {length} bytes claims {claimed} records")));
+        }
         records.extend(RecordBatchDecoder::decode(&mut batch).map_err(io::Error::other)?.records);
     }
     Ok(records)
@@ -262,6 +272,14 @@ mod tests {
         let found = records.into_iter().map(|record| (record.key, record.value)).collect::<Vec<_>>();
         let expected = entries().into_iter().map(|(key, value)| (Some(Bytes::from(key)), value.map(Bytes::from)));
         assert_eq!(found, expected.collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_batch_that_claims_more_records_than_it_has_bytes_is_refused_before_they_are_reserved() {
+        let mut batch = BytesMut::from(&encode_batch(entries()).unwrap()[..]);
+        batch[RECORD_COUNT].copy_from_slice(&i32::MAX.to_be_bytes());
+        let why = decode_batches(batch.freeze()).unwrap_err().to_string();
+        assert!(why.ends_with("claims 2147483647 records"), "{why}");
     }
 
     #[test]

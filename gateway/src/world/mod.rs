@@ -41,6 +41,11 @@ impl World {
         self.virtual_clusters.get(name)
     }
 
+    /// The accounts of one virtual cluster.
+    pub fn accounts_of(&self, virtual_cluster: &str) -> impl Iterator<Item = &Arc<Account>> {
+        self.accounts.values().filter(move |account| *account.virtual_cluster == *virtual_cluster)
+    }
+
     pub fn virtual_clusters(&self) -> impl Iterator<Item = &Arc<VirtualCluster>> {
         self.virtual_clusters.values()
     }

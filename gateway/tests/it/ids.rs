@@ -2,7 +2,7 @@
 //! that Kafka keeps for itself come to the same.
 
 use crate::runner::{self, Outcome};
-use crate::sentinel::{Filler, count, mapped};
+use crate::sentinel::{count, mapped, plain};
 use gateway::naming::Tenant;
 use gateway::naming::request::{Asked, Memory};
 use std::collections::BTreeSet;
@@ -23,7 +23,7 @@ fn tenant() -> Tenant {
 }
 
 fn request(key: ApiKey, version: i16, id: [u8; 16]) -> Vec<u8> {
-    Filler { message: key.request(), version, name: "sentinel", id }.body()
+    plain(key.request(), version, "sentinel", id)
 }
 
 /// What the broker gets for a body, and what is remembered for its answer.

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that fails panics")]
 
 mod cases;
+mod filler;
 mod ids;
 mod independent;
 mod model;

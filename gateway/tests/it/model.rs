@@ -59,8 +59,21 @@ pub(crate) struct Given {
     /// The fetch sessions that broker 1 issued to the virtual cluster.
     #[serde(default)]
     pub(crate) fetch_sessions: Vec<i32>,
+    /// Service accounts; the client's virtual cluster is called `case`.
+    #[serde(default)]
+    pub(crate) accounts: Vec<ServiceAccount>,
     /// The session has joined this group before.
     pub(crate) joined: Option<Joined>,
+}
+
+/// A service account.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(crate) struct ServiceAccount {
+    pub(crate) name: String,
+    pub(crate) virtual_cluster: String,
+    /// Without one it logs in with tokens only.
+    pub(crate) password: Option<String>,
 }
 
 /// A group that was joined before.

@@ -1,18 +1,21 @@
 //! Runs one case at one version through the stages of a session, in the session's order.
 
-use crate::model::{Answer, Case, Given, Then, VEIL, resolve};
+use crate::model::{Answer, Case, Given, ServiceAccount, Then, VEIL, resolve};
+use contract::resources::{GatewayServiceAccount, VirtualCluster};
 use gateway::apis::check::{Checked, check};
 use gateway::apis::{Verdict, row};
-use gateway::authn::Identity;
+use gateway::authn::credentials::Credentials;
+use gateway::authn::{Account, Identity};
 use gateway::authz::permit;
 use gateway::naming::prefix::Namespace;
 use gateway::naming::request::{self, Asked, Physical, Refusal};
 use gateway::naming::sessions::FetchSessions;
 use gateway::naming::topic_ids::TopicIds;
 use gateway::naming::{Addresses, Tenant, response};
-use gateway::session::{handshake, refusal};
+use gateway::session::{handshake, quotas, refusal, scram};
+use gateway::world::{self, World};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use wire::schema::{ApiKey, Message};
 use wire::segments::Segments;
@@ -125,7 +128,7 @@ pub(crate) fn run(case: &Case, key: ApiKey, version: i16) -> Result<(), String> 
             Outcome::Forwarded(..) => Err("the request is forwarded".to_owned()),
         },
         (None, None, Some(answered)) => {
-            let answer = own_answer(&checked(&frame)?)?;
+            let answer = own_answer(&checked(&frame)?, &case.given)?;
             compare("answered", key.response(), version, &resolve(answered, version)?, &answer)
         }
         _ => Err("a case has one of forwarded, refused and answered".to_owned()),
@@ -237,14 +240,26 @@ fn answered(
 }
 
 /// The answer to an API that the session answers itself, after authentication.
-fn own_answer(request: &Checked<'_>) -> Result<Value, String> {
-    match request.key() {
-        ApiKey::SaslHandshake | ApiKey::SaslAuthenticate => {
-            let answer = handshake::already_authenticated(request).map_err(|e| e.to_string())?;
-            response_of(request.key(), request.version(), &answer)
-        }
-        other => Err(format!("{other:?} is not answered without a broker")),
-    }
+fn own_answer(request: &Checked<'_>, given: &Given) -> Result<Value, String> {
+    let answer = match request.key() {
+        ApiKey::SaslHandshake | ApiKey::SaslAuthenticate => handshake::already_authenticated(request),
+        ApiKey::DescribeClientQuotas => quotas::describe(request, &tenant(given).namespace),
+        ApiKey::DescribeUserScramCredentials => scram::describe(request, &world(given), "case"),
+        other => return Err(format!("{other:?} is not answered without a broker")),
+    };
+    response_of(request.key(), request.version(), &answer.map_err(|e| e.to_string())?)
+}
+
+fn world(given: &Given) -> World {
+    let account = |given: &ServiceAccount| {
+        let credentials = given.password.as_deref().map(|password| Credentials::from_password(password).unwrap());
+        let declared = GatewayServiceAccount::local(&given.name, &given.virtual_cluster, None);
+        Arc::new(Account::new(declared, credentials))
+    };
+    let accounts: Vec<_> = given.accounts.iter().map(account).collect();
+    let clusters = accounts.iter().map(|account| &*account.virtual_cluster).collect::<BTreeSet<_>>();
+    let clusters: Vec<_> = clusters.into_iter().map(VirtualCluster::new).collect();
+    world::build(&clusters, &accounts).unwrap()
 }
 
 /// The body of a whole response frame.

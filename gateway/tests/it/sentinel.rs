@@ -1,83 +1,17 @@
 //! For every served API at every version, without a case: whatever field names an entity is renamed on the way in, and
 //! nothing of another tenant comes out.
 
+use crate::filler::{FOREIGN, Filler};
 use crate::runner::{self, BROKER};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use gateway::apis::{self, Verdict, roles};
+use gateway::apis::{self, Verdict};
 use gateway::naming::request::Asked;
 use gateway::naming::response;
-use serde_json::{Map, Value, json};
-use wire::plan::{Place, Role};
-use wire::schema::{ApiKey, Field, Message, Type};
+use wire::schema::{ApiKey, Message};
 use wire::segments::Segments;
-use wire::value;
 
-/// A topic id that is nobody's of the tenant.
-const FOREIGN: [u8; 16] = [0xEE; 16];
-
-/// Fills every field of a message: names with `name`, topic ids with `id`, the rest with what is harmless.
-pub(crate) struct Filler<'a> {
-    pub(crate) message: &'static Message,
-    pub(crate) version: i16,
-    pub(crate) name: &'a str,
-    pub(crate) id: [u8; 16],
-}
-
-impl Filler<'_> {
-    pub(crate) fn body(&self) -> Vec<u8> {
-        value::encode(self.message, self.version, &self.fields(self.message.fields, "")).unwrap()
-    }
-
-    fn fields(&self, fields: &'static [Field], path: &str) -> Value {
-        let mut map = Map::new();
-        for field in fields.iter().filter(|f| f.versions.contains(self.version)) {
-            let path = if path.is_empty() { field.name.to_owned() } else { format!("{path}.{}", field.name) };
-            let _ = map.insert(field.name.to_owned(), self.one(field, &field.ty, &path));
-        }
-        Value::Object(map)
-    }
-
-    fn one(&self, field: &'static Field, ty: &'static Type, path: &str) -> Value {
-        let role = roles::role_of(Place { message: self.message, path, field });
-        match ty {
-            Type::Array(element) => json!([self.one(field, element, path)]),
-            Type::Struct(fields) => self.fields(fields, path),
-            Type::Bool => json!(false),
-            Type::Float64 => json!(0.5),
-            Type::Uuid if role == Some(Role::TopicId) => json!(value::uuid_text(&self.id)),
-            Type::Uuid => json!(value::uuid_text(&[7; 16])),
-            Type::Bytes | Type::Records => json!(STANDARD.encode(self.bytes(role))),
-            Type::String => match role {
-                Some(Role::Topic | Role::TopicCursor | Role::Group) => json!(self.name),
-                Some(Role::TransactionalId | Role::CoordinatorKey | Role::ResourceName) => json!(self.name),
-                Some(Role::ProtocolType) => json!("consumer"),
-                _ => json!("other"),
-            },
-            _ => match role {
-                Some(Role::ResourceType) => json!(2),
-                Some(Role::FetchSessionId) => json!(0),
-                _ => json!(1),
-            },
-        }
-    }
-
-    fn bytes(&self, role: Option<Role>) -> Vec<u8> {
-        let (message, fields) = match role {
-            Some(Role::Subscription) => {
-                let owned = json!([{ "Topic": self.name, "Partitions": [0] }]);
-                ("ConsumerProtocolSubscription", json!({ "Topics": [self.name], "OwnedPartitions": owned }))
-            }
-            Some(Role::Assignment) => (
-                "ConsumerProtocolAssignment",
-                json!({ "AssignedPartitions": [{ "Topic": self.name, "Partitions": [0] }] }),
-            ),
-            _ => return b"other".to_vec(),
-        };
-        let mut bytes = 1i16.to_be_bytes().to_vec();
-        bytes.extend(value::encode(Message::named(message).unwrap(), 1, &fields).unwrap());
-        bytes
-    }
+/// The message in which every name is `name`, and every topic id `id`.
+pub(crate) fn plain(message: &'static Message, version: i16, name: &str, id: [u8; 16]) -> Vec<u8> {
+    Filler { message, version, names: &[name], ids: &[id], dice: None }.body()
 }
 
 pub(crate) fn count(body: &[u8], what: &[u8]) -> usize {
@@ -94,7 +28,7 @@ pub(crate) fn mapped() -> impl Iterator<Item = (ApiKey, i16)> {
 fn every_name_in_every_request_gets_the_prefix_and_no_foreign_id_goes_through() {
     let mut names = 0;
     for (key, version) in mapped() {
-        let body = Filler { message: key.request(), version, name: "sentinel", id: FOREIGN }.body();
+        let body = plain(key.request(), version, "sentinel", FOREIGN);
         let sent =
             runner::forwarded("team-a.", key, version, &body).unwrap_or_else(|why| panic!("{key:?} {version}: {why}"));
         assert_eq!(count(&sent, b"team-a.sentinel"), count(&body, b"sentinel"), "{key:?} {version}");
@@ -115,12 +49,12 @@ fn every_name_in_every_answer_loses_the_prefix_and_nothing_foreign_comes_out() {
         segments.to_vec(body)
     };
     for (key, version) in mapped() {
-        let ours = Filler { message: key.response(), version, name: "team-a.sentinel", id: FOREIGN }.body();
+        let ours = plain(key.response(), version, "team-a.sentinel", FOREIGN);
         let got = map(key, version, &ours);
         assert_eq!(count(&got, b"sentinel"), count(&ours, b"sentinel"), "{key:?} {version}");
         assert_eq!(count(&got, b"team-a."), 0, "{key:?} {version}: the prefix");
 
-        let theirs = Filler { message: key.response(), version, name: "team-b.sentinel", id: FOREIGN }.body();
+        let theirs = plain(key.response(), version, "team-b.sentinel", FOREIGN);
         let got = map(key, version, &theirs);
         assert_eq!(count(&got, b"sentinel"), 0, "{key:?} {version}: a foreign name");
         assert_eq!(count(&got, &FOREIGN), 0, "{key:?} {version}: a foreign topic id");
@@ -130,7 +64,7 @@ fn every_name_in_every_answer_loses_the_prefix_and_nothing_foreign_comes_out() {
 #[test]
 fn a_message_that_is_cut_off_is_refused_everywhere() {
     for (key, version) in mapped() {
-        let body = Filler { message: key.request(), version, name: "sentinel", id: FOREIGN }.body();
+        let body = plain(key.request(), version, "sentinel", FOREIGN);
         for end in 0..body.len() {
             assert!(
                 runner::forwarded("team-a.", key, version, &body[..end]).is_err(),

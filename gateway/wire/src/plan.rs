@@ -73,6 +73,8 @@ pub enum Role {
     VolumeBytes,
     /// The name of a setting.
     SettingName,
+    /// The value of the setting whose name stands before it.
+    SettingValue,
     /// Whether a setting can't be changed.
     ReadOnly,
 }

@@ -23,8 +23,8 @@ pub struct Segments {
     len: usize,
     /// The input up to here is in `list` or was replaced.
     copied: usize,
-    /// Segments before this index are not extended: one of them may be a hole.
-    barrier: usize,
+    /// Bytes that were written to the scratch buffer, those that were moved in it too.
+    written: usize,
 }
 
 /// A place in the output to which it can be taken back.
@@ -37,10 +37,13 @@ pub(crate) struct Mark {
     copied: usize,
 }
 
-/// A place in the output that is filled when its content is known.
+/// A place in the output that is filled when its content is known. It lies inside a run of the scratch buffer: a hole of its
+/// own per array would cost many times the byte that an empty array takes in a frame.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Hole {
     segment: usize,
+    at: usize,
+    width: usize,
     len_after: usize,
 }
 
@@ -51,7 +54,7 @@ impl Segments {
         self.scratch.shrink_to(keep);
         self.list.clear();
         self.list.shrink_to(keep / size_of::<Segment>());
-        (self.len, self.copied, self.barrier) = (0, 0, 0);
+        (self.len, self.copied, self.written) = (0, 0, 0);
     }
 
     /// The length of the output in bytes.
@@ -67,6 +70,11 @@ impl Segments {
     /// How many pieces there are.
     pub const fn count(&self) -> usize {
         self.list.len()
+    }
+
+    /// How many bytes were written to make the output, each as often as it was moved: what a walk cost beyond reading.
+    pub const fn written(&self) -> usize {
+        self.written
     }
 
     /// The pieces from the one at `first` on, over the input that was walked.
@@ -118,14 +126,11 @@ impl Segments {
         let start = self.scratch.len();
         self.scratch.extend_from_slice(bytes);
         self.len += bytes.len();
+        self.written += bytes.len();
         let end = self.scratch.len();
-        if self.list.len() > self.barrier
-            && let Some(Segment::Scratch(range)) = self.list.last_mut()
-            && range.end == start
-        {
-            range.end = end;
-        } else {
-            self.list.push(Segment::Scratch(start..end));
+        match self.list.last_mut() {
+            Some(Segment::Scratch(range)) if range.end == start => range.end = end,
+            _ => self.list.push(Segment::Scratch(start..end)),
         }
     }
 
@@ -148,16 +153,12 @@ impl Segments {
         self.scratch.truncate(mark.scratch);
         self.len = mark.len;
         self.copied = mark.copied;
-        self.barrier = self.list.len();
     }
 
-    /// Opens a hole of five bytes in place of what follows in the input.
-    pub(crate) fn hole(&mut self) -> Hole {
-        self.barrier = self.list.len();
-        self.put(&[0; 5]);
-        self.len -= 5;
-        self.barrier = self.list.len();
-        Hole { segment: self.list.len() - 1, len_after: self.len }
+    /// Opens a hole in place of what follows in the input, which took `width` bytes there: at most five.
+    pub(crate) fn hole(&mut self, width: usize) -> Hole {
+        self.put(&[0; 5][..width]);
+        Hole { segment: self.list.len() - 1, at: self.scratch.len() - width, width, len_after: self.len }
     }
 
     /// How long the output is after the hole, if the input up to `at` were taken over.
@@ -172,12 +173,28 @@ impl Segments {
         self.fill(hole, &bytes[..n]);
     }
 
-    /// Fills a hole with at most five bytes.
+    /// Fills a hole. Where the bytes are more or fewer than it was opened for, what was written behind it moves: holes are
+    /// filled innermost first, so that every byte moves at most once per array around it.
     pub(crate) fn fill(&mut self, hole: Hole, bytes: &[u8]) {
-        if let Some(Segment::Scratch(range)) = self.list.get_mut(hole.segment) {
-            range.end = range.start + bytes.len();
-            self.scratch[range.clone()].copy_from_slice(bytes);
-            self.len += bytes.len();
+        let (from, to) = (hole.at + hole.width, hole.at + bytes.len());
+        if from != to {
+            let end = self.scratch.len();
+            if to > from {
+                self.scratch.resize(end + to - from, 0);
+            }
+            self.scratch.copy_within(from..end, to);
+            self.scratch.truncate(end + to - from);
+            self.written += end - from;
+            for (n, segment) in self.list.iter_mut().enumerate().skip(hole.segment) {
+                if let Segment::Scratch(range) = segment {
+                    if n > hole.segment {
+                        range.start = range.start + to - from;
+                    }
+                    range.end = range.end + to - from;
+                }
+            }
+            self.len = self.len + to - from;
         }
+        self.scratch[hole.at..to].copy_from_slice(bytes);
     }
 }

@@ -29,6 +29,12 @@ pub enum ValueError {
         /// What stands there.
         got: String,
     },
+    /// The message holds more values than were to be decoded.
+    #[error("more than {most} values")]
+    TooMany {
+        /// How many were allowed.
+        most: usize,
+    },
     /// The message has no such field at this version.
     #[error("{path}: no such field at version {version}")]
     Unknown {
@@ -44,7 +50,16 @@ pub enum ValueError {
 /// # Errors
 /// [`ValueError::Malformed`]
 pub fn decode(message: &'static Message, version: i16, body: &[u8]) -> Result<Value, ValueError> {
-    let mut decoder = Decoder { version, flexible: message.flexible.contains(version), cursor: Cursor::new(body) };
+    decode_at_most(message, version, body, usize::MAX)
+}
+
+/// As [`decode`], for bytes of strangers: a value takes some hundred bytes of memory, also where it took one in the frame.
+///
+/// # Errors
+/// [`ValueError::Malformed`], and [`ValueError::TooMany`] as soon as there are more than `most` values.
+pub fn decode_at_most(message: &'static Message, version: i16, body: &[u8], most: usize) -> Result<Value, ValueError> {
+    let flexible = message.flexible.contains(version);
+    let mut decoder = Decoder { version, flexible, cursor: Cursor::new(body), values: 0, most };
     let value = decoder.fields(message.fields)?;
     match decoder.cursor.left() {
         0 => Ok(value),
@@ -77,9 +92,16 @@ struct Decoder<'a> {
     version: i16,
     flexible: bool,
     cursor: Cursor<'a>,
+    values: usize,
+    most: usize,
 }
 
 impl Decoder<'_> {
+    fn count_value(&mut self) -> Result<(), ValueError> {
+        self.values += 1;
+        if self.values > self.most { Err(ValueError::TooMany { most: self.most }) } else { Ok(()) }
+    }
+
     fn fields(&mut self, fields: &'static [Field]) -> Result<Value, ValueError> {
         let mut map = Map::new();
         let mut tagged = Vec::new();
@@ -106,6 +128,7 @@ impl Decoder<'_> {
                 let value = self.one(&field.ty, field.nullable.contains(self.version))?;
                 let _ = map.insert(field.name.to_owned(), value);
             } else {
+                self.count_value()?;
                 let _ = unknown.insert(tag.to_string(), Value::String(STANDARD.encode(self.cursor.take(size)?)));
             }
         }
@@ -116,6 +139,7 @@ impl Decoder<'_> {
     }
 
     fn one(&mut self, ty: &'static Type, nullable: bool) -> Result<Value, ValueError> {
+        self.count_value()?;
         let flexible = self.flexible;
         Ok(match ty {
             Type::Bool => Value::Bool(self.cursor.i8()? != 0),

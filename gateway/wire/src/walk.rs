@@ -151,6 +151,28 @@ pub fn scan<V: Visitor>(plan: &Plan, body: &[u8], visitor: &mut V) -> Result<(),
     walk_prefix(plan, body, visitor, &mut Segments::default()).map(drop)
 }
 
+/// Where the last field of `body` ends that is not a tagged one: elements for an array that stands there can be put in.
+///
+/// # Errors
+/// [`Stop::Malformed`]
+pub fn untagged_end(plan: &Plan, body: &[u8]) -> Result<usize, Stop<std::convert::Infallible>> {
+    let ops = match plan.ops.split_last() {
+        Some((Op::Tags(_), before)) => before,
+        _ => &plan.ops,
+    };
+    let (mut visitor, mut out) = (KeepAll, Segments::default());
+    let mut walker = Walker {
+        cursor: Cursor::new(body),
+        flexible: plan.flexible,
+        visitor: &mut visitor,
+        out: &mut out,
+        // What is not shown is not written either.
+        muted: true,
+    };
+    walker.ops(ops)?;
+    Ok(walker.cursor.at())
+}
+
 /// A visitor that keeps everything: the walk is then a check of the frame.
 #[derive(Debug, Default)]
 pub struct KeepAll;
@@ -223,7 +245,7 @@ impl<V: Visitor> Walker<'_, '_, V> {
         }
         self.out.flush(self.cursor.input(), start);
         self.out.omit(self.cursor.at());
-        let hole = self.out.hole();
+        let hole = self.out.hole(self.cursor.at() - start);
         let mut kept = 0u32;
         for _ in 0..count {
             let (mark, from) = (self.out.mark(), self.cursor.at());
@@ -285,7 +307,7 @@ impl<V: Visitor> Walker<'_, '_, V> {
     fn resized(&mut self, tagged: &Tagged, before_size: usize) -> Result<(), Stop<V::Error>> {
         self.out.flush(self.cursor.input(), before_size);
         self.out.omit(self.cursor.at());
-        let hole = self.out.hole();
+        let hole = self.out.hole(self.cursor.at() - before_size);
         self.ops(&tagged.ops)?;
         // Dropped with the element around it: the hole is rewound with the rest.
         if !self.muted {

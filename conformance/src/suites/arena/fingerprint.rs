@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use wire::schema::ApiKey;
 
 use super::peer::Peer;
+use super::victim::Victim;
 use super::{Arena, Trouble};
 
 /// What differs without anybody's doing.
@@ -24,111 +25,129 @@ pub type Fingerprint = BTreeMap<String, Value>;
 /// # Errors
 /// [`Trouble`]
 pub fn take(arena: &Arena) -> Result<Fingerprint, Trouble> {
-    let mut broker = Peer::connect("the harness", &arena.direct, "")?;
-    let mut print = Fingerprint::new();
-    let stranger = |name: &Value| {
-        name.as_str().is_some_and(|name| name.starts_with(&arena.target.prefix) || !name.starts_with(SANDBOXES))
-    };
-    let mut ask =
-        |what: &str, key, versions: RangeInclusive<i16>, body: Value| asked(&mut broker, what, key, versions, body);
-
-    let (_, metadata) = ask("", ApiKey::Metadata, 9..=12, json!({ "Topics": null, "AllowAutoTopicCreation": false }))?;
-    keep(&mut print, "topic", &metadata["Topics"], "Name", &stranger);
-    let (_, groups) = ask("", ApiKey::ListGroups, 3..=5, json!({}))?;
-    keep(&mut print, "group", &groups["Groups"], "GroupId", &stranger);
-    let (_, transactions) = ask("", ApiKey::ListTransactions, 0..=1, json!({}))?;
-    let (victim, prefix) = (&arena.victim, &arena.target.prefix);
-    let physical = |name: &str| format!("{prefix}{name}");
-    // The one that the victim itself goes on with is judged by its own success.
-    let ledger = json!(physical(&victim.ledger_transaction));
-    let still = |name: &Value| stranger(name) && *name != ledger;
-    keep(&mut print, "transaction", &transactions["TransactionStates"], "TransactionalId", &still);
-
-    let topics = [&victim.bait, &victim.secret, &victim.live].map(|topic| topic.physical.clone());
-    let resources: Vec<Value> = topics.iter().map(|t| json!({ "ResourceType": 2, "ResourceName": t })).collect();
-    print.extend([ask("settings of topics", ApiKey::DescribeConfigs, 1..=4, all_settings(resources))?]);
-
-    let still = &topics[..2];
-    for (what, timestamp) in [("first offsets", -2), ("last offsets", -1)] {
-        let partition = json!({ "PartitionIndex": 0, "Timestamp": timestamp });
-        let list: Vec<Value> = still.iter().map(|t| json!({ "Name": t, "Partitions": [partition.clone()] })).collect();
-        print.extend([ask(what, ApiKey::ListOffsets, 4..=7, json!({ "ReplicaId": -1, "Topics": list }))?]);
-    }
-    let list: Vec<Value> = still.iter().map(|t| json!({ "Name": t, "PartitionIndexes": [0] })).collect();
-    print.extend([ask("producers", ApiKey::DescribeProducers, 0..=0, json!({ "Topics": list }))?]);
-
-    let classic = [&victim.bait_group.name, &victim.secret_group.name].map(|name| physical(name));
-    print.extend([ask("classic groups", ApiKey::DescribeGroups, 4..=5, json!({ "Groups": classic }))?]);
-    for group in [&victim.bait_group.name, &victim.secret_group.name, &victim.stored_group].map(|n| physical(n)) {
-        let body = json!({ "GroupId": group, "Topics": null });
-        print.extend([ask(&format!("offsets of {group}"), ApiKey::OffsetFetch, 5..=7, body)?]);
-    }
-    if let Some(group) = &victim.modern_group {
-        let body = json!({ "GroupIds": [physical(&group.name)] });
-        print.extend([ask("consumer groups", ApiKey::ConsumerGroupDescribe, 0..=1, body)?]);
-    }
-    if let Some(group) = &victim.share_group {
-        let body = json!({ "GroupIds": [physical(&group.name)] });
-        print.extend([ask("share groups", ApiKey::ShareGroupDescribe, 0..=1, body)?]);
-    }
-    let ids = [&victim.bait_transaction.id, &victim.secret_transaction.id].map(|id| physical(id));
-    print.extend([ask("transactions", ApiKey::DescribeTransactions, 0..=0, json!({ "TransactionalIds": ids }))?]);
-    everybodys(arena, &mut broker, &mut print, &stranger)?;
-    Ok(print)
+    let broker = Peer::connect("the harness", &arena.direct, "")?;
+    let mut taker = Taker { broker, prefix: &arena.target.prefix, victim: &arena.victim, print: Fingerprint::new() };
+    taker.lists()?;
+    taker.topics()?;
+    taker.groups()?;
+    taker.cluster()?;
+    Ok(taker.print)
 }
 
-fn asked(
-    broker: &mut Peer,
-    what: &str,
-    key: ApiKey,
-    versions: RangeInclusive<i16>,
-    body: Value,
-) -> Result<(String, Value), Trouble> {
-    let answer = if broker.has(key) { broker.ask(key, versions, &body)? } else { Value::Null };
-    Ok((what.to_owned(), steady(answer)))
+struct Taker<'a> {
+    broker: Peer,
+    prefix: &'a str,
+    victim: &'a Victim,
+    print: Fingerprint,
 }
 
-/// What is nobody's in particular: settings, features, brokers, rights, quotas, users, tokens.
-fn everybodys(
-    arena: &Arena,
-    broker: &mut Peer,
-    print: &mut Fingerprint,
-    stranger: &dyn Fn(&Value) -> bool,
-) -> Result<(), Trouble> {
-    let victim = &arena.victim;
-    let mut ask =
-        |what: &str, key, versions: RangeInclusive<i16>, body: Value| asked(broker, what, key, versions, body);
-    let (_, cluster) = ask("", ApiKey::Metadata, 9..=12, json!({ "Topics": [] }))?;
-    let ids: Vec<String> =
-        cluster["Brokers"].as_array().into_iter().flatten().map(|broker| broker["NodeId"].to_string()).collect();
-    print.extend([("brokers".to_owned(), cluster["Brokers"].clone())]);
-    let groups = [Some(&victim.secret_group), victim.modern_group.as_ref(), victim.share_group.as_ref()];
-    let groups = groups.into_iter().flatten().map(|group| (32, format!("{}{}", arena.target.prefix, group.name)));
-    let nodes = ids.iter().flat_map(|id| [(4, id.clone()), (8, id.clone())]);
-    for (kind, name) in [(4, String::new())].into_iter().chain(nodes).chain(groups) {
-        let settings = all_settings(vec![json!({ "ResourceType": kind, "ResourceName": name })]);
-        let what = format!("settings of {kind}:{name}");
-        print.extend([ask(&what, ApiKey::DescribeConfigs, 4..=4, settings)?]);
+impl Taker<'_> {
+    /// What the broker answers, null where it does not know the API.
+    fn asked(&mut self, key: ApiKey, versions: RangeInclusive<i16>, body: &Value) -> Result<Value, Trouble> {
+        if self.broker.has(key) { Ok(steady(self.broker.ask(key, versions, body)?)) } else { Ok(Value::Null) }
     }
-    let (_, resources) = ask("", ApiKey::ListConfigResources, 1..=1, json!({ "ResourceTypes": [] }))?;
-    keep(print, "resource with settings", &resources["ConfigResources"], "ResourceName", stranger);
-    let (_, versions) =
-        ask("", ApiKey::ApiVersions, 3..=4, json!({ "ClientSoftwareName": "a", "ClientSoftwareVersion": "1" }))?;
-    print.extend([("features".to_owned(), versions["FinalizedFeatures"].clone())]);
-    let any = json!({ "ResourceTypeFilter": 1, "PatternTypeFilter": 1, "Operation": 1, "PermissionType": 1 });
-    let (_, rights) = ask("", ApiKey::DescribeAcls, 1..=3, any)?;
-    keep(print, "ACLs of", &rights["Resources"], "ResourceName", stranger);
-    let anything = json!({ "Components": [], "Strict": false });
-    print.extend([ask("client quotas", ApiKey::DescribeClientQuotas, 0..=1, anything)?]);
-    print.extend([ask("users", ApiKey::DescribeUserScramCredentials, 0..=0, json!({ "Users": null }))?]);
-    print.extend([ask("tokens", ApiKey::DescribeDelegationToken, 1..=3, json!({ "Owners": null }))?]);
-    Ok(())
-}
 
-/// A null list means all settings.
-fn all_settings(mut resources: Vec<Value>) -> Value {
-    resources.iter_mut().for_each(|resource| resource["ConfigurationKeys"] = Value::Null);
-    json!({ "Resources": resources, "IncludeSynonyms": false })
+    fn add(&mut self, what: &str, key: ApiKey, versions: RangeInclusive<i16>, body: &Value) -> Result<(), Trouble> {
+        let answer = self.asked(key, versions, body)?;
+        let _ = self.print.insert(what.to_owned(), answer);
+        Ok(())
+    }
+
+    fn physical(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
+    }
+
+    fn lists(&mut self) -> Result<(), Trouble> {
+        let all = json!({ "Topics": null, "AllowAutoTopicCreation": false });
+        let topics = self.asked(ApiKey::Metadata, 9..=12, &all)?;
+        let groups = self.asked(ApiKey::ListGroups, 3..=5, &json!({}))?;
+        let transactions = self.asked(ApiKey::ListTransactions, 0..=1, &json!({}))?;
+        let prefix = self.prefix;
+        let wanted =
+            |name: &Value| name.as_str().is_some_and(|name| name.starts_with(prefix) || !name.starts_with(SANDBOXES));
+        keep(&mut self.print, "topic", &topics["Topics"], "Name", &wanted);
+        keep(&mut self.print, "group", &groups["Groups"], "GroupId", &wanted);
+        // The one that the victim itself goes on with is judged by its own success.
+        let ledger = json!(self.physical(&self.victim.ledger_transaction));
+        let still = |name: &Value| wanted(name) && *name != ledger;
+        keep(&mut self.print, "transaction", &transactions["TransactionStates"], "TransactionalId", &still);
+        let resources = self.asked(ApiKey::ListConfigResources, 1..=1, &json!({ "ResourceTypes": [] }))?;
+        keep(&mut self.print, "what has settings", &resources["ConfigResources"], "ResourceName", &wanted);
+        let any = json!({ "ResourceTypeFilter": 1, "PatternTypeFilter": 1, "Operation": 1, "PermissionType": 1 });
+        let rules = self.asked(ApiKey::DescribeAcls, 1..=3, &any)?;
+        keep(&mut self.print, "rules of", &rules["Resources"], "ResourceName", &wanted);
+        Ok(())
+    }
+
+    fn topics(&mut self) -> Result<(), Trouble> {
+        let victim = self.victim;
+        let topics = [&victim.bait, &victim.secret, &victim.live].map(|topic| topic.physical.as_str());
+        // A null list means all settings.
+        let resources: Vec<Value> = topics
+            .iter()
+            .map(|topic| json!({ "ResourceType": 2, "ResourceName": topic, "ConfigurationKeys": null }))
+            .collect();
+        self.add("settings of topics", ApiKey::DescribeConfigs, 1..=4, &json!({ "Resources": resources }))?;
+        let still = &topics[..2];
+        for (what, timestamp) in [("first offsets", -2), ("last offsets", -1)] {
+            let partition = json!({ "PartitionIndex": 0, "Timestamp": timestamp });
+            let list: Vec<Value> = still.iter().map(|t| json!({ "Name": t, "Partitions": [partition] })).collect();
+            self.add(what, ApiKey::ListOffsets, 4..=7, &json!({ "ReplicaId": -1, "Topics": list }))?;
+        }
+        let list: Vec<Value> = still.iter().map(|t| json!({ "Name": t, "PartitionIndexes": [0] })).collect();
+        self.add("producers", ApiKey::DescribeProducers, 0..=0, &json!({ "Topics": list }))?;
+        let ids = [&victim.bait_transaction.id, &victim.secret_transaction.id].map(|id| self.physical(id));
+        self.add("transactions", ApiKey::DescribeTransactions, 0..=0, &json!({ "TransactionalIds": ids }))
+    }
+
+    fn groups(&mut self) -> Result<(), Trouble> {
+        let victim = self.victim;
+        let (bait, secret) = (&victim.bait_group.name, &victim.secret_group.name);
+        let classic = [bait, secret].map(|name| self.physical(name));
+        self.add("classic groups", ApiKey::DescribeGroups, 4..=5, &json!({ "Groups": classic }))?;
+        for group in [bait, secret, &victim.stored_group].map(|name| self.physical(name)) {
+            let body = json!({ "GroupId": group, "Topics": null });
+            self.add(&format!("offsets of {group}"), ApiKey::OffsetFetch, 5..=7, &body)?;
+        }
+        for (what, group, key) in [
+            ("consumer groups", &victim.modern_group, ApiKey::ConsumerGroupDescribe),
+            ("share groups", &victim.share_group, ApiKey::ShareGroupDescribe),
+        ] {
+            if let Some(group) = group {
+                let body = json!({ "GroupIds": [self.physical(&group.name)] });
+                self.add(what, key, 0..=1, &body)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What is nobody's in particular: brokers, their settings, features, quotas, users, tokens.
+    fn cluster(&mut self) -> Result<(), Trouble> {
+        const BROKER: i8 = 4;
+        const LOGGER: i8 = 8;
+        const GROUP: i8 = 32;
+        let brokers = self.asked(ApiKey::Metadata, 9..=12, &json!({ "Topics": [] }))?["Brokers"].clone();
+        let mut resources = vec![(BROKER, String::new())];
+        for broker in brokers.as_array().into_iter().flatten() {
+            resources.extend([BROKER, LOGGER].map(|kind| (kind, broker["NodeId"].to_string())));
+        }
+        let _ = self.print.insert("brokers".to_owned(), brokers);
+        let victim = self.victim;
+        let groups = [Some(&victim.secret_group), victim.modern_group.as_ref(), victim.share_group.as_ref()];
+        resources.extend(groups.into_iter().flatten().map(|group| (GROUP, self.physical(&group.name))));
+        for (kind, name) in resources {
+            let resource = json!({ "ResourceType": kind, "ResourceName": name, "ConfigurationKeys": null });
+            let what = format!("settings of {kind}:{name}");
+            self.add(&what, ApiKey::DescribeConfigs, 4..=4, &json!({ "Resources": [resource] }))?;
+        }
+        let asked = json!({ "ClientSoftwareName": "conformance", "ClientSoftwareVersion": "1" });
+        let versions = self.asked(ApiKey::ApiVersions, 3..=4, &asked)?;
+        let _ = self.print.insert("features".to_owned(), versions["FinalizedFeatures"].clone());
+        let anything = json!({ "Components": [], "Strict": false });
+        self.add("client quotas", ApiKey::DescribeClientQuotas, 0..=1, &anything)?;
+        self.add("users", ApiKey::DescribeUserScramCredentials, 0..=0, &json!({ "Users": null }))?;
+        self.add("tokens", ApiKey::DescribeDelegationToken, 1..=3, &json!({ "Owners": null }))
+    }
 }
 
 /// Keeps each element that is not the attacker's, by its name.

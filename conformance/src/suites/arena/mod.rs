@@ -72,6 +72,8 @@ pub struct Arena {
     pub attacker: Tenant,
     /// The victim's sandbox.
     pub target: Tenant,
+    /// Others, whose names start with each other.
+    pub neighbours: Vec<Tenant>,
     /// What the victim has.
     pub victim: Victim,
     /// What the attacker has.
@@ -86,6 +88,8 @@ pub struct Arena {
     pub served: Served,
     /// The gateway's admin API, where it is known.
     pub admin: Option<String>,
+    /// The gateway's process, where it runs on this machine.
+    pub gateway_pid: Option<u32>,
     // Goes last: the sandboxes are taken down with it.
     sandboxes: Sandboxes,
 }
@@ -98,6 +102,8 @@ impl Arena {
     pub fn up(mut sandboxes: Sandboxes, seed: Seed) -> Result<Self, Trouble> {
         let attacker = tenant(sandboxes.up("attacker")?)?;
         let target = tenant(sandboxes.up("victim")?)?;
+        let neighbours = ["team", "team-a", "team-a-b"].map(|name| tenant(sandboxes.up(name)?));
+        let neighbours = neighbours.into_iter().collect::<Result<Vec<_>, Trouble>>()?;
         let stack = done("local status", sandboxes.local_status()?)?;
         let text = |part: &str, field: &str| stack[part][field].as_str().map(str::to_owned);
         let direct = text("kafka", "bootstrap").ok_or_else(|| Trouble::State(format!("no broker in {stack}")))?;
@@ -112,7 +118,22 @@ impl Arena {
         let own = settle(&mut own, seed)?;
         let life = Life::start(&target, &direct, &victim, &tap)?;
         let admin = text("gateway", "admin");
-        let arena = Self { tap, attacker, target, victim, own, life, direct, cluster_id, served, admin, sandboxes };
+        let gateway_pid = stack["gateway"]["pid"].as_u64().and_then(|pid| u32::try_from(pid).ok());
+        let arena = Self {
+            tap,
+            attacker,
+            target,
+            neighbours,
+            victim,
+            own,
+            life,
+            direct,
+            cluster_id,
+            served,
+            admin,
+            gateway_pid,
+            sandboxes,
+        };
         arena.watch_for_the_broker(&cluster)?;
         Ok(arena)
     }
@@ -132,6 +153,7 @@ impl Arena {
         tap.canary("the broker's cluster id", self.cluster_id.as_bytes());
         tap.canary("the victim's physical prefix", self.target.prefix.as_bytes());
         tap.canary("the attacker's own physical prefix", self.attacker.prefix.as_bytes());
+        tap.canary("the victim's user", self.target.connection.username.as_bytes());
         tap.canary("the victim's password", self.target.connection.password.as_bytes());
         Ok(())
     }

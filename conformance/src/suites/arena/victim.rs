@@ -306,7 +306,10 @@ fn transaction(
     let begun = peer.must(ApiKey::InitProducerId, 2..=4, &body)?;
     let (producer_id, epoch) = (begun["ProducerId"].as_i64().unwrap_or(-1), begun["ProducerEpoch"].as_i64());
     let epoch = epoch.unwrap_or(-1);
-    scribe.tap.number("the victim's producer id", &["ProducerId"], producer_id);
+    // The first id of a new broker is what answers hold that have none.
+    if producer_id != 0 {
+        scribe.tap.number("the victim's producer id", &["ProducerId"], producer_id);
+    }
     let topics = json!([{ "Name": peer.name(topic), "Partitions": [0] }]);
     let add = json!({ "V3AndBelowTransactionalId": name, "V3AndBelowProducerId": producer_id,
         "V3AndBelowProducerEpoch": epoch, "V3AndBelowTopics": topics });

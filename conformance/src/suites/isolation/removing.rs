@@ -121,7 +121,11 @@ fn as_each(scene: &Scene<'_>, group: &Group) -> Vec<Names> {
 /// Topics, partitions, records and settings, by name and by id.
 pub(super) fn i_19(scene: &mut Scene<'_>) -> Result<(), Trouble> {
     let mut siege = Siege::default();
-    for names in callings_and_ids(scene) {
+    let mut all = callings_and_ids(scene);
+    let live = &scene.arena.victim.live;
+    let written = [live.name.clone(), live.physical.clone(), String::new()];
+    all.extend(written.map(|topic| Names { topic, topic_id: live.id.clone(), ..scene.secret() }));
+    for names in all {
         for key in TOPICS {
             for version in scene.versions(key) {
                 for body in harmful(key, version, &names) {

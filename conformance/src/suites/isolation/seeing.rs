@@ -77,16 +77,14 @@ fn fitting(key: ApiKey, version: i16, body: &Value) -> Value {
 /// The physical names, and the bare prefix, in every field of every API that names something.
 pub(super) fn i_02(scene: &mut Scene<'_>) -> Result<(), Trouble> {
     let (theirs, somebody) = (scene.arena.target.prefix.clone(), scene.no_prefix());
-    let (secret, nobody) = (scene.secret(), scene.nobody());
-    let physical = Scene::physical(&secret, &theirs);
-    let asked = scene.twins_everywhere(&physical, &Scene::physical(&nobody, &somebody))?;
-    let bare = |prefix: &str| Names {
-        topic: prefix.into(),
-        group: prefix.into(),
-        transaction: prefix.into(),
-        ..secret.clone()
-    };
-    let _ = scene.twins_everywhere(&bare(&theirs), &bare(&somebody))?;
+    let (mut secret, mut nobody) = (scene.secret(), scene.nobody());
+    // A transactional id that is begun stays: what has the bait's name in the attacker's own namespace tells nothing.
+    secret.transaction.clone_from(&scene.arena.victim.bait_transaction.id);
+    nobody.transaction = scene.dice.word(secret.transaction.len());
+    let (physical, nobodys) = (Scene::physical(&secret, &theirs), Scene::physical(&nobody, &somebody));
+    let asked = scene.twins_everywhere(&physical, &nobodys)?;
+    let bare = |prefix: &str, names: &Names| Names { topic: prefix.into(), group: prefix.into(), ..names.clone() };
+    let _ = scene.twins_everywhere(&bare(&theirs, &physical), &bare(&somebody, &nobodys))?;
     scene.got(format!(
         "{} versions of {} APIs answer to physical names and to the bare prefix as to names that nobody has",
         asked.requests, asked.apis
@@ -261,9 +259,9 @@ pub(super) fn i_06(scene: &mut Scene<'_>) -> Result<(), Trouble> {
     let mut asked = 0;
     for key in [ApiKey::DescribeTransactions, ApiKey::DescribeProducers] {
         for version in scene.versions(key) {
-            for (transaction, topic) in
-                [(&victim.bait_transaction, &victim.bait), (&victim.secret_transaction, &victim.secret)]
-            {
+            // Not the bait: the attacker may have begun a transaction of that name itself.
+            let transaction = &victim.secret_transaction;
+            for topic in [&victim.bait, &victim.secret] {
                 let nobody = scene.nobody();
                 for prefix in [String::new(), scene.arena.target.prefix.clone()] {
                     let of = |id: &str, topic: &str| Names {

@@ -85,8 +85,10 @@ pub(super) fn i_16(scene: &mut Scene<'_>) -> Result<(), Trouble> {
         for names in &names {
             for epoch in [producer.epoch, producer.epoch + 1] {
                 end_and_extend(scene, &mut siege, names, &producer, epoch)?;
-                fence(scene, &mut siege, names, &producer, epoch)?;
             }
+        }
+        for epoch in [producer.epoch, producer.epoch + 1] {
+            fence(scene, &mut siege, &witness, &producer, epoch)?;
         }
     }
     scene.got(siege.outcome("as the victim's producers"));
@@ -142,19 +144,23 @@ fn put_flag(body: &mut Value, flag: &Option<(&'static str, bool)>) {
     }
 }
 
-/// A producer begun anew under the victim's ids: the victim's own would be shut out.
+/// A producer begun anew under the victim's ids: the victim's own would be shut out. What is begun stays with the
+/// attacker under its name, so that not every name is used here.
 fn fence(
     scene: &mut Scene<'_>,
     siege: &mut Siege,
-    names: &Names,
+    witness: &Witness,
     producer: &Transaction,
     epoch: i64,
 ) -> Result<(), Trouble> {
-    let key = ApiKey::InitProducerId;
+    let (key, prefix) = (ApiKey::InitProducerId, scene.arena.target.prefix.clone());
+    let ids = [&witness.transaction.id, &scene.arena.victim.bait_transaction.id].map(Clone::clone);
+    let ids = ids.iter().flat_map(|id| [json!(id), json!(format!("{prefix}{id}"))]).chain([Value::Null]);
+    let ids: Vec<Value> = ids.collect();
     for version in scene.versions(key) {
-        for transaction in [json!(names.transaction), Value::Null] {
-            let mut plain = forge::request(key, version, names);
-            plain["TransactionalId"] = transaction;
+        for id in &ids {
+            let mut plain = forge::request(key, version, &scene.secret());
+            plain["TransactionalId"] = id.clone();
             let mut continued = plain.clone();
             as_producer(&mut continued, producer, epoch);
             for body in [plain, continued] {

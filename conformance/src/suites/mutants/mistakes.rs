@@ -1,6 +1,7 @@
 //! The mistakes. Each answers a request as a gateway would that has it, or leaves it to the real one.
 
 use std::io;
+use std::sync::{Mutex, PoisonError};
 
 use serde_json::{Value, json};
 use wire::schema::ApiKey;
@@ -25,9 +26,9 @@ pub(super) fn unmapped_offsets_group(exchange: &mut Exchange<'_>) -> io::Result<
     as_sent(exchange, ApiKey::OffsetFetch)
 }
 
-/// A transactional id left unmapped.
-pub(super) fn unmapped_end(exchange: &mut Exchange<'_>) -> io::Result<Option<Value>> {
-    as_sent(exchange, ApiKey::EndTxn)
+/// A transactional id left unmapped where its producer is begun anew, which shuts the one before out.
+pub(super) fn unmapped_producer(exchange: &mut Exchange<'_>) -> io::Result<Option<Value>> {
+    as_sent(exchange, ApiKey::InitProducerId)
 }
 
 fn as_sent(exchange: &mut Exchange<'_>, key: ApiKey) -> io::Result<Option<Value>> {
@@ -111,6 +112,24 @@ pub(super) fn broker_address(exchange: &mut Exchange<'_>) -> io::Result<Option<V
     let mut of_broker = exchange.of_broker(&json!({ "Topics": [] }))?;
     answer["Brokers"] = of_broker["Brokers"].take();
     Ok(Some(answer))
+}
+
+/// A field left unmapped where it changes something.
+pub(super) fn unmapped_transaction(exchange: &mut Exchange<'_>) -> io::Result<Option<Value>> {
+    as_sent(exchange, ApiKey::EndTxn)
+}
+
+/// An answer under another request.
+pub(super) fn mixed_up_answers(exchange: &mut Exchange<'_>) -> io::Result<Option<Value>> {
+    static LAST: Mutex<(usize, Value)> = Mutex::new((0, Value::Null));
+    if exchange.key != ApiKey::Metadata {
+        return Ok(None);
+    }
+    let answer = exchange.of_gateway()?;
+    let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+    let (count, before) = (last.0 + 1, std::mem::replace(&mut last.1, answer.clone()));
+    last.0 = count;
+    Ok(Some(if count.is_multiple_of(1000) { before } else { answer }))
 }
 
 /// Takes the attacker's prefix off every text.

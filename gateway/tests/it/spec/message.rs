@@ -118,6 +118,23 @@ pub(super) fn with_nulls(fields: &'static [Field], version: i16, given: &Value) 
     Value::Object(map)
 }
 
+/// The same with a tagged field that nobody knows in every struct.
+pub(super) fn with_tags(fields: &'static [Field], given: &Value) -> Value {
+    let Value::Object(map) = given else { return given.clone() };
+    let mut map = map.clone();
+    for field in fields {
+        match (&field.ty, map.get_mut(field.name)) {
+            (Type::Struct(own), Some(inner)) if !inner.is_null() => *inner = with_tags(own, inner),
+            (Type::Array(Type::Struct(own)), Some(Value::Array(list))) => {
+                list.iter_mut().for_each(|element| *element = with_tags(own, element));
+            }
+            _ => {}
+        }
+    }
+    let _ = map.insert("_tags".to_owned(), json!({ "10007": "AAEC", "70000": "" }));
+    Value::Object(map)
+}
+
 /// Sets the field at a path.
 pub(super) fn set(root: &mut Value, path: &str, to: Value) {
     let mut at = root;

@@ -6,10 +6,12 @@
 mod decisions;
 #[path = "../../../wire/examples/generate/definitions.rs"]
 mod definitions;
+mod expected;
 mod java;
 mod kafkas;
 mod message;
 mod other_codec;
 mod probes;
+mod program;
 mod sentinels;
 mod table;
