@@ -119,18 +119,25 @@ impl Shape<'_> {
         Value::Object(out)
     }
 
-    /// One element for each that the request named: those of its array whose elements have the most in common with the
-    /// answer's.
+    /// One element for each that the request named: those of its arrays whose elements have the most in common with the
+    /// answer's. Several have equally much where what is deleted and what is set stand in lists of their own.
     fn elements(&self, element: &'static [Field], request: &Value) -> Value {
         let Value::Object(request) = request else { return json!([]) };
-        let common = |list: &&Vec<Value>| match list.first() {
+        let common = |list: &Vec<Value>| match list.first() {
             Some(Value::Object(first)) => element.iter().filter(|f| first.contains_key(f.name)).count(),
             Some(Value::String(_)) => usize::from(name_of(element).is_some()),
             _ => 0,
         };
-        let best = request.values().filter_map(Value::as_array).max_by_key(common);
-        let elements = best.into_iter().flatten().map(|item| match item {
-            Value::Object(_) => self.fields(element, item),
+        let lists = || request.values().filter_map(Value::as_array).filter(|list| !list.is_empty());
+        let most = lists().map(common).max().unwrap_or(0);
+        let elements = lists().filter(|list| common(list) == most).flatten().map(|item| match item {
+            Value::Object(named) => {
+                let mut named = named.clone();
+                if let (Some(field), Some(name)) = (name_of(element), named.get("Name").cloned()) {
+                    let _ = named.entry(field.name).or_insert(name);
+                }
+                self.fields(element, &Value::Object(named))
+            }
             other => {
                 let named = name_of(element).map(|f| (f.name.to_owned(), other.clone()));
                 self.fields(element, &Value::Object(named.into_iter().collect()))
@@ -236,5 +243,21 @@ mod tests {
         let request = json!({ "Topics": [{ "Name": "t", "PartitionIndexes": [0] }] });
         let answer = refuse(ApiKey::DescribeProducers, 0, &request);
         assert_eq!(answer["Topics"][0]["Name"], "t");
+    }
+
+    /// An answer without any element would say that all went well.
+    #[test]
+    fn deletions_are_refused_as_well_as_what_is_set() {
+        let deletion = json!({ "Name": "alice", "Mechanism": 1 });
+        let answer =
+            refuse(ApiKey::AlterUserScramCredentials, 0, &json!({ "Deletions": [deletion], "Upsertions": [] }));
+        let results = answer["Results"].as_array().unwrap();
+        assert_eq!((results.len(), &results[0]["User"], &results[0]["ErrorCode"]), (1, &json!("alice"), &json!(31)));
+        let upsertion =
+            json!({ "Name": "bob", "Mechanism": 1, "Iterations": 4096, "Salt": "AAAA", "SaltedPassword": "AAAA" });
+        let both = json!({ "Deletions": [{ "Name": "alice", "Mechanism": 1 }], "Upsertions": [upsertion] });
+        let answer = refuse(ApiKey::AlterUserScramCredentials, 0, &both);
+        let users: Vec<_> = answer["Results"].as_array().unwrap().iter().map(|r| &r["User"]).collect();
+        assert_eq!(users, [&json!("alice"), &json!("bob")]);
     }
 }

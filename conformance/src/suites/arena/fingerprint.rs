@@ -67,7 +67,15 @@ impl Taker<'_> {
             |name: &Value| name.as_str().is_some_and(|name| name.starts_with(prefix) || !name.starts_with(SANDBOXES));
         keep(&mut self.print, "topic", &topics["Topics"], "Name", &wanted);
         keep(&mut self.print, "group", &groups["Groups"], "GroupId", &wanted);
-        keep(&mut self.print, "transaction", &transactions["TransactionStates"], "TransactionalId", &wanted);
+        // The one that the victim itself goes on with is judged by its own success.
+        let ledger = json!(self.physical(&self.victim.ledger_transaction));
+        let still = |name: &Value| wanted(name) && *name != ledger;
+        keep(&mut self.print, "transaction", &transactions["TransactionStates"], "TransactionalId", &still);
+        let resources = self.asked(ApiKey::ListConfigResources, 1..=1, &json!({ "ResourceTypes": [] }))?;
+        keep(&mut self.print, "what has settings", &resources["ConfigResources"], "ResourceName", &wanted);
+        let any = json!({ "ResourceTypeFilter": 1, "PatternTypeFilter": 1, "Operation": 1, "PermissionType": 1 });
+        let rules = self.asked(ApiKey::DescribeAcls, 1..=3, &any)?;
+        keep(&mut self.print, "rules of", &rules["Resources"], "ResourceName", &wanted);
         Ok(())
     }
 
@@ -113,14 +121,32 @@ impl Taker<'_> {
         Ok(())
     }
 
+    /// What is nobody's in particular: brokers, their settings, features, quotas, users, tokens.
     fn cluster(&mut self) -> Result<(), Trouble> {
-        let cluster = json!([{ "ResourceType": 4, "ResourceName": "", "ConfigurationKeys": null }]);
-        self.add("settings of the cluster", ApiKey::DescribeConfigs, 1..=4, &json!({ "Resources": cluster }))?;
+        const BROKER: i8 = 4;
+        const LOGGER: i8 = 8;
+        const GROUP: i8 = 32;
+        let brokers = self.asked(ApiKey::Metadata, 9..=12, &json!({ "Topics": [] }))?["Brokers"].clone();
+        let mut resources = vec![(BROKER, String::new())];
+        for broker in brokers.as_array().into_iter().flatten() {
+            resources.extend([BROKER, LOGGER].map(|kind| (kind, broker["NodeId"].to_string())));
+        }
+        let _ = self.print.insert("brokers".to_owned(), brokers);
+        let victim = self.victim;
+        let groups = [Some(&victim.secret_group), victim.modern_group.as_ref(), victim.share_group.as_ref()];
+        resources.extend(groups.into_iter().flatten().map(|group| (GROUP, self.physical(&group.name))));
+        for (kind, name) in resources {
+            let resource = json!({ "ResourceType": kind, "ResourceName": name, "ConfigurationKeys": null });
+            let what = format!("settings of {kind}:{name}");
+            self.add(&what, ApiKey::DescribeConfigs, 4..=4, &json!({ "Resources": [resource] }))?;
+        }
+        let asked = json!({ "ClientSoftwareName": "conformance", "ClientSoftwareVersion": "1" });
+        let versions = self.asked(ApiKey::ApiVersions, 3..=4, &asked)?;
+        let _ = self.print.insert("features".to_owned(), versions["FinalizedFeatures"].clone());
         let anything = json!({ "Components": [], "Strict": false });
         self.add("client quotas", ApiKey::DescribeClientQuotas, 0..=1, &anything)?;
-        let any = json!({ "ResourceTypeFilter": 1, "PatternTypeFilter": 1, "Operation": 1, "PermissionType": 1 });
-        self.add("rules", ApiKey::DescribeAcls, 1..=3, &any)?;
-        self.add("users", ApiKey::DescribeUserScramCredentials, 0..=0, &json!({ "Users": null }))
+        self.add("users", ApiKey::DescribeUserScramCredentials, 0..=0, &json!({ "Users": null }))?;
+        self.add("tokens", ApiKey::DescribeDelegationToken, 1..=3, &json!({ "Owners": null }))
     }
 }
 

@@ -5,6 +5,7 @@ pub mod life;
 pub mod peer;
 pub mod sweep;
 pub mod victim;
+pub mod witness;
 
 use serde_json::{Value, json};
 use wire::schema::ApiKey;
@@ -196,7 +197,7 @@ pub fn tenant(found: Outcome) -> Result<Tenant, Trouble> {
 fn settle(peer: &mut Peer, seed: Seed) -> Result<Own, Trouble> {
     let word = seed.dice("own").word(8);
     let (topic, group) = (format!("mine-{word}"), format!("my-group-{word}"));
-    let topic_id = victim::create_topic(peer, &topic, &json!([]))?;
+    let topic_id = victim::create_topic(peer, &topic, &victim::kept())?;
     let _ = victim::produce(peer, &topic, &crate::records::Batch::of("k", "of the attacker"), None)?;
     let partition = json!({ "PartitionIndex": 0, "CommittedOffset": 1, "CommittedMetadata": "" });
     let topics = json!([{ "Name": topic, "Partitions": [partition] }]);

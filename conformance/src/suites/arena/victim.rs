@@ -80,6 +80,10 @@ pub struct Victim {
     pub bait_transaction: Transaction,
     /// A transaction that is open.
     pub secret_transaction: Transaction,
+    /// A topic that is written in transactions while attacks go on.
+    pub ledger: Topic,
+    /// The transactional id that it is written with.
+    pub ledger_transaction: String,
     /// What the victim's clients call themselves.
     pub client_id: String,
 }
@@ -112,7 +116,9 @@ impl Victim {
         let name = scribe.token("the victim's topic name");
         let secret = topic(&mut own, &mut scribe, name, &configs)?;
         let name = scribe.token("the victim's topic name");
-        let live = topic(&mut own, &mut scribe, name, &json!([]))?;
+        let live = topic(&mut own, &mut scribe, name, &kept())?;
+        let name = scribe.token("the victim's topic name");
+        let ledger = topic(&mut own, &mut scribe, name, &kept())?;
         for topic in [&bait, &secret] {
             let batch = Batch::of(&scribe.token("the key of a record"), &scribe.token("the value of a record"));
             let _ = produce(&mut own, &topic.name, &batch, None)?;
@@ -144,6 +150,8 @@ impl Victim {
             share_group,
             bait_transaction,
             secret_transaction,
+            ledger,
+            ledger_transaction: scribe.token("the victim's transactional id"),
             client_id,
         })
     }
@@ -182,6 +190,11 @@ impl Scribe<'_> {
             self.tap.canary("the victim's topic id", &bytes);
         }
     }
+}
+
+/// The settings of a topic whose records stay: they are all of one time, which lies longer ago than brokers keep by default.
+pub fn kept() -> Value {
+    json!([{ "Name": "retention.ms", "Value": "-1" }])
 }
 
 /// Creates a topic of one partition and says its id.

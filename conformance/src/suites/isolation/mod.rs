@@ -8,7 +8,11 @@ mod http;
 mod memory;
 mod names;
 mod patterns;
+mod powers;
+mod removing;
+mod rights;
 mod seeing;
+mod siege;
 mod stored;
 mod timing;
 mod touching;
@@ -49,17 +53,17 @@ pub const CHECKS: [Check; 46] = [
     check("I-14", hints::i_14, "side channels: internal topics, gaps between producer ids"),
     check("I-15", touching::i_15, "write with the victim's transactional id, producer id and epoch"),
     check("I-16", touching::i_16, "fence the victim's producers, end its transactions, commit to its groups"),
-    check("I-17", touching::i_17, "APIs between brokers and controllers"),
-    check("I-18", touching::i_18, "commit or delete the victim's offsets, delete its groups, remove its members"),
-    check("I-19", touching::i_19, "delete, alter or extend the victim's topics, delete its records"),
-    check("I-20", touching::i_20, "ACLs that reach the victim: wildcard, empty and prefixed patterns"),
+    check("I-17", powers::i_17, "APIs between brokers and controllers"),
+    check("I-18", removing::i_18, "commit or delete the victim's offsets, delete its groups, remove its members"),
+    check("I-19", removing::i_19, "delete, alter or extend the victim's topics, delete its records"),
+    check("I-20", powers::i_20, "ACLs that reach the victim: wildcard, empty and prefixed patterns"),
     check(
         "I-21",
-        touching::i_21,
+        powers::i_21,
         "settings of brokers, cluster, client metrics and the victim's groups; features; brokers",
     ),
-    check("I-22", touching::i_22, "quotas and SCRAM credentials of the victim or of everybody"),
-    check("I-23", touching::i_23, "delegation tokens"),
+    check("I-22", rights::i_22, "quotas and SCRAM credentials of the victim or of everybody"),
+    check("I-23", rights::i_23, "delegation tokens"),
     check("I-24", names::i_24, "tenants whose names start with each other, separators"),
     check("I-25", names::i_25, "internal topics and names that are no names"),
     check("I-26", names::i_26, "group and transactional ids: empty, NUL, huge, look-alikes, prefixes"),
@@ -132,6 +136,9 @@ mod tests {
             include_str!("seeing.rs"),
             include_str!("hints.rs"),
             include_str!("touching.rs"),
+            include_str!("removing.rs"),
+            include_str!("powers.rs"),
+            include_str!("rights.rs"),
             include_str!("names.rs"),
             include_str!("frames.rs"),
         ];
@@ -144,9 +151,9 @@ mod tests {
         let table: String = include_str!("mod.rs").split_whitespace().collect();
         for id in listed {
             let function = id.to_lowercase().replace('-', "_");
-            let lines =
-                ["seeing", "hints", "touching", "names", "frames"].map(|file| format!("\"{id}\",{file}::{function},"));
-            assert!(lines.iter().any(|line| table.contains(line)), "{id} has another check's function");
+            let line = |file: &&str| table.contains(&format!("\"{id}\",{file}::{function},"));
+            let files = ["seeing", "hints", "touching", "removing", "powers", "rights", "names", "frames"];
+            assert!(files.iter().any(line), "{id} has another check's function");
         }
     }
 }

@@ -1,354 +1,239 @@
-//! Touching: what the attacker may not change. That nothing was changed is looked at after each check, on the broker
-//! itself and by the victim's clients; what is expected here is that the attacker is told no.
+//! Touching: what the attacker may not change. Transactions first, then groups and topics.
+//!
+//! That nothing was changed is seen on the broker itself, by the fingerprint before and after each check.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use wire::schema::ApiKey;
 
+use super::siege::{Hope, Siege, as_producer, callings, callings_and_ids, put};
 use crate::records::{Batch, attributes};
 use crate::suites::arena::Trouble;
-use crate::suites::arena::victim::{Group, Transaction};
+use crate::suites::arena::victim::Transaction;
+use crate::suites::arena::witness::Witness;
 use crate::suites::forge::{self, Names};
 use crate::suites::scene::Scene;
 
-/// What is expected of an attempt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Expected {
-    /// An error in every case.
-    Refusal,
-    /// It may succeed on what the attacker has under that name itself.
-    OwnOrRefusal,
-}
-
-/// Sends forged requests of an API at every version; says how many.
-fn attempt(
-    scene: &mut Scene<'_>,
-    key: ApiKey,
-    names: &Names,
-    set: &[(&str, Value)],
-    expected: Expected,
-) -> Result<usize, Trouble> {
-    let mut sent = 0;
-    for version in scene.versions(key) {
-        let body = forge::request_with(key, version, names, set);
-        let reply = scene.ask(key, version, &body)?;
-        sent += 1;
-        let refused = reply.gave_nothing() || (expected == Expected::OwnOrRefusal && scene.served(key));
-        scene.expect(refused, || format!("{} {version} was not refused: {body} got {reply:?}", key.name()));
-    }
-    Ok(sent)
-}
-
-/// The names as the victim says them, and as the broker does.
-fn both(scene: &Scene<'_>, names: &Names) -> [(Names, Expected); 2] {
-    [
-        (names.clone(), Expected::OwnOrRefusal),
-        (Scene::physical(names, &scene.arena.target.prefix), Expected::OwnOrRefusal),
-    ]
-}
-
-fn transactions(scene: &Scene<'_>) -> [Transaction; 2] {
-    [scene.arena.victim.bait_transaction.clone(), scene.arena.victim.secret_transaction.clone()]
-}
-
-fn producer(transaction: &Transaction, bump: i64) -> [(&'static str, Value); 4] {
-    let (id, epoch) = (json!(transaction.producer_id), json!(transaction.epoch + bump));
-    [
-        ("ProducerId", id.clone()),
-        ("ProducerEpoch", epoch.clone()),
-        ("V3AndBelowProducerId", id),
-        ("V3AndBelowProducerEpoch", epoch),
-    ]
-}
-
-/// Writes in the name of the victim's producers.
+/// Records under the victim's transactional ids, producer ids and epochs.
 pub(super) fn i_15(scene: &mut Scene<'_>) -> Result<(), Trouble> {
-    let (own, victim) = (scene.arena.own.clone(), scene.arena.victim.clone());
-    let mut sent = 0;
-    for transaction in transactions(scene) {
-        for bump in [0, 1] {
-            let batch = |attributes: i16| Batch {
-                attributes,
-                producer_id: transaction.producer_id,
-                producer_epoch: i16::try_from(transaction.epoch + bump).unwrap_or(0),
-                base_sequence: 1,
-                ..Batch::of("k", "in the victim's name")
-            };
-            for topic in [&own.topic, &victim.secret.name, &victim.secret.physical] {
-                let secret = scene.secret();
-                let of_topic = |id: &str| Names {
-                    topic: topic.clone(),
-                    topic_id: if *topic == own.topic { own.topic_id.clone() } else { victim.secret.id.clone() },
-                    transaction: id.to_owned(),
-                    ..secret.clone()
-                };
-                let physical = format!("{}{}", scene.arena.target.prefix, transaction.id);
-                for id in [transaction.id.as_str(), physical.as_str()] {
-                    let names = of_topic(id);
-                    let records = json!(STANDARD.encode(batch(attributes::TRANSACTIONAL).bytes()));
-                    sent += attempt(scene, ApiKey::Produce, &names, &[("Records", records)], Expected::Refusal)?;
+    let witness = witness(scene)?;
+    let producers = producers(scene, &witness);
+    let own = own_names(scene);
+    let mut targets = callings_and_ids(scene);
+    targets.push(own.clone());
+    let (mut theirs, mut mine) = (Siege::default(), Siege::default());
+    for version in scene.versions(ApiKey::Produce) {
+        for producer in &producers {
+            for target in &targets {
+                let by_name = !target.topic.is_empty();
+                // A version has either names or ids.
+                if by_name == forge::takes_topic_id(ApiKey::Produce, version) && *target != own {
+                    continue;
                 }
-                // Without a transaction a producer id means something in its own partition only.
-                let names = of_topic("");
-                let set = [("Records", json!(STANDARD.encode(batch(0).bytes()))), ("TransactionalId", Value::Null)];
-                let expected = if *topic == own.topic { Expected::OwnOrRefusal } else { Expected::Refusal };
-                sent += attempt(scene, ApiKey::Produce, &names, &set, expected)?;
+                for (records, transactional) in forged_batches(producer) {
+                    for transaction in [Value::Null, json!(producer.id), json!(target.transaction)] {
+                        let mut body = forge::request(ApiKey::Produce, version, target);
+                        put(&mut body, "Records", &json!(records));
+                        body["Acks"] = json!(-1);
+                        body["TransactionalId"] = transaction;
+                        // A producer id is known to a broker by partition: that of another one may write here.
+                        let hope = if *target == own && !transactional { Hope::OnlyOwn } else { Hope::Refused };
+                        let siege = if *target == own { &mut mine } else { &mut theirs };
+                        let _ = siege.attack(scene, (ApiKey::Produce, version), &body, hope)?;
+                    }
+                }
             }
         }
     }
-    scene.got(format!("{sent} writes in the victim's name: refused wherever they could touch it"));
-    Ok(())
+    scene.got(theirs.outcome("written to the victim's topics"));
+    scene.got(mine.outcome("to its own as the victim's producers, nothing in a transaction"));
+    settled(scene, witness)
 }
 
-/// Fences the victim's producers and ends its transactions.
+/// Batches as that producer would write them, and whether they belong to a transaction: the next ones, a marker that ends
+/// its transaction, one of a newer epoch.
+fn forged_batches(producer: &Transaction) -> Vec<(String, bool)> {
+    let epoch = i16::try_from(producer.epoch).unwrap_or(-1);
+    let batch = |attributes, producer_epoch, base_sequence| Batch {
+        attributes,
+        producer_id: producer.producer_id,
+        producer_epoch,
+        base_sequence,
+        ..Batch::of("forged", "from the attacker")
+    };
+    const TRANSACTIONAL: i16 = attributes::TRANSACTIONAL;
+    let batches = [
+        (batch(0, epoch, 0), false),
+        (batch(0, epoch + 1, 0), false),
+        (batch(TRANSACTIONAL, epoch, 1), true),
+        (batch(TRANSACTIONAL, epoch + 1, 0), true),
+        (batch(TRANSACTIONAL | attributes::CONTROL, epoch, -1), true),
+    ];
+    batches.map(|(batch, transactional)| (STANDARD.encode(batch.bytes()), transactional)).into()
+}
+
+/// The victim's transactions ended, taken over and extended by somebody else.
 pub(super) fn i_16(scene: &mut Scene<'_>) -> Result<(), Trouble> {
-    let victim = scene.arena.victim.clone();
-    let groups = [&victim.bait_group.name, &victim.stored_group];
-    let mut sent = 0;
-    for transaction in transactions(scene) {
-        for (group, bump) in groups.into_iter().flat_map(|group| [(group, 0), (group, 1)]) {
-            let names = Names { transaction: transaction.id.clone(), group: group.clone(), ..scene.secret() };
-            for (names, _) in both(scene, &names) {
-                let producer = producer(&transaction, bump);
-                for committed in [true, false] {
-                    let set = [&producer[..], &[("Committed", json!(committed))]].concat();
-                    sent += attempt(scene, ApiKey::EndTxn, &names, &set, Expected::Refusal)?;
-                }
-                for key in [ApiKey::AddPartitionsToTxn, ApiKey::AddOffsetsToTxn, ApiKey::TxnOffsetCommit] {
-                    sent += attempt(scene, key, &names, &producer, Expected::Refusal)?;
-                }
-                // A transactional id of that name may begin in the attacker's own namespace.
-                sent += attempt(scene, ApiKey::InitProducerId, &names, &producer, Expected::OwnOrRefusal)?;
-                sent += attempt(scene, ApiKey::InitProducerId, &names, &[], Expected::OwnOrRefusal)?;
+    let witness = witness(scene)?;
+    let mut siege = Siege::default();
+    for producer in producers(scene, &witness) {
+        let mut names = callings(scene);
+        for prefix in ["", &scene.arena.target.prefix] {
+            names.push(Names { transaction: format!("{prefix}{}", producer.id), ..names[0].clone() });
+        }
+        for names in &names {
+            for epoch in [producer.epoch, producer.epoch + 1] {
+                end_and_extend(scene, &mut siege, names, &producer, epoch)?;
             }
         }
+        for epoch in [producer.epoch, producer.epoch + 1] {
+            fence(scene, &mut siege, &witness, &producer, epoch)?;
+        }
     }
-    // The versions in which brokers verify whole batches of transactions.
-    for version in 4..=5 {
-        let body = forge::request(ApiKey::AddPartitionsToTxn, version, &scene.secret());
-        let reply = scene.ask(ApiKey::AddPartitionsToTxn, version, &body)?;
-        scene.expect(reply.refused(), || format!("AddPartitionsToTxn {version}, which is the brokers': {reply:?}"));
-    }
-    scene.got(format!("{sent} attempts to fence, extend and end: none touched a transaction of the victim"));
-    Ok(())
+    scene.got(siege.outcome("as the victim's producers"));
+    let mut siege = Siege::default();
+    own_transaction(scene, &mut siege)?;
+    scene.got(siege.outcome("in a transaction of its own, of the victim's topics and groups"));
+    settled(scene, witness)
 }
 
-/// Every API that is not advertised, at every version, logged in and before.
-pub(super) fn i_17(scene: &mut Scene<'_>) -> Result<(), Trouble> {
-    let names = Scene::physical(&scene.secret(), &scene.arena.target.prefix);
-    let unserved: Vec<ApiKey> = ApiKey::ALL.iter().copied().filter(|key| !scene.served(*key)).collect();
-    let inside = forge::request(ApiKey::Metadata, 9, &names);
-    let inside = crate::suites::attacker::encode(ApiKey::Metadata, 9, &inside)?;
-    let inside = wire::frame::request(ApiKey::Metadata, 9, 1, Some("broker"), &inside);
-    let set = [
-        ("RequestData", json!(STANDARD.encode(&inside[4..]))),
-        ("RequestPrincipal", json!(STANDARD.encode("User:ANONYMOUS"))),
-        ("BrokerId", json!(1)),
-        ("NodeId", json!(1)),
-        ("CoordinatorEpoch", json!(0)),
-    ];
-    let mut sent = 0;
-    for key in &unserved {
+const ENDING: [ApiKey; 4] =
+    [ApiKey::EndTxn, ApiKey::AddPartitionsToTxn, ApiKey::AddOffsetsToTxn, ApiKey::TxnOffsetCommit];
+
+/// Each API of a transaction, also at the versions that only brokers are served.
+fn end_and_extend(
+    scene: &mut Scene<'_>,
+    siege: &mut Siege,
+    names: &Names,
+    producer: &Transaction,
+    epoch: i64,
+) -> Result<(), Trouble> {
+    let own = own_names(scene);
+    for key in ENDING {
         for version in key.versions().min..=key.versions().max {
-            // A field of that name may be of another type.
-            let mut body = forge::request_with(*key, version, &names, &set);
-            if crate::suites::attacker::encode(*key, version, &body).is_err() {
-                body = forge::request(*key, version, &names);
-            }
-            let reply = scene.ask(*key, version, &body)?;
-            scene.expect(reply.gave_nothing(), || format!("{} {version} is not advertised: {reply:?}", key.name()));
-            let before = scene.attacker.stranger()?.ask(*key, version, &body)?;
-            let open = *key == ApiKey::ApiVersions || before.gave_nothing();
-            scene.expect(open, || format!("{} {version} was answered before the login: {before:?}", key.name()));
-            sent += 2;
-        }
-    }
-    scene.got(format!("{sent} requests of {} APIs that are not advertised: refused", unserved.len()));
-    Ok(())
-}
-
-/// Offsets, groups and members of the victim.
-pub(super) fn i_18(scene: &mut Scene<'_>) -> Result<(), Trouble> {
-    let victim = scene.arena.victim.clone();
-    let stored = Group { name: victim.stored_group, member: String::new(), instance: String::new(), generation: -1 };
-    let kinds =
-        [Some(victim.bait_group), Some(victim.secret_group), Some(stored), victim.modern_group, victim.share_group];
-    let mut sent = 0;
-    for group in kinds.into_iter().flatten() {
-        let names = Names {
-            group: group.name.clone(),
-            member: group.member.clone(),
-            instance: group.instance.clone(),
-            ..scene.secret()
-        };
-        let instance = if group.instance.is_empty() { Value::Null } else { json!(group.instance) };
-        for (names, _) in both(scene, &names) {
-            let set = [
-                ("GenerationId", json!(group.generation)),
-                ("GenerationIdOrMemberEpoch", json!(group.generation)),
-                ("GroupInstanceId", instance.clone()),
-            ];
-            for key in
-                [ApiKey::LeaveGroup, ApiKey::Heartbeat, ApiKey::SyncGroup, ApiKey::OffsetDelete, ApiKey::DeleteGroups]
-            {
-                sent += attempt(scene, key, &names, &set, Expected::Refusal)?;
-            }
-            for key in [ApiKey::OffsetCommit, ApiKey::AlterShareGroupOffsets, ApiKey::DeleteShareGroupOffsets] {
-                sent += attempt(scene, key, &names, &set, Expected::OwnOrRefusal)?;
-            }
-            for epoch in [-2, -1, group.generation, group.generation + 1] {
-                let set = [("MemberEpoch", json!(epoch)), ("InstanceId", instance.clone())];
-                for key in [ApiKey::ConsumerGroupHeartbeat, ApiKey::ShareGroupHeartbeat, ApiKey::StreamsGroupHeartbeat]
-                {
-                    sent += attempt(scene, key, &names, &set, Expected::OwnOrRefusal)?;
+            // With the victim's topic or group, and with the attacker's own.
+            for names in [names, &Names { transaction: names.transaction.clone(), ..own.clone() }] {
+                let mut body = forge::request(key, version, names);
+                as_producer(&mut body, producer, epoch);
+                for flag in ending_flags(key, version) {
+                    put_flag(&mut body, flag);
+                    let _ = siege.attack(scene, (key, version), &body, Hope::Refused)?;
                 }
             }
         }
     }
-    scene.got(format!("{sent} attempts on offsets, groups and members: nothing of the victim's was touched"));
     Ok(())
 }
 
-/// Topics and records of the victim.
-pub(super) fn i_19(scene: &mut Scene<'_>) -> Result<(), Trouble> {
-    const CHANGES: [ApiKey; 7] = [
-        ApiKey::DeleteTopics,
-        ApiKey::DeleteRecords,
-        ApiKey::CreatePartitions,
-        ApiKey::AlterConfigs,
-        ApiKey::IncrementalAlterConfigs,
-        ApiKey::AlterPartitionReassignments,
-        ApiKey::ElectLeaders,
-    ];
-    let victim = scene.arena.victim.clone();
-    let mut sent = 0;
-    for topic in [&victim.bait, &victim.secret, &victim.live] {
-        let id = topic.id.clone();
-        for name in [topic.name.clone(), topic.physical.clone(), String::new()] {
-            let names = Names { topic: name, topic_id: id.clone(), ..scene.secret() };
-            for key in CHANGES {
-                let set = [("Offset", json!(-1)), ("Count", json!(7))];
-                sent += attempt(scene, key, &names, &set, Expected::Refusal)?;
+/// Committed or aborted; only verified or added.
+fn ending_flags(key: ApiKey, version: i16) -> &'static [Option<(&'static str, bool)>] {
+    match key {
+        ApiKey::EndTxn => &[Some(("Committed", true)), Some(("Committed", false))],
+        ApiKey::AddPartitionsToTxn if version >= 4 => &[Some(("VerifyOnly", true)), Some(("VerifyOnly", false))],
+        _ => &[None],
+    }
+}
+
+fn put_flag(body: &mut Value, flag: &Option<(&'static str, bool)>) {
+    if let Some((name, value)) = flag {
+        match body.get_mut("Transactions").and_then(Value::as_array_mut) {
+            Some(transactions) => transactions.iter_mut().for_each(|one| one[*name] = json!(value)),
+            None => body[*name] = json!(value),
+        }
+    }
+}
+
+/// A producer begun anew under the victim's ids: the victim's own would be shut out. What is begun stays with the
+/// attacker under its name, so that not every name is used here.
+fn fence(
+    scene: &mut Scene<'_>,
+    siege: &mut Siege,
+    witness: &Witness,
+    producer: &Transaction,
+    epoch: i64,
+) -> Result<(), Trouble> {
+    let (key, prefix) = (ApiKey::InitProducerId, scene.arena.target.prefix.clone());
+    let ids = [&witness.transaction.id, &scene.arena.victim.bait_transaction.id].map(Clone::clone);
+    let ids = ids.iter().flat_map(|id| [json!(id), json!(format!("{prefix}{id}"))]).chain([Value::Null]);
+    let ids: Vec<Value> = ids.collect();
+    for version in scene.versions(key) {
+        for id in &ids {
+            let mut plain = forge::request(key, version, &scene.secret());
+            plain["TransactionalId"] = id.clone();
+            let mut continued = plain.clone();
+            as_producer(&mut continued, producer, epoch);
+            for body in [plain, continued] {
+                let reply = siege.attack(scene, (key, version), &body, Hope::OnlyOwn)?;
+                let given = reply.value()["ErrorCode"] == 0 && reply.value()["ProducerId"] == producer.producer_id;
+                scene.expect(!given, || format!("InitProducerId {version} gave the victim's producer id: {reply:?}"));
             }
         }
     }
-    scene.got(format!("{sent} attempts to delete, empty, extend and alter topics: refused"));
     Ok(())
 }
 
-/// ACLs whose pattern reaches the victim.
-pub(super) fn i_20(scene: &mut Scene<'_>) -> Result<(), Trouble> {
-    let (prefix, victim) = (scene.arena.target.prefix.clone(), scene.arena.victim.clone());
-    let user = format!("User:{}", scene.arena.target.connection.username);
-    let served = scene.served(ApiKey::CreateAcls);
-    let mut sent = 0;
-    for name in ["*", "", &prefix, &victim.secret.physical, &victim.bait.name] {
-        for (pattern, principal) in [(3, user.as_str()), (4, user.as_str()), (3, "User:*")] {
-            let creation = json!([{ "ResourceType": 2, "ResourceName": name, "ResourcePatternType": pattern,
-                "Principal": principal, "Host": "*", "Operation": 2, "PermissionType": 2 }]);
-            let filter = json!([{ "ResourceTypeFilter": 1, "ResourceNameFilter": null, "PatternTypeFilter": 1,
-                "PrincipalFilter": principal, "HostFilter": null, "Operation": 1, "PermissionType": 1 }]);
-            for (key, set) in [(ApiKey::CreateAcls, ("Creations", creation)), (ApiKey::DeleteAcls, ("Filters", filter))]
-            {
-                let expected = if served { Expected::OwnOrRefusal } else { Expected::Refusal };
-                sent += attempt(scene, key, &scene.secret(), &[set], expected)?;
+/// A transaction that the attacker may have, with what it may not have in it.
+fn own_transaction(scene: &mut Scene<'_>, siege: &mut Siege) -> Result<(), Trouble> {
+    let id = scene.dice.word(14);
+    let begin = json!({ "TransactionalId": id, "TransactionTimeoutMs": 10_000 });
+    let Some(version) = scene.versions_in(ApiKey::InitProducerId, 0..=4).last() else { return Ok(()) };
+    let begun = scene.ask(ApiKey::InitProducerId, version, &begin)?;
+    let number = |field: &str| begun.value()[field].as_i64().unwrap_or(-1);
+    let own = Transaction { id: id.clone(), producer_id: number("ProducerId"), epoch: number("ProducerEpoch") };
+    scene.expect(own.producer_id >= 0, || format!("the attacker gets no producer of its own: {begun:?}"));
+    for names in callings(scene) {
+        let names = Names { transaction: id.clone(), ..names };
+        for (key, hope) in [
+            (ApiKey::AddPartitionsToTxn, Hope::Refused),
+            (ApiKey::AddOffsetsToTxn, Hope::OnlyOwn),
+            (ApiKey::TxnOffsetCommit, Hope::OnlyOwn),
+        ] {
+            for version in scene.versions(key) {
+                let mut body = forge::request(key, version, &names);
+                as_producer(&mut body, &own, own.epoch);
+                let _ = siege.attack(scene, (key, version), &body, hope)?;
             }
         }
     }
-    scene.got(format!("{sent} rules denied to or deleted from everybody: the victim works on"));
+    if let Some(version) = scene.versions_in(ApiKey::EndTxn, 0..=4).last() {
+        let mut body = forge::request(ApiKey::EndTxn, version, &Names { transaction: id, ..own_names(scene) });
+        as_producer(&mut body, &own, own.epoch);
+        let _ = scene.ask(ApiKey::EndTxn, version, &body)?;
+    }
     Ok(())
 }
 
-/// Settings of what is not a topic of the attacker's.
-pub(super) fn i_21(scene: &mut Scene<'_>) -> Result<(), Trouble> {
-    let (prefix, victim) = (scene.arena.target.prefix.clone(), scene.arena.victim.clone());
-    let group = format!("{prefix}{}", victim.secret_group.name);
-    let resources = [
-        (4, "1".to_owned(), "log.retention.ms", "1000"),
-        (4, String::new(), "log.retention.ms", "1000"),
-        (8, "1".to_owned(), "kafka", "TRACE"),
-        (16, "everything".to_owned(), "interval.ms", "100"),
-        (2, victim.secret.physical, "retention.ms", "1"),
-        (2, victim.secret.name, "retention.ms", "1"),
-    ];
-    let mut sent = 0;
-    for (ty, name, key, value) in resources {
-        let configs = json!([{ "Name": key, "Value": value }]);
-        let resource = json!([{ "ResourceType": ty, "ResourceName": name, "Configs": configs }]);
-        for api in [ApiKey::AlterConfigs, ApiKey::IncrementalAlterConfigs] {
-            sent += attempt(scene, api, &scene.secret(), &[("Resources", resource.clone())], Expected::Refusal)?;
-        }
-    }
-    // Groups need not exist to have settings: this one is the attacker's own, whatever it is called.
-    let configs = json!([{ "Name": "consumer.session.timeout.ms", "Value": "50000" }]);
-    let resource = json!([{ "ResourceType": 32, "ResourceName": group, "Configs": configs }]);
-    sent += attempt(
-        scene,
-        ApiKey::IncrementalAlterConfigs,
-        &scene.secret(),
-        &[("Resources", resource)],
-        Expected::OwnOrRefusal,
-    )?;
-    for key in [ApiKey::UpdateFeatures, ApiKey::UnregisterBroker] {
-        sent += attempt(scene, key, &scene.secret(), &[("BrokerId", json!(1))], Expected::Refusal)?;
-    }
-    scene.got(format!("{sent} attempts on settings, features and brokers: refused"));
+fn witness(scene: &mut Scene<'_>) -> Result<Witness, Trouble> {
+    let values = [scene.dice.word(20), scene.dice.word(20)];
+    let witness = Witness::begin(scene.arena, values)?;
+    scene.arena.tap.number("the victim's producer id", &["ProducerId"], witness.transaction.producer_id);
+    Ok(witness)
+}
+
+/// The victim's transaction ends as the victim wants.
+fn settled(scene: &mut Scene<'_>, witness: Witness) -> Result<(), Trouble> {
+    let ended = witness.end()?;
+    scene.expect(ended.is_ok(), || ended.clone().err().unwrap_or_default());
+    scene.got("the victim's running transaction went on and was committed");
     Ok(())
 }
 
-/// Quotas and passwords of the victim, and of everybody.
-pub(super) fn i_22(scene: &mut Scene<'_>) -> Result<(), Trouble> {
-    let (user, client) = (scene.arena.target.connection.username.clone(), scene.arena.victim.client_id.clone());
-    let entities = [
-        json!([{ "EntityType": "user", "EntityName": user }]),
-        json!([{ "EntityType": "user", "EntityName": null }]),
-        json!([{ "EntityType": "client-id", "EntityName": client }]),
-        json!([{ "EntityType": "client-id", "EntityName": null }]),
-        json!([{ "EntityType": "ip", "EntityName": null }]),
-    ];
-    let mut sent = 0;
-    for entity in entities {
-        let ops = json!([{ "Key": "producer_byte_rate", "Value": 1.0, "Remove": false }]);
-        let entries = json!([{ "Entity": entity, "Ops": ops }]);
-        let expected = if scene.served(ApiKey::AlterClientQuotas) { Expected::OwnOrRefusal } else { Expected::Refusal };
-        sent += attempt(scene, ApiKey::AlterClientQuotas, &scene.secret(), &[("Entries", entries)], expected)?;
-    }
-    let salted = STANDARD.encode([7; 32]);
-    let upsertions =
-        json!([{ "Name": user, "Mechanism": 1, "Iterations": 4096, "Salt": salted, "SaltedPassword": salted }]);
-    let set = [("Upsertions", upsertions), ("Deletions", json!([{ "Name": user, "Mechanism": 2 }]))];
-    sent += attempt(scene, ApiKey::AlterUserScramCredentials, &scene.secret(), &set, Expected::Refusal)?;
-    for version in scene.versions(ApiKey::DescribeUserScramCredentials) {
-        let body = json!({ "Users": [{ "Name": user }] });
-        let reply = scene.ask(ApiKey::DescribeUserScramCredentials, version, &body)?;
-        scene.expect(reply.refused(), || format!("the victim's credentials are described: {reply:?}"));
-        sent += 1;
-    }
-    scene.got(format!("{sent} attempts on quotas and credentials: the victim keeps both"));
-    Ok(())
+/// The victim's producers: of a transaction under way, of one that is open, of one that is complete.
+fn producers(scene: &Scene<'_>, witness: &Witness) -> [Transaction; 3] {
+    let victim = &scene.arena.victim;
+    [witness.transaction.clone(), victim.secret_transaction.clone(), victim.bait_transaction.clone()]
 }
 
-/// Delegation tokens in the victim's name.
-pub(super) fn i_23(scene: &mut Scene<'_>) -> Result<(), Trouble> {
-    let user = scene.arena.target.connection.username.clone();
-    let principal = json!([{ "PrincipalType": "User", "PrincipalName": user }]);
-    let set = [
-        ("OwnerPrincipalType", json!("User")),
-        ("OwnerPrincipalName", json!(user)),
-        ("Renewers", principal.clone()),
-        ("Owners", principal),
-        ("Hmac", json!(STANDARD.encode([1; 32]))),
-    ];
-    let mut sent = 0;
-    for key in [
-        ApiKey::CreateDelegationToken,
-        ApiKey::RenewDelegationToken,
-        ApiKey::ExpireDelegationToken,
-        ApiKey::DescribeDelegationToken,
-    ] {
-        sent += attempt(scene, key, &scene.secret(), &set, Expected::Refusal)?;
+/// What the attacker has, under names that are nobody else's.
+fn own_names(scene: &Scene<'_>) -> Names {
+    let own = &scene.arena.own;
+    Names {
+        topic: own.topic.clone(),
+        topic_id: own.topic_id.clone(),
+        group: own.group.clone(),
+        transaction: "my-transaction".into(),
+        member: "my-member".into(),
+        instance: "my-instance".into(),
     }
-    scene.got(format!("{sent} requests for tokens: refused"));
-    Ok(())
 }

@@ -26,6 +26,11 @@ pub(super) fn unmapped_offsets_group(exchange: &mut Exchange<'_>) -> io::Result<
     as_sent(exchange, ApiKey::OffsetFetch)
 }
 
+/// A transactional id left unmapped where its producer is begun anew, which shuts the one before out.
+pub(super) fn unmapped_producer(exchange: &mut Exchange<'_>) -> io::Result<Option<Value>> {
+    as_sent(exchange, ApiKey::InitProducerId)
+}
+
 fn as_sent(exchange: &mut Exchange<'_>, key: ApiKey) -> io::Result<Option<Value>> {
     if exchange.key != key {
         return Ok(None);

@@ -88,7 +88,7 @@ const SETTLING: usize = 5;
 const NONE: &str = "none";
 
 /// The table.
-pub const MUTANTS: [Mutant; 9] = [
+pub const MUTANTS: [Mutant; 10] = [
     Mutant {
         name: "unmapped-group",
         title: "the group of DescribeGroups goes to the broker as the client sent it",
@@ -137,12 +137,18 @@ pub const MUTANTS: [Mutant; 9] = [
         killed_by: &["I-35"],
         mistake: mistakes::mixed_up_answers,
     },
-    // Goes last: it ends the victim's open transaction.
+    // These go last: they end the victim's open transaction.
     Mutant {
         name: "unmapped-transaction",
         title: "the transactional id of EndTxn goes to the broker as the client sent it",
         killed_by: &["I-16"],
         mistake: mistakes::unmapped_transaction,
+    },
+    Mutant {
+        name: "unmapped-producer",
+        title: "the transactional id of InitProducerId goes to the broker as the client sent it",
+        killed_by: &["I-16"],
+        mistake: mistakes::unmapped_producer,
     },
 ];
 
