@@ -92,13 +92,21 @@ fn answer(request: &[u8], port: u16) -> Result<Option<Vec<u8>>, End> {
         }
         _ => json!({}),
     };
-    let body = value::encode(key.response(), version, &body).map_err(|e| wrong(e.to_string()))?;
+    let body =
+        value::encode(key.response(), version, &fitting(key, version, body)).map_err(|e| wrong(e.to_string()))?;
     let honest = frame::response(key, version, id, &body);
     let group = asked["Groups"][0].as_str().unwrap_or_default();
     match LIES.iter().find(|lie| group.ends_with(*lie)) {
         Some(lie) => Err(End::Lie(dishonest(lie, honest))),
         None => Ok(Some(honest)),
     }
+}
+
+/// Without the fields that the version does not have.
+fn fitting(key: ApiKey, version: i16, mut body: Value) -> Value {
+    let has = |name: &str| key.response().fields.iter().any(|f| f.name == name && f.versions.contains(version));
+    body.as_object_mut().unwrap().retain(|name, _| has(name));
+    body
 }
 
 fn dishonest(lie: &str, mut honest: Vec<u8>) -> Vec<u8> {
