@@ -13,7 +13,7 @@ use filler::{Dice, FOREIGN, Filler};
 use gateway::apis::{self, Verdict};
 use properties::Outcome;
 use proptest::prelude::*;
-use proptest::test_runner::FileFailurePersistence;
+use proptest::test_runner::{FileFailurePersistence, RngSeed};
 use std::collections::BTreeMap;
 use wire::frame;
 use wire::schema::ApiKey;
@@ -59,11 +59,14 @@ const PIECES: [&str; 30] = [
     "\n",
 ];
 
+/// The same frames each time, so that a failure is a change's doing; PROPTEST_RNG_SEED draws others.
 fn config() -> ProptestConfig {
+    let drawn = ProptestConfig::default();
     ProptestConfig {
+        rng_seed: if drawn.rng_seed == RngSeed::Random { RngSeed::Fixed(4) } else { drawn.rng_seed },
         cases: std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(24),
         failure_persistence: Some(Box::new(FileFailurePersistence::WithSource("regressions"))),
-        ..ProptestConfig::default()
+        ..drawn
     }
 }
 
