@@ -1,7 +1,5 @@
 //! The attacks of the profile `isolation`, and the mutants that show that they can fail.
 
-use std::sync::Arc;
-
 use conformance::report::Status;
 use conformance::sandboxes::Sandboxes;
 use conformance::suites;
@@ -11,14 +9,15 @@ use conformance::suites::report::line;
 use conformance::suites::run::Run;
 use conformance::suites::seed::Seed;
 
+use super::broker::Broker;
 use super::needs;
-use super::stand::{Stand, up_arguments};
+use super::stand::up_arguments;
 
-/// An arena on the stand's broker, beside the other tests; the stand lives as long.
-fn arena(seed: Seed) -> (Arena, Arc<Stand>) {
-    let stand = Stand::shared();
-    let sandboxes = Sandboxes::isolated(needs::sandbox_program(), up_arguments(&stand.broker)).unwrap();
-    (Arena::up(sandboxes, seed).unwrap_or_else(|trouble| panic!("{trouble}")), stand)
+/// An arena with a broker of its own: what a mutant lets through would be a finding of the attacks beside it.
+fn arena(seed: Seed) -> (Arena, Broker) {
+    let broker = Broker::start();
+    let sandboxes = Sandboxes::isolated(needs::sandbox_program(), up_arguments(&broker)).unwrap();
+    (Arena::up(sandboxes, seed).unwrap_or_else(|trouble| panic!("{trouble}")), broker)
 }
 
 fn close(arena: Arena) {
@@ -33,7 +32,7 @@ fn every_attack_that_is_written_comes_to_nothing() {
         return;
     }
     let seed = Seed::fresh();
-    let (arena, _stand) = arena(seed);
+    let (arena, _broker) = arena(seed);
     let chosen = suites::select("isolation", "*");
     let report = Run::new(&arena, seed).checks(&chosen, &mut |check| {
         if !check.planned {
@@ -54,7 +53,7 @@ fn every_mutant_is_killed() {
         return;
     }
     let seed = Seed::fresh();
-    let (arena, _stand) = arena(seed);
+    let (arena, _broker) = arena(seed);
     let report = mutants::run(&arena, seed, &mut |mutant| print!("{}", mutants::line(mutant)));
     close(arena);
     let report = report.unwrap_or_else(|trouble| panic!("{trouble}"));
