@@ -10,15 +10,15 @@ use super::{Done, FAILED, HARNESS, Output};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Compare {
-    /// Bring everything up in homes of their own and take it down afterwards
+    /// Bring the sandboxes up in a home of their own and take them down afterwards
     #[arg(long, required = true)]
     up: bool,
-    /// The shared broker, for the virtual cluster and another tenant; else one is started
+    /// A new broker to be shared, by the virtual cluster and another tenant
     #[arg(long, value_name = "HOST:PORT")]
-    bootstrap: Option<String>,
-    /// A broker that nobody else uses, with the same settings; else one is started
+    bootstrap: String,
+    /// Another new broker, with the same settings; both with auto.create.topics.enable=false
     #[arg(long, value_name = "HOST:PORT")]
-    reference: Option<String>,
+    reference: String,
     /// The form of the report
     #[arg(short, long, value_enum, default_value_t = Output::Human)]
     output: Output,
@@ -32,8 +32,8 @@ pub(super) fn run(compare: &Compare) -> Done {
     let harness = |problem: String| (HARNESS, problem);
     let rules = Rules::reviewed().map_err(|error| harness(error.to_string()))?;
     let program = sandboxes::find_program(compare.sandbox_bin.clone());
-    let (shared, reference) = (compare.bootstrap.clone(), compare.reference.clone());
-    let brought = Brought::up(&program, shared, reference).map_err(|error| harness(error.to_string()))?;
+    let brought =
+        Brought::up(&program, &compare.bootstrap, &compare.reference).map_err(|error| harness(error.to_string()))?;
     let done = reference::run(&brought.stand, &rules);
     // What went wrong first is what is said.
     let finished = brought.finish().map_err(harness);

@@ -103,6 +103,9 @@ pub enum ReferenceError {
         /// What it came to.
         outcome: String,
     },
+    /// A request for a topic that is absent would make it, and change what is answered afterwards.
+    #[error("the broker at {0} makes topics that are asked for; give one with auto.create.topics.enable=false")]
+    MakesTopics(String),
     /// A side broke off.
     #[error("the {0} side of the comparison broke off")]
     BrokeOff(&'static str),
@@ -116,6 +119,20 @@ pub fn run(stand: &Stand, rules: &Rules) -> Result<Report, ReferenceError> {
     run_some(stand, rules, |_| true)
 }
 
+fn makes_no_topics(broker: &Connection) -> Result<(), ReferenceError> {
+    let failed = |source| ReferenceError::Socket { side: "broker", source };
+    let mut socket = KafkaSocket::connect(broker).map_err(failed)?;
+    let brokers = socket.ask(ApiKey::Metadata, 9, &json!({ "Topics": [] })).map_err(failed)?.value;
+    let name = brokers["Brokers"][0]["NodeId"].to_string();
+    let setting =
+        json!({ "ResourceType": 4, "ResourceName": name, "ConfigurationKeys": ["auto.create.topics.enable"] });
+    let answer = socket.ask(ApiKey::DescribeConfigs, 1, &json!({ "Resources": [setting] })).map_err(failed)?.value;
+    match answer["Results"][0]["Configs"][0]["Value"].as_str() {
+        Some("false") => Ok(()),
+        _ => Err(ReferenceError::MakesTopics(broker.bootstrap.clone())),
+    }
+}
+
 /// As [`run`], with some of the scripts only; what the others ask for is missing in the report then.
 ///
 /// # Errors
@@ -127,6 +144,9 @@ pub fn run_some(stand: &Stand, rules: &Rules, chosen: impl Fn(&str) -> bool) -> 
     let lists = lists.iter().map(|(name, list)| (name.clone(), template::fill_known(list, &known))).collect();
     let served = served("virtual cluster", &stand.r#virtual)?;
     let offered = self::served("reference", &stand.reference)?;
+    for broker in [&stand.reference, &stand.shared] {
+        makes_no_topics(broker)?;
+    }
     let around = set_up("other-tenant", OTHER_TENANT, &stand.other, &known, &lists)?;
     known.extend(around.into_iter().filter(|(name, _)| name.starts_with("their_")));
     let _ = set_up("neighbours", NEIGHBOURS, &stand.shared, &known, &lists)?;

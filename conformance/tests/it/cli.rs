@@ -95,7 +95,8 @@ fn a_comparison_without_a_stand_is_wrong_usage_and_one_that_cannot_be_made_is_3(
     let done = conformance(&["reference"]);
     assert_eq!(done.status.code(), Some(2));
     assert!(stderr(&done).contains("--up"), "{}", stderr(&done));
-    let done = conformance(&["reference", "--up", "--sandbox-bin", "/no/such/sandbox"]);
+    let brokers = ["--bootstrap", "127.0.0.1:1", "--reference", "127.0.0.1:1"];
+    let done = conformance(&[&["reference", "--up", "--sandbox-bin", "/no/such/sandbox"][..], &brokers].concat());
     assert_eq!(done.status.code(), Some(3));
     assert!(stderr(&done).contains("/no/such/sandbox"), "{}", stderr(&done));
 }

@@ -30,7 +30,7 @@ fn compare() -> Report {
         (shared, alone)
     });
     let program = needs::sandbox_program();
-    let brought = Brought::up(&program, Some(shared.address.clone()), Some(alone.address.clone())).unwrap();
+    let brought = Brought::up(&program, &shared.address, &alone.address).unwrap();
     let report = reference::run(&brought.stand, &Rules::reviewed().unwrap()).unwrap();
     println!("{}", report.human());
     let log = std::fs::read_to_string(brought.gateway_log().unwrap()).expect("the gateway's log");
@@ -47,7 +47,7 @@ fn a_kafka_that_differs_is_found() {
     }
     let (shared, alone) = (Broker::start(), Broker::start());
     let program = needs::sandbox_program();
-    let brought = Brought::up(&program, Some(shared.address.clone()), Some(alone.address.clone())).unwrap();
+    let brought = Brought::up(&program, &shared.address, &alone.address).unwrap();
     let mut stand = brought.stand.clone();
     let proxy = super::lying_proxy::start(&stand.r#virtual.bootstrap);
     stand.r#virtual = Connection { bootstrap: proxy, ..stand.r#virtual };
