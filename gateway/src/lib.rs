@@ -14,6 +14,7 @@ pub mod observe;
 pub mod routing;
 pub mod session;
 pub mod store;
+pub mod transport;
 pub mod upstream;
 pub mod world;
 

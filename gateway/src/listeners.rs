@@ -5,6 +5,7 @@ use crate::naming::Addresses;
 use crate::observe::metrics::Metrics;
 use crate::routing::port::Ports;
 use crate::session::{self, SessionError, Shared};
+use crate::transport::connection::Connection;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -82,7 +83,10 @@ async fn accept(broker: i32, listener: TcpListener, shared: Arc<Shared>, max_con
                 let open = shared.metrics.connection_opened();
                 let shared = shared.clone();
                 let _ = sessions.spawn(async move {
-                    let ended = session::serve(client, broker, shared.clone()).await;
+                    let ended = match Connection::plain(client) {
+                        Ok(client) => session::serve(client, broker, shared.clone()).await,
+                        Err(e) => Err(SessionError::Client(e)),
+                    };
                     drop(open);
                     if let Err(e) = ended {
                         report(&shared.metrics, &e, &peer.to_string());

@@ -13,13 +13,13 @@ const RANKS: &[&[&str]] = &[
     &["admin"],
     &["session"],
     &["world", "store"],
-    &["interceptors"],
+    &["interceptors", "audit"],
     // A request is handed on by types: an Identity is permitted, what is Permitted is named, what is named is sent.
     &["upstream"],
     &["naming"],
     &["authz"],
     &["routing", "authn", "crypto"],
-    &["apis"],
+    &["apis", "transport"],
     &["observe", "config"],
 ];
 /// The two roots put the modules together, so every arrow may start there and none may end there.

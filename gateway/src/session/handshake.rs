@@ -1,17 +1,17 @@
 //! Before a client is known: only ApiVersions, SaslHandshake and SaslAuthenticate are read, in small frames, within a
 //! deadline. Everything else closes the connection.
 
-use super::frames::{FrameError, FrameReader};
 use super::{SessionError, Shared, local};
 use crate::apis::check::{Checked, Unserved, check};
 use crate::authn::Identity;
 use crate::authn::sasl::{Authenticator, MECHANISMS, SaslExchange, Step};
 use crate::observe::metrics::FrameRefusal;
-use crate::upstream::vectored;
+use crate::transport::connection::Connection;
+use crate::transport::frames::{FrameError, FrameReader};
+use crate::transport::vectored;
 use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpStream;
 use wire::schema::ApiKey;
 use wire::segments::Segments;
 use wire::value;
@@ -44,7 +44,7 @@ struct Login {
 /// # Errors
 /// [`SessionError`]
 pub async fn authenticate(
-    client: &TcpStream,
+    client: &Connection,
     reader: &mut FrameReader,
     broker: i32,
     authenticator: &Arc<Authenticator>,
@@ -117,7 +117,7 @@ fn handshake(
 }
 
 async fn token(
-    client: &TcpStream,
+    client: &Connection,
     request: &Checked<'_>,
     login: &mut Login,
     shared: &Shared,
@@ -150,7 +150,7 @@ async fn token(
 }
 
 async fn raw_token(
-    client: &TcpStream,
+    client: &Connection,
     login: &mut Login,
     bytes: Vec<u8>,
     shared: &Shared,
@@ -191,7 +191,7 @@ fn decode(request: &Checked<'_>) -> Result<serde_json::Value, SessionError> {
         .map_err(|e| SessionError::Frame { reason: FrameRefusal::Malformed, detail: e.to_string() })
 }
 
-async fn write(client: &TcpStream, bytes: &[u8]) -> Result<(), SessionError> {
+async fn write(client: &Connection, bytes: &[u8]) -> Result<(), SessionError> {
     vectored::write(client, &[bytes], &Segments::default(), &[]).await.map_err(SessionError::Client)
 }
 

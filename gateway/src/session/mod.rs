@@ -3,7 +3,6 @@
 //! A session authenticates first ([`handshake`]); then requests and answers flow through [`pipeline`], the only place that
 //! knows the order of the stages. One task serves both directions, without a lock on the path.
 
-pub mod frames;
 pub mod handshake;
 pub mod local;
 pub mod pipeline;
@@ -18,13 +17,14 @@ use crate::authn::{AccountLookup as _, Identity};
 use crate::naming::sessions::FetchSessions;
 use crate::naming::{Addresses, Tenant, prefix::Namespace};
 use crate::observe::metrics::{FrameRefusal, Metrics};
-use crate::upstream::broker::{self, BrokerError};
+use crate::transport::connection::Connection;
+use crate::transport::frames;
+use crate::upstream::broker::BrokerError;
 use crate::upstream::cluster::Cluster;
 use crate::world::World;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 /// What bounds a session.
@@ -106,8 +106,7 @@ pub enum SessionError {
 ///
 /// # Errors
 /// [`SessionError`]; the connection is closed in any case.
-pub async fn serve(client: TcpStream, dialled: i32, shared: Arc<Shared>) -> Result<(), SessionError> {
-    broker::prepare(&client).map_err(SessionError::Client)?;
+pub async fn serve(client: Connection, dialled: i32, shared: Arc<Shared>) -> Result<(), SessionError> {
     // What changes from here on, also while the client logs in, ends the session.
     let world = shared.world.borrow().clone();
     let mut reader = frames::FrameReader::default();

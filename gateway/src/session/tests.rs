@@ -8,7 +8,7 @@ use crate::upstream::metadata;
 use serde_json::json;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use wire::frame;
 use wire::schema::ApiKey;
 use wire::value;
@@ -96,7 +96,7 @@ type Ended = tokio::task::JoinHandle<Result<(), SessionError>>;
 async fn client(gateway: &Gateway) -> (TcpStream, Ended) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (client, accepted) = tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
-    let session = tokio::spawn(serve(accepted.unwrap().0, 1, gateway.shared.clone()));
+    let session = tokio::spawn(serve(Connection::plain(accepted.unwrap().0).unwrap(), 1, gateway.shared.clone()));
     (client.unwrap(), session)
 }
 
@@ -308,7 +308,8 @@ async fn a_topic_that_was_made_a_moment_ago_is_looked_for_before_it_is_assigned(
     let tenant = tenant(&gateway.shared, &world, &identity).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (client, accepted) = tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
-    let (mut client, accepted, shared) = (client.unwrap(), accepted.unwrap().0, gateway.shared.clone());
+    let accepted = Connection::plain(accepted.unwrap().0).unwrap();
+    let (mut client, shared) = (client.unwrap(), gateway.shared.clone());
     drop(tokio::spawn(async move {
         let open = shared.metrics.tenant_connection_opened(&identity.virtual_cluster);
         let reader = frames::FrameReader::default();
