@@ -7,6 +7,7 @@ mod addresses;
 mod clients;
 mod reader;
 mod settings;
+pub mod tls;
 mod upstream;
 
 use std::fmt;
