@@ -90,6 +90,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         limits: limits(&config),
         api_versions: session::local::ApiVersionsCache::default(),
         fetch_sessions: Arc::default(),
+        acls: Arc::clone(&admin) as Arc<dyn session::acls::AclKeeper>,
     });
     let shutdown = shutdown(Arc::clone(&health))?;
     let clients = async {
