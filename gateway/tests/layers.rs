@@ -13,7 +13,7 @@ const RANKS: &[&[&str]] = &[
     &["admin"],
     &["session"],
     &["world", "store"],
-    &["interceptors"],
+    &["interceptors", "audit"],
     // A request is handed on by types: an Identity is permitted, what is Permitted is named, what is named is sent.
     &["upstream"],
     &["naming"],
