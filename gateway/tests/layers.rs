@@ -19,7 +19,7 @@ const RANKS: &[&[&str]] = &[
     &["naming"],
     &["authz"],
     &["routing", "authn", "crypto"],
-    &["apis"],
+    &["apis", "transport"],
     &["observe", "config"],
 ];
 /// The two roots put the modules together, so every arrow may start there and none may end there.

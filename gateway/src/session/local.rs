@@ -106,13 +106,13 @@ async fn offered(broker: i32, shared: &Shared) -> Result<Arc<Value>, SessionErro
     {
         return Ok(known);
     }
-    let (id, address, mut stream) = shared.cluster.connect(broker).await?;
+    let (id, address, connection) = shared.cluster.connect(broker).await?;
     let request = json!({ "ClientSoftwareName": "anabranch", "ClientSoftwareVersion": env!("CARGO_PKG_VERSION") });
     let wrong = |reason: String| BrokerError::Answer { address: address.clone(), key: ApiKey::ApiVersions, reason };
-    let mut ask = async |version| {
+    let ask = async |version| {
         let key = ApiKey::ApiVersions;
         let request = value::encode(key.request(), version, &request).map_err(|e| wrong(e.to_string()))?;
-        let body = broker::ask(&mut stream, &address, key, version, &request).await?;
+        let body = broker::ask(&connection, &address, key, version, &request).await?;
         let answer = value::decode_at_most(key.response(), version, &body, MOST_VALUES);
         let answer = answer.map_err(|e| wrong(e.to_string()))?;
         if answer["ErrorCode"] == 0 { Ok(answer) } else { Err(wrong(format!("error code {}", answer["ErrorCode"]))) }

@@ -8,20 +8,22 @@
 //! Each request leaves an [`Exchange`] in one bounded queue before it is sent; the answering side takes them out in order.
 //! A client that does not read its answers fills the queue, and then nothing more is read from it.
 
-use super::frames::{FrameError, FrameReader};
 use super::refusal::{refused, unserved, with_refused_resources};
-use super::{SessionError, Shared, handshake, local, quotas, scram};
+use super::{SessionError, Shared, audited, handshake, local, quotas, scram};
 use crate::apis::check::{Checked, Unserved, check};
 use crate::apis::{Verdict, row};
+use crate::audit::event::{Action, Event};
 use crate::authn::Identity;
 use crate::authz::permit;
 use crate::naming::request::{self, Asked, Refusal};
 use crate::naming::{Tenant, response};
 use crate::observe::metrics::{FrameRefusal, TenantMetrics};
-use crate::upstream::{broker, vectored};
+use crate::transport::connection::Connection;
+use crate::transport::frames::{FrameError, FrameReader};
+use crate::transport::vectored;
+use crate::upstream::broker;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpStream;
 use tokio::sync::mpsc::{self, error::TryRecvError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wire::schema::ApiKey;
@@ -103,7 +105,7 @@ enum Course<'f> {
 
 /// The two ends, and who the client is.
 struct Session<'a> {
-    client: &'a TcpStream,
+    client: &'a Connection,
     broker: i32,
     shared: &'a Shared,
     identity: &'a Identity,
@@ -116,7 +118,7 @@ struct Session<'a> {
 /// # Errors
 /// [`SessionError`]
 pub async fn run(
-    client: &TcpStream,
+    client: &Connection,
     mut reader: FrameReader,
     broker: i32,
     shared: &Shared,
@@ -148,7 +150,7 @@ pub async fn run(
 /// Client → broker.
 async fn requests(
     session: &Session<'_>,
-    upstream: &TcpStream,
+    upstream: &Connection,
     mut reader: FrameReader,
     queue: Queue,
 ) -> Result<(), SessionError> {
@@ -171,7 +173,7 @@ async fn requests(
 
 async fn forward(
     session: &Session<'_>,
-    upstream: &TcpStream,
+    upstream: &Connection,
     checked: Checked<'_>,
     memory: &mut request::Memory,
     segments: &mut Segments,
@@ -202,6 +204,7 @@ async fn forward(
             }
         }
     };
+    session.record(Action::RequestRefused { api: key.name().into(), reason: refusal.to_string().into() });
     session.metrics.request_refused();
     let answer = refused(&refusal, key, version, correlation_id, checked.body())?;
     queue.put(Exchange::Local(answer)).await
@@ -210,7 +213,7 @@ async fn forward(
 /// Broker → client.
 async fn answers(
     session: &Session<'_>,
-    upstream: &TcpStream,
+    upstream: &Connection,
     mut exchanges: mpsc::Receiver<Held>,
 ) -> Result<(), SessionError> {
     let mut reader = FrameReader::default();
@@ -347,8 +350,14 @@ impl Session<'_> {
         let Some(answer) = unserved(not, frame) else {
             return Err(SessionError::Frame { reason, detail: not.to_string() });
         };
+        self.record(audited::unserved(not));
         self.shared.metrics.frame_refused(reason);
         Ok(answer)
+    }
+
+    /// Records what this client did.
+    fn record(&self, action: Action) {
+        self.shared.audit.record(Event::new(action).by(self.identity).over(audited::ends(self.client)));
     }
 
     async fn answer(&self, frame: &[u8]) -> Result<(), SessionError> {

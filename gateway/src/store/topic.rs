@@ -17,12 +17,12 @@ use kafka_protocol::protocol::{Decodable, Encodable, StrBytes};
 use kafka_protocol::records::{
     Compression, Record, RecordBatchDecoder, RecordBatchEncoder, RecordEncodeOptions, TimestampType,
 };
-use tokio::net::TcpStream;
 use wire::schema::ApiKey;
 use wire::walk::{KeepAll, scan};
 
 use super::{Change, entry};
 use crate::apis::plans;
+use crate::transport::connection::Connection;
 use crate::upstream::broker::{self, BrokerError};
 use crate::upstream::cluster::Cluster;
 
@@ -60,7 +60,7 @@ pub enum LogError {
 pub struct StateLog {
     cluster: Arc<Cluster>,
     topic: String,
-    leader: Option<(String, TcpStream)>,
+    leader: Option<(String, Connection)>,
 }
 
 /// What was read.
@@ -131,19 +131,19 @@ impl StateLog {
         version: i16,
         request: &Q,
     ) -> Result<A, LogError> {
-        let (address, mut stream) = match self.leader.take() {
+        let (address, connection) = match self.leader.take() {
             Some(leader) => leader,
             None => self.connect().await?,
         };
-        let answer = self.ask(&mut stream, &address, key, version, request).await?;
+        let answer = self.ask(&connection, &address, key, version, request).await?;
         // Only a connection that worked is kept.
-        self.leader = Some((address, stream));
+        self.leader = Some((address, connection));
         Ok(answer)
     }
 
     /// Connects to the partition's leader; makes the topic if it is not there.
-    async fn connect(&self) -> Result<(String, TcpStream), LogError> {
-        let (_, address, mut stream) = self.cluster.connect(-1).await?;
+    async fn connect(&self) -> Result<(String, Connection), LogError> {
+        let (_, address, connection) = self.cluster.connect(-1).await?;
         let config = |name: &'static str, value: &'static str| {
             let config = CreatableTopicConfig::default().with_name(StrBytes::from_static_str(name));
             config.with_value(Some(StrBytes::from_static_str(value)))
@@ -152,20 +152,20 @@ impl StateLog {
         let topic = topic.with_configs(vec![config("cleanup.policy", "compact")]);
         let create = CreateTopicsRequest::default().with_topics(vec![topic]).with_timeout_ms(ANSWER_MILLISECONDS);
         let created: CreateTopicsResponse =
-            self.ask(&mut stream, &address, ApiKey::CreateTopics, CREATE_TOPICS, &create).await?;
+            self.ask(&connection, &address, ApiKey::CreateTopics, CREATE_TOPICS, &create).await?;
         let code = created.topics.first().map_or(-1, |topic| topic.error_code);
         self.check("the creation", if code == TOPIC_ALREADY_EXISTS { NO_ERROR } else { code })?;
         let topic = MetadataRequestTopic::default().with_name(Some(self.name()));
         let request = MetadataRequest::default().with_topics(Some(vec![topic])).with_allow_auto_topic_creation(false);
-        let metadata: MetadataResponse = self.ask(&mut stream, &address, ApiKey::Metadata, METADATA, &request).await?;
+        let metadata: MetadataResponse = self.ask(&connection, &address, ApiKey::Metadata, METADATA, &request).await?;
         let leader = leader_of(&metadata).ok_or_else(|| LogError::NoLeader { topic: self.topic.clone() })?;
-        let stream = broker::connect(&leader).await?;
-        Ok((leader, stream))
+        let connection = broker::connect(&leader).await?;
+        Ok((leader, connection))
     }
 
     async fn ask<Q: Encodable, A: Decodable>(
         &self,
-        stream: &mut TcpStream,
+        connection: &Connection,
         address: &str,
         key: ApiKey,
         version: i16,
@@ -173,7 +173,7 @@ impl StateLog {
     ) -> Result<A, LogError> {
         let mut body = BytesMut::new();
         request.encode(&mut body, version).map_err(|error| self.codec(error))?;
-        let answer = broker::ask(stream, address, key, version, &body).await?;
+        let answer = broker::ask(connection, address, key, version, &body).await?;
         // The decoder reserves what an answer claims; a walk finds out first whether it holds as much.
         scan(plans::response(key, version), &answer, &mut KeepAll).map_err(|error| self.codec(error))?;
         A::decode(&mut Bytes::from(answer), version).map_err(|error| self.codec(error))

@@ -1,20 +1,18 @@
 //! A connection to one broker.
 
 use crate::naming::request::Physical;
-use socket2::{SockRef, TcpKeepalive};
+use crate::transport::connection::Connection;
+use crate::transport::frames::{FrameError, FrameReader};
+use crate::transport::vectored;
 use std::io;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use wire::frame;
 use wire::schema::ApiKey;
+use wire::segments::Segments;
 
 /// A broker that does not accept within this time counts as down.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// A connection that is silent for this long is probed.
-const KEEPALIVE: Duration = Duration::from_secs(60);
-/// Probes follow each other in this time.
-const KEEPALIVE_PROBES: Duration = Duration::from_secs(10);
 /// The gateway's own requests are answered within this time or count as failed.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// No answer to the gateway's own requests is longer: the metadata of a million partitions is.
@@ -47,35 +45,23 @@ pub enum BrokerError {
 ///
 /// # Errors
 /// [`BrokerError::Io`], also where the broker does not accept in time.
-pub async fn connect(address: &str) -> Result<TcpStream, BrokerError> {
+pub async fn connect(address: &str) -> Result<Connection, BrokerError> {
     let failed = |source| BrokerError::Io { address: address.to_owned(), source };
-    let stream = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(address))
+    let socket = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(address))
         .await
         .map_err(|_| failed(io::ErrorKind::TimedOut.into()))?
         .map_err(failed)?;
-    prepare(&stream).map_err(failed)?;
-    Ok(stream)
-}
-
-/// Sets a connection up, to a broker or of a client: small frames leave at once, and a peer that vanished without a word is
-/// noticed within some minutes.
-///
-/// # Errors
-/// The socket's.
-pub fn prepare(stream: &TcpStream) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE_PROBES);
-    SockRef::from(stream).set_tcp_keepalive(&keepalive)
+    Connection::plain(socket).map_err(failed)
 }
 
 /// Sends a request on: the only way on which a client's request reaches a broker.
 ///
 /// # Errors
 /// The connection's.
-pub async fn send(stream: &TcpStream, request: &Physical<'_>) -> io::Result<usize> {
+pub async fn send(connection: &Connection, request: &Physical<'_>) -> io::Result<usize> {
     let length = request.head().len() + request.segments().len();
     let prefix = u32::try_from(length).map_err(|_| io::ErrorKind::InvalidData)?.to_be_bytes();
-    crate::upstream::vectored::write(stream, &[&prefix, request.head()], request.segments(), request.body()).await?;
+    vectored::write(connection, &[&prefix, request.head()], request.segments(), request.body()).await?;
     Ok(length + 4)
 }
 
@@ -84,7 +70,7 @@ pub async fn send(stream: &TcpStream, request: &Physical<'_>) -> io::Result<usiz
 /// # Errors
 /// [`BrokerError`]
 pub async fn ask(
-    stream: &mut TcpStream,
+    connection: &Connection,
     address: &str,
     key: ApiKey,
     version: i16,
@@ -92,16 +78,15 @@ pub async fn ask(
 ) -> Result<Vec<u8>, BrokerError> {
     let failed = |source| BrokerError::Io { address: address.to_owned(), source };
     let exchange = async {
-        stream.write_all(&frame::request(key, version, 0, Some("gateway"), body)).await?;
-        let mut length = [0; 4];
-        let _ = stream.read_exact(&mut length).await?;
-        let length = u32::from_be_bytes(length) as usize;
-        if length > ANSWER_MAX {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, format!("an answer of {length} bytes")));
+        let request = frame::request(key, version, 0, Some("gateway"), body);
+        vectored::write(connection, &[&request], &Segments::default(), &[]).await?;
+        let mut reader = FrameReader::default();
+        match reader.next(connection, |_| ANSWER_MAX).await {
+            Ok(Some(range)) => Ok(reader.bytes(range).to_vec()),
+            Ok(None) => Err(io::ErrorKind::UnexpectedEof.into()),
+            Err(FrameError::Io(e)) => Err(e),
+            Err(e @ FrameError::TooLong { .. }) => Err(io::Error::new(io::ErrorKind::InvalidData, e.to_string())),
         }
-        let mut answer = Vec::new();
-        let read = stream.take(length as u64).read_to_end(&mut answer).await?;
-        if read < length { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(answer) }
     };
     let answer = tokio::time::timeout(ANSWER_TIMEOUT, exchange)
         .await

@@ -4,9 +4,9 @@ use super::broker::{self, BrokerError};
 use super::metadata::{self, Topology};
 use crate::config::HostPort;
 use crate::naming::topic_ids::TopicIds;
+use crate::transport::connection::Connection;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpStream;
 use tokio::sync::{Mutex, watch};
 use tokio::time::Instant;
 use wire::schema::ApiKey;
@@ -44,7 +44,7 @@ impl Cluster {
     ///
     /// # Errors
     /// [`BrokerError`] of the last one that was tried.
-    pub async fn connect(&self, broker: i32) -> Result<(i32, String, TcpStream), BrokerError> {
+    pub async fn connect(&self, broker: i32) -> Result<(i32, String, Connection), BrokerError> {
         let mut topology = self.topology();
         if topology.brokers.is_empty() {
             self.refresh().await?;
@@ -111,9 +111,9 @@ impl Cluster {
 
     async fn look_up(&self, address: &str) -> Result<Topology, BrokerError> {
         let wrong = |reason: String| BrokerError::Answer { address: address.to_owned(), key: ApiKey::Metadata, reason };
-        let mut stream = broker::connect(address).await?;
+        let connection = broker::connect(address).await?;
         let request = metadata::request(true).map_err(|e| wrong(e.to_string()))?;
-        let body = broker::ask(&mut stream, address, ApiKey::Metadata, metadata::VERSION, &request).await?;
+        let body = broker::ask(&connection, address, ApiKey::Metadata, metadata::VERSION, &request).await?;
         let topology = metadata::read(&body).map_err(|e| wrong(e.to_string()))?;
         if topology.brokers.is_empty() { Err(wrong("no brokers".to_owned())) } else { Ok(topology) }
     }

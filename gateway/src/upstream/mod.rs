@@ -3,4 +3,3 @@
 pub mod broker;
 pub mod cluster;
 pub mod metadata;
-pub mod vectored;

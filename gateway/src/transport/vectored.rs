@@ -1,7 +1,7 @@
 //! One vectored write for a frame: what stands before the body, and the body's pieces.
 
+use super::connection::Connection;
 use std::io::{self, IoSlice};
-use tokio::net::TcpStream;
 use wire::segments::Segments;
 
 /// The kernel takes up to 1,024 pieces at a time; frames with more are written in several calls.
@@ -12,28 +12,25 @@ const PIECES: usize = 64;
 ///
 /// # Errors
 /// The connection's.
-pub async fn write(stream: &TcpStream, before: &[&[u8]], segments: &Segments, body: &[u8]) -> io::Result<()> {
+pub async fn write(connection: &Connection, before: &[&[u8]], segments: &Segments, body: &[u8]) -> io::Result<()> {
     let (mut first, mut skip) = (0, 0);
     let pieces = before.len() + segments.count();
     while first < pieces {
-        match write_some(stream, before, segments, body, first, skip) {
-            Ok((0, 0)) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok((whole, partly)) => {
-                skip = if whole == 0 { skip + partly } else { partly };
-                first += whole;
-                tokio::task::coop::consume_budget().await;
-            }
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => stream.writable().await?,
-            Err(e) => return Err(e),
+        let (whole, partly) = write_some(connection, before, segments, body, first, skip).await?;
+        if (whole, partly) == (0, 0) {
+            return Err(io::ErrorKind::WriteZero.into());
         }
+        skip = if whole == 0 { skip + partly } else { partly };
+        first += whole;
+        tokio::task::coop::consume_budget().await;
     }
-    Ok(())
+    connection.flush().await
 }
 
-/// Writes what the socket takes of the pieces from `first` on, without the first `skip` bytes of that one. Returns how many
-/// pieces went out to their end, and how many bytes of the one behind them.
-fn write_some(
-    stream: &TcpStream,
+/// Writes what the connection takes of the pieces from `first` on, without the first `skip` bytes of that one. Returns how
+/// many pieces went out to their end, and how many bytes of the one behind them.
+async fn write_some(
+    connection: &Connection,
     before: &[&[u8]],
     segments: &Segments,
     body: &[u8],
@@ -50,7 +47,7 @@ fn write_some(
     if skip > 0 {
         slices[0].advance(skip);
     }
-    let mut written = stream.try_write_vectored(&slices[..n])?;
+    let mut written = connection.write_vectored(&slices[..n]).await?;
     let mut whole = 0;
     // Empty pieces go out with the one before them.
     while whole < n && written >= slices[whole].len() {
@@ -62,9 +59,9 @@ fn write_some(
 
 #[cfg(test)]
 mod tests {
+    use super::super::connection::tests::pair;
     use super::*;
     use tokio::io::AsyncReadExt as _;
-    use tokio::net::TcpListener;
     use wire::plan::{Plan, Role};
     use wire::schema::{Message, Type};
     use wire::walk::{Action, Value, Visitor, walk};
@@ -97,9 +94,7 @@ mod tests {
         walk(&plan, &body, &mut Shout(String::new()), &mut segments).unwrap();
         let expected = [b"head".to_vec(), segments.to_vec(&body)].concat();
 
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let (stream, accepted) = tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
-        let (stream, mut reader) = (stream.unwrap(), accepted.unwrap().0);
+        let (mut reader, stream) = pair().await;
         let writing = async move {
             write(&stream, &[b"he", b"", b"ad"], &segments, &body).await.unwrap();
             drop(stream);

@@ -1,9 +1,11 @@
 //! Frames from a connection: read into a buffer that is given back while nothing comes.
 
+use super::connection::Connection;
+use std::future::poll_fn;
 use std::io;
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
-use tokio::net::TcpStream;
+use std::task::{Context, Poll};
 
 /// A fresh buffer.
 const BUFFER: usize = 64 << 10;
@@ -51,14 +53,14 @@ impl FrameReader {
     /// [`FrameError`]
     pub async fn next(
         &mut self,
-        stream: &TcpStream,
+        connection: &Connection,
         most: impl Fn(i16) -> usize,
     ) -> Result<Option<Range<usize>>, FrameError> {
         loop {
             if let Some(range) = self.whole(&most)? {
                 return Ok(Some(range));
             }
-            if self.fill(stream).await? == 0 {
+            if self.fill(connection).await? == 0 {
                 return if self.buffered() == 0 {
                     Ok(None)
                 } else {
@@ -91,23 +93,20 @@ impl FrameReader {
     ///
     /// # Errors
     /// The connection's.
-    pub async fn fill(&mut self, stream: &TcpStream) -> io::Result<usize> {
-        loop {
-            if self.buffered() == 0 {
-                match self.try_read(stream) {
-                    Err(e) if e.kind() == io::ErrorKind::WouldBlock => self.give_back(),
-                    done => return done,
-                }
-            }
-            stream.readable().await?;
-            match self.try_read(stream) {
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
-                done => return done,
-            }
-        }
+    pub async fn fill(&mut self, connection: &Connection) -> io::Result<usize> {
+        poll_fn(|cx| self.poll_fill(connection, cx)).await
     }
 
-    fn try_read(&mut self, stream: &TcpStream) -> io::Result<usize> {
+    fn poll_fill(&mut self, connection: &Connection, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        self.make_room();
+        let read = connection.poll_read(cx, &mut self.buffer);
+        if read.is_pending() && self.buffered() == 0 {
+            self.give_back();
+        }
+        read
+    }
+
+    fn make_room(&mut self) {
         if self.buffer.capacity() == 0 {
             let kept = BUFFERS.lock().unwrap_or_else(PoisonError::into_inner).pop();
             self.buffer = kept.unwrap_or_else(|| Vec::with_capacity(BUFFER));
@@ -120,7 +119,6 @@ impl FrameReader {
                 self.buffer.reserve_exact(self.buffer.capacity());
             }
         }
-        stream.try_read_buf(&mut self.buffer)
     }
 
     fn give_back(&mut self) {
@@ -159,16 +157,9 @@ impl FrameReader {
 
 #[cfg(test)]
 mod tests {
+    use super::super::connection::tests::pair;
     use super::*;
     use tokio::io::AsyncWriteExt as _;
-    use tokio::net::TcpListener;
-
-    async fn pair() -> (TcpStream, TcpStream) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let connecting = TcpStream::connect(listener.local_addr().unwrap());
-        let (client, accepted) = tokio::join!(connecting, listener.accept());
-        (client.unwrap(), accepted.unwrap().0)
-    }
 
     #[tokio::test]
     async fn frames_arrive_whole_however_they_are_split() {

@@ -1,0 +1,187 @@
+//! One connection, in the clear or by TLS, that is read and written at the same time by one task.
+//!
+//! The clear one costs no more than its socket: no lock, no copy. Under TLS both directions share rustls' state, each poll
+//! under a lock that nobody else holds.
+
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ServerConfig};
+use socket2::{SockRef, TcpKeepalive};
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt as _, AsyncWrite as _};
+use tokio::net::TcpStream;
+use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
+
+/// A connection that is silent for this long is probed.
+const KEEPALIVE: Duration = Duration::from_secs(60);
+/// Probes follow each other in this time.
+const KEEPALIVE_PROBES: Duration = Duration::from_secs(10);
+
+/// A connection to a client or to a broker.
+#[derive(Debug)]
+pub struct Connection {
+    stream: Stream,
+    local: SocketAddr,
+    remote: SocketAddr,
+}
+
+#[derive(Debug)]
+enum Stream {
+    Plain(TcpStream),
+    Tls(Box<Mutex<TlsStream<TcpStream>>>),
+}
+
+impl Connection {
+    /// A connection in the clear.
+    ///
+    /// # Errors
+    /// The socket's.
+    pub fn plain(socket: TcpStream) -> io::Result<Self> {
+        let (local, remote) = prepare(&socket)?;
+        Ok(Self { stream: Stream::Plain(socket), local, remote })
+    }
+
+    /// The server's side of a TLS handshake. The caller bounds the time.
+    ///
+    /// # Errors
+    /// The socket's, and rustls' as [`io::ErrorKind::InvalidData`].
+    pub async fn accept(socket: TcpStream, config: Arc<ServerConfig>) -> io::Result<Self> {
+        let (local, remote) = prepare(&socket)?;
+        let stream = TlsAcceptor::from(config).accept(socket).await?;
+        Ok(Self { stream: Stream::Tls(Box::new(Mutex::new(stream.into()))), local, remote })
+    }
+
+    /// The client's side of a TLS handshake with a server of this name. The caller bounds the time.
+    ///
+    /// # Errors
+    /// The socket's, and rustls' as [`io::ErrorKind::InvalidData`].
+    pub async fn connect(
+        socket: TcpStream,
+        config: Arc<ClientConfig>,
+        server: ServerName<'static>,
+    ) -> io::Result<Self> {
+        let (local, remote) = prepare(&socket)?;
+        let stream = TlsConnector::from(config).connect(server, socket).await?;
+        Ok(Self { stream: Stream::Tls(Box::new(Mutex::new(stream.into()))), local, remote })
+    }
+
+    /// This side's address.
+    pub const fn local(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// The peer's address.
+    pub const fn remote(&self) -> SocketAddr {
+        self.remote
+    }
+
+    /// Whether what goes over it is encrypted.
+    pub const fn is_tls(&self) -> bool {
+        matches!(self.stream, Stream::Tls(_))
+    }
+
+    /// The server name that the client asked for (SNI, RFC 6066), on the server's side of a TLS connection.
+    pub fn server_name(&self) -> Option<String> {
+        match &self.stream {
+            Stream::Tls(stream) => match &*lock(stream) {
+                TlsStream::Server(stream) => stream.get_ref().1.server_name().map(str::to_owned),
+                TlsStream::Client(_) => None,
+            },
+            Stream::Plain(_) => None,
+        }
+    }
+
+    /// The peer's certificate, verified by the handshake; `None` where it showed none.
+    pub fn peer_certificate(&self) -> Option<CertificateDer<'static>> {
+        match &self.stream {
+            Stream::Tls(stream) => {
+                let stream = lock(stream);
+                let certificates = stream.get_ref().1.peer_certificates()?;
+                Some(certificates.first()?.clone().into_owned())
+            }
+            Stream::Plain(_) => None,
+        }
+    }
+
+    /// Reads what has arrived into the spare room of `buffer`; 0 at the end of the connection. Buffers that have none
+    /// are not grown.
+    pub fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut Vec<u8>) -> Poll<io::Result<usize>> {
+        match &self.stream {
+            Stream::Plain(socket) => loop {
+                std::task::ready!(socket.poll_read_ready(cx))?;
+                match socket.try_read_buf(buffer) {
+                    Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+                    done => return Poll::Ready(done),
+                }
+            },
+            Stream::Tls(stream) => {
+                let mut stream = lock(stream);
+                // It keeps nothing between two polls, so that a new one goes on where the last stopped.
+                let read = pin!(stream.read_buf(buffer));
+                match read.poll(cx) {
+                    // Kafka's clients leave without TLS' goodbye; frames say their own length.
+                    Poll::Ready(Err(e)) if e.kind() == io::ErrorKind::UnexpectedEof => Poll::Ready(Ok(0)),
+                    done => done,
+                }
+            }
+        }
+    }
+
+    /// Writes what the connection takes of the pieces; returns how many bytes that is.
+    ///
+    /// # Errors
+    /// The connection's.
+    pub async fn write_vectored(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        match &self.stream {
+            Stream::Plain(socket) => loop {
+                match socket.try_write_vectored(pieces) {
+                    Err(e) if e.kind() == io::ErrorKind::WouldBlock => socket.writable().await?,
+                    done => return done,
+                }
+            },
+            Stream::Tls(stream) => poll_fn(|cx| Pin::new(&mut *lock(stream)).poll_write_vectored(cx, pieces)).await,
+        }
+    }
+
+    /// Sends what TLS has encrypted and still holds. Without it the end of a frame may stay behind.
+    ///
+    /// # Errors
+    /// The connection's.
+    pub async fn flush(&self) -> io::Result<()> {
+        match &self.stream {
+            Stream::Plain(_) => Ok(()),
+            Stream::Tls(stream) => poll_fn(|cx| Pin::new(&mut *lock(stream)).poll_flush(cx)).await,
+        }
+    }
+}
+
+fn lock(stream: &Mutex<TlsStream<TcpStream>>) -> MutexGuard<'_, TlsStream<TcpStream>> {
+    stream.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Small frames leave at once, and a peer that vanished without a word is noticed within some minutes.
+fn prepare(socket: &TcpStream) -> io::Result<(SocketAddr, SocketAddr)> {
+    socket.set_nodelay(true)?;
+    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE_PROBES);
+    SockRef::from(socket).set_tcp_keepalive(&keepalive)?;
+    Ok((socket.local_addr()?, socket.peer_addr()?))
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use tokio::net::TcpListener;
+
+    /// Two ends of a connection in the clear.
+    pub(crate) async fn pair() -> (TcpStream, Connection) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let connecting = TcpStream::connect(listener.local_addr().unwrap());
+        let (client, accepted) = tokio::join!(connecting, listener.accept());
+        (client.unwrap(), Connection::plain(accepted.unwrap().0).unwrap())
+    }
+}
