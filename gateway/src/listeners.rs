@@ -1,5 +1,6 @@
 //! The ports that clients dial; each connection becomes a session.
 
+use crate::audit::event::{Action, Connection as Ends, Event};
 use crate::config::HostPort;
 use crate::observe::metrics::Metrics;
 use crate::session::{self, Listener, SessionError, Shared};
@@ -81,6 +82,9 @@ async fn accept(listener: Arc<Listener>, bound: TcpListener, shared: Arc<Shared>
                 if shared.metrics.connections_open() >= i64::try_from(max_connections).unwrap_or(i64::MAX) {
                     shared.metrics.connection_refused();
                     warn!(%peer, max_connections, "connection refused: the gateway is at its limit");
+                    let refused = Action::ConnectionRefused { reason: "the gateway is at its limit".into() };
+                    let ends = Ends { local: client.local_addr().ok(), remote: Some(peer) };
+                    shared.audit.record(Event::new(refused).over(ends));
                     continue;
                 }
                 let open = shared.metrics.connection_opened();

@@ -19,7 +19,7 @@ use std::time::Duration;
 use contract::secret::Secret;
 
 pub use addresses::HostPort;
-pub use audit::{Audit, AuditFile};
+pub use audit::{Audit, AuditFile, AuditTopic, NamePattern};
 use reader::Reader;
 
 /// What the names of the gateway's own topics on the physical cluster begin with. No client sees or reaches them.
@@ -31,6 +31,7 @@ pub struct Config {
     pub upstream: Upstream,
     pub clients: Clients,
     pub admin: Admin,
+    pub audit: Audit,
     pub state: State,
     pub tokens: Tokens,
 }
