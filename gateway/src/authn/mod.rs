@@ -1,8 +1,11 @@
-//! Who a client is. Pure: no sockets, no files; accounts come in through [`AccountLookup`].
+//! Who a client is. Pure, except for [`oauth::provider`], which fetches keys in the background; accounts come in through
+//! [`AccountLookup`].
 //!
 //! Invariant: nothing a client can see or time tells whether a user name exists.
 
 pub mod credentials;
+pub mod external;
+pub mod oauth;
 pub mod sasl;
 pub mod tokens;
 
@@ -10,8 +13,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use contract::resources::GatewayServiceAccount;
+use contract::resources::{AccountType, GatewayServiceAccount};
 use credentials::Credentials;
+use oauth::Rejection;
 
 /// What the gateway keeps of a service account: the declaration without its password, and the verifiers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,11 +35,25 @@ impl Account {
         let virtual_cluster = Arc::from(declared.virtual_cluster());
         Self { declared, username, virtual_cluster, credentials }
     }
+
+    /// Whether the gateway itself knows how the account proves who it is.
+    pub fn is_local(&self) -> bool {
+        self.declared.spec.account_type == AccountType::Local
+    }
+
+    /// What others call an external account.
+    pub fn external_names(&self) -> &[String] {
+        self.declared.spec.external_names.as_deref().unwrap_or_default()
+    }
 }
 
-/// Finds accounts by user name; the whole of what a login needs to know about the world.
+/// Finds accounts; the whole of what a login needs to know about the world.
 pub trait AccountLookup: Send + Sync {
+    /// By the user name.
     fn account(&self, username: &str) -> Option<Arc<Account>>;
+
+    /// By one of the names that others have for it. At most one account has a name.
+    fn by_external_name(&self, name: &str) -> Option<Arc<Account>>;
 }
 
 /// Who has logged in.
@@ -48,7 +66,7 @@ pub struct Identity {
 }
 
 /// Why a login failed: for the log and the metrics. The client gets [`Failure::message`] and no more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Failure {
     /// The user does not exist, has no such credentials, or the proof is wrong.
     InvalidCredentials,
@@ -64,11 +82,15 @@ pub enum Failure {
     OutOfTurn,
     /// The operating system gave no random bytes.
     NoRandomness,
+    /// The client is who it says, and no account is for it.
+    Unmapped,
+    /// The token of the identity provider is not taken.
+    Token(Box<Rejection>),
 }
 
 impl Failure {
     /// What the client is told.
-    pub fn message(self) -> &'static str {
+    pub fn message(&self) -> &'static str {
         match self {
             Self::InvalidCredentials => "Authentication failed: unknown user or wrong credentials",
             Self::Malformed => "Authentication failed: the message does not follow the SASL mechanism",
@@ -77,12 +99,17 @@ impl Failure {
             Self::ChannelBinding => "Authentication failed: channel binding is not supported",
             Self::OutOfTurn => "Authentication failed: the exchange has already ended",
             Self::NoRandomness => "Authentication failed: try again",
+            Self::Unmapped => "Authentication failed: no service account has this identity",
+            Self::Token(rejection) => rejection.message(),
         }
     }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.message())
+        match self {
+            Self::Token(rejection) => write!(f, "{rejection}"),
+            other => f.write_str(other.message()),
+        }
     }
 }

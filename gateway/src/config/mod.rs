@@ -5,6 +5,8 @@
 
 mod addresses;
 mod clients;
+mod logins;
+mod oauth;
 mod reader;
 mod settings;
 mod upstream;
@@ -17,6 +19,8 @@ use std::time::Duration;
 use contract::secret::Secret;
 
 pub use addresses::HostPort;
+pub use logins::{Logins, MECHANISMS, OAUTHBEARER, Unmapped};
+pub use oauth::{JwksSource, OAuth, RequiredClaim, TOKEN_ALGORITHMS};
 use reader::Reader;
 
 /// What the names of the gateway's own topics on the physical cluster begin with. No client sees or reaches them.
@@ -27,6 +31,9 @@ pub const INTERNAL_TOPICS: &str = "_anabranch.";
 pub struct Config {
     pub upstream: Upstream,
     pub clients: Clients,
+    pub logins: Logins,
+    /// Where the tokens of an identity provider are taken.
+    pub oauth: Option<OAuth>,
     pub admin: Admin,
     pub state: State,
     pub tokens: Tokens,

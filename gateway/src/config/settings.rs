@@ -4,7 +4,9 @@ use contract::secret::Secret;
 use serde_yaml::Value;
 
 use super::reader::{Reader, listed, nearest, text};
-use super::{Admin, AdminUser, Clients, Config, INTERNAL_TOPICS, Listener, State, Tokens, clients, upstream};
+use super::{
+    Admin, AdminUser, Clients, Config, INTERNAL_TOPICS, Listener, State, Tokens, clients, logins, oauth, upstream,
+};
 
 /// One setting: where it stands in the file, and the variable that overrides it.
 pub(super) struct Setting {
@@ -38,7 +40,7 @@ const SETTINGS: &[Setting] = &[
 
 /// Every setting.
 pub(super) fn settings() -> impl Iterator<Item = &'static Setting> + Clone {
-    [upstream::SETTINGS, clients::SETTINGS, SETTINGS].into_iter().flatten()
+    [upstream::SETTINGS, clients::SETTINGS, logins::SETTINGS, oauth::SETTINGS, SETTINGS].into_iter().flatten()
 }
 
 const STATE_TOPIC: &str = "_anabranch.state";
@@ -50,6 +52,8 @@ const SHORTEST_SIGNING_KEY: usize = 32;
 pub(super) fn read(reader: &mut Reader) -> Option<Config> {
     let upstream = upstream::read(reader);
     let clients = clients::read(reader);
+    let oauth = oauth::read(reader);
+    let logins = logins::read(reader);
     let admin = admin(reader, &clients);
     let state = state(reader);
     let signing_key = reader.value("tokens.signingKey", |value| match text(value)? {
@@ -58,7 +62,7 @@ pub(super) fn read(reader: &mut Reader) -> Option<Config> {
         }
         key => Ok(Secret::new(key)),
     });
-    Some(Config { upstream: upstream?, clients, admin, state, tokens: Tokens { signing_key } })
+    Some(Config { upstream: upstream?, clients, logins, oauth, admin, state, tokens: Tokens { signing_key } })
 }
 
 fn admin(reader: &mut Reader, clients: &Clients) -> Admin {

@@ -62,6 +62,9 @@ pub struct Metrics {
     isolation_violations: AtomicU64,
     upstream_connection_failures: AtomicU64,
     answers_withheld: AtomicU64,
+    identity_keys: AtomicI64,
+    identity_key_fetches: AtomicU64,
+    identity_key_failures: AtomicU64,
     tenants: RwLock<BTreeMap<Arc<str>, Arc<TenantMetrics>>>,
 }
 
@@ -149,6 +152,19 @@ impl Metrics {
         self.answers_withheld.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// The keys of the identity provider were fetched, and how many there are; `None` where that failed.
+    pub fn identity_keys_fetched(&self, keys: Option<usize>) {
+        match keys {
+            Some(keys) => {
+                self.identity_key_fetches.fetch_add(1, Ordering::Relaxed);
+                self.identity_keys.store(i64::try_from(keys).unwrap_or(i64::MAX), Ordering::Relaxed);
+            }
+            None => {
+                self.identity_key_failures.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
     /// A client has logged in to a virtual cluster. Takes a lock: once per connection, not per request.
     pub fn tenant_connection_opened(&self, virtual_cluster: &Arc<str>) -> OpenTenantConnection {
         let tenant = self.tenant(virtual_cluster);
@@ -198,6 +214,17 @@ impl Metrics {
         let help = "Answers of brokers that were malformed or not asked for, each with its connection closed.";
         text.family("gateway_upstream_answers_withheld_total", "counter", help);
         text.sample("gateway_upstream_answers_withheld_total", &[], count(&self.answers_withheld));
+        text.family("gateway_oauth_keys", "gauge", "Keys of the identity provider that are known.");
+        text.sample("gateway_oauth_keys", &[], gauge(&self.identity_keys));
+        text.family(
+            "gateway_oauth_key_fetches_total",
+            "counter",
+            "Fetches of the identity provider's keys, by result.",
+        );
+        let fetches = [("ok", &self.identity_key_fetches), ("failed", &self.identity_key_failures)];
+        for (result, value) in fetches {
+            text.sample("gateway_oauth_key_fetches_total", &[("result", result)], count(value));
+        }
         self.render_tenants(&mut text);
         text.0
     }

@@ -13,7 +13,7 @@ pub mod scram;
 mod tests;
 
 use crate::authn::sasl::Authenticator;
-use crate::authn::{AccountLookup as _, Identity};
+use crate::authn::{Identity, external};
 use crate::naming::sessions::FetchSessions;
 use crate::naming::{Addresses, Tenant, prefix::Namespace};
 use crate::observe::metrics::{FrameRefusal, Metrics};
@@ -195,8 +195,7 @@ async fn ended(shared: &Shared, listener: &Listener, before: &World, identity: &
         }
     };
     let prefix = |world: &World| world.virtual_cluster(&identity.virtual_cluster).map(|v| v.prefix.clone());
-    let account =
-        |world: &World| world.account(&identity.username).map(|a| (a.virtual_cluster.clone(), a.credentials.clone()));
+    let account = |world: &World| external::basis(world, identity);
     let removal = async {
         let mut world = shared.world.clone();
         loop {
