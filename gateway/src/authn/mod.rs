@@ -6,6 +6,7 @@
 pub mod credentials;
 pub mod external;
 pub mod oauth;
+pub mod principal;
 pub mod sasl;
 pub mod tokens;
 

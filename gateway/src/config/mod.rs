@@ -7,8 +7,10 @@ mod addresses;
 mod clients;
 mod logins;
 mod oauth;
+mod audit;
 mod reader;
 mod settings;
+pub mod tls;
 mod upstream;
 
 use std::fmt;
@@ -21,6 +23,7 @@ use contract::secret::Secret;
 pub use addresses::HostPort;
 pub use logins::{Logins, MECHANISMS, OAUTHBEARER, Unmapped};
 pub use oauth::{JwksSource, OAuth, RequiredClaim, TOKEN_ALGORITHMS};
+pub use audit::{Audit, AuditFile};
 use reader::Reader;
 
 /// What the names of the gateway's own topics on the physical cluster begin with. No client sees or reaches them.

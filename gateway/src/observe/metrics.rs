@@ -8,6 +8,9 @@ use std::fmt::{self, Write as _};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use super::audit::AuditCounters;
+use super::identity_keys::IdentityKeyCounters;
+
 /// How many virtual clusters get counters of their own; the rest share one set, labelled `(other)`.
 const MAX_TENANTS: usize = 2_000;
 const OTHER: &str = "(other)";
@@ -62,10 +65,25 @@ pub struct Metrics {
     isolation_violations: AtomicU64,
     upstream_connection_failures: AtomicU64,
     answers_withheld: AtomicU64,
-    identity_keys: AtomicI64,
-    identity_key_fetches: AtomicU64,
-    identity_key_failures: AtomicU64,
+    /// The keys of the identity provider.
+    pub identity_keys: IdentityKeyCounters,
+    /// What became of the audit events.
+    pub audit: AuditCounters,
+    tls_handshakes_failed: AtomicU64,
+    certificate_reloads: [AtomicU64; 2],
+    certificates: RwLock<Vec<CertificateExpiry>>,
     tenants: RwLock<BTreeMap<Arc<str>, Arc<TenantMetrics>>>,
+}
+
+/// A certificate that the gateway shows or trusts.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CertificateExpiry {
+    /// The file.
+    pub place: String,
+    /// Its subject.
+    pub subject: String,
+    /// Its last second, since 1970.
+    pub not_after: i64,
 }
 
 /// The counters of one virtual cluster.
@@ -152,17 +170,22 @@ impl Metrics {
         self.answers_withheld.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The keys of the identity provider were fetched, and how many there are; `None` where that failed.
-    pub fn identity_keys_fetched(&self, keys: Option<usize>) {
-        match keys {
-            Some(keys) => {
-                self.identity_key_fetches.fetch_add(1, Ordering::Relaxed);
-                self.identity_keys.store(i64::try_from(keys).unwrap_or(i64::MAX), Ordering::Relaxed);
-            }
-            None => {
-                self.identity_key_failures.fetch_add(1, Ordering::Relaxed);
-            }
-        }
+    /// A client began TLS and did not get through, or sent something else to a port that speaks TLS.
+    pub fn tls_handshake_failed(&self) {
+        self.tls_handshakes_failed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Certificates have changed, and can be used or not.
+    pub fn tls_reloaded(&self, used: bool) {
+        self.certificate_reloads[usize::from(used)].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The certificates in use, all of them.
+    pub fn set_certificates(&self, mut certificates: Vec<CertificateExpiry>) {
+        // One family of a name has one sample of each set of labels: where there are several, the one that ends first.
+        certificates.sort();
+        certificates.dedup_by(|later, kept| (&later.place, &later.subject) == (&kept.place, &kept.subject));
+        *self.certificates.write().unwrap_or_else(PoisonError::into_inner) = certificates;
     }
 
     /// A client has logged in to a virtual cluster. Takes a lock: once per connection, not per request.
@@ -186,6 +209,12 @@ impl Metrics {
     /// Forgets the counters of a deleted virtual cluster, so that short-lived ones do not fill the table.
     pub fn forget_tenant(&self, virtual_cluster: &str) {
         self.tenants.write().unwrap_or_else(PoisonError::into_inner).remove(virtual_cluster);
+    }
+
+    /// The bytes of answers that each virtual cluster with counters of its own was sent.
+    pub fn bytes_sent(&self) -> BTreeMap<Arc<str>, u64> {
+        let tenants = self.tenants.read().unwrap_or_else(PoisonError::into_inner);
+        tenants.iter().map(|(name, tenant)| (Arc::clone(name), tenant.bytes_out.load(Ordering::Relaxed))).collect()
     }
 
     /// Everything in Prometheus' text format.
@@ -214,19 +243,28 @@ impl Metrics {
         let help = "Answers of brokers that were malformed or not asked for, each with its connection closed.";
         text.family("gateway_upstream_answers_withheld_total", "counter", help);
         text.sample("gateway_upstream_answers_withheld_total", &[], count(&self.answers_withheld));
-        text.family("gateway_oauth_keys", "gauge", "Keys of the identity provider that are known.");
-        text.sample("gateway_oauth_keys", &[], gauge(&self.identity_keys));
-        text.family(
-            "gateway_oauth_key_fetches_total",
-            "counter",
-            "Fetches of the identity provider's keys, by result.",
-        );
-        let fetches = [("ok", &self.identity_key_fetches), ("failed", &self.identity_key_failures)];
-        for (result, value) in fetches {
-            text.sample("gateway_oauth_key_fetches_total", &[("result", result)], count(value));
-        }
+        self.identity_keys.render(&mut text);
+        self.audit.render(&mut text);
+        self.render_tls(&mut text);
         self.render_tenants(&mut text);
         text.0
+    }
+
+    fn render_tls(&self, text: &mut Text) {
+        let help = "TLS handshakes of clients that failed.";
+        text.family("gateway_tls_handshakes_failed_total", "counter", help);
+        text.sample("gateway_tls_handshakes_failed_total", &[], self.tls_handshakes_failed.load(Ordering::Relaxed));
+        let name = "gateway_certificate_reloads_total";
+        text.family(name, "counter", "Changed certificates, used or refused.");
+        for (reloads, result) in self.certificate_reloads.iter().zip(["refused", "used"]) {
+            text.sample(name, &[("result", result)], reloads.load(Ordering::Relaxed));
+        }
+        let name = "gateway_certificate_expiry_timestamp_seconds";
+        text.family(name, "gauge", "When certificates that the gateway shows or trusts end.");
+        for certificate in &*self.certificates.read().unwrap_or_else(PoisonError::into_inner) {
+            let labels = [("place", certificate.place.as_str()), ("subject", certificate.subject.as_str())];
+            text.sample(name, &labels, certificate.not_after);
+        }
     }
 
     fn render_tenants(&self, text: &mut Text) {
@@ -305,14 +343,14 @@ const TENANT_FAMILIES: &[TenantFamily] = &[
 ];
 
 /// The text under construction. Writing to a `String` cannot fail, hence the ignored results.
-struct Text(String);
+pub(super) struct Text(String);
 
 impl Text {
-    fn family(&mut self, name: &str, kind: &str, help: &str) {
+    pub(super) fn family(&mut self, name: &str, kind: &str, help: &str) {
         let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
     }
 
-    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl fmt::Display) {
+    pub(super) fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl fmt::Display) {
         self.0.push_str(name);
         for (at, (label, text)) in labels.iter().enumerate() {
             let text = text.replace('\\', r"\\").replace('"', "\\\"").replace('\n', r"\n");

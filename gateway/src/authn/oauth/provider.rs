@@ -81,7 +81,7 @@ pub async fn follow<T>(keys: Arc<Keys>, provider: Provider, metrics: Arc<Metrics
         let before = keys.now();
         let begun = Instant::now();
         let fetched = provider.fetch().await;
-        metrics.identity_keys_fetched(fetched.as_ref().ok().map(KeySet::len));
+        metrics.identity_keys.fetched(fetched.as_ref().ok().map(KeySet::len));
         match &fetched {
             Err(reason) if before.failure.is_none() => {
                 let known = before.set.as_ref().map_or(0, |set| set.len());
