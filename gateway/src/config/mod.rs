@@ -5,6 +5,8 @@
 
 mod addresses;
 mod clients;
+mod logins;
+mod oauth;
 mod audit;
 mod reader;
 mod settings;
@@ -20,6 +22,8 @@ use contract::secret::Secret;
 
 pub use addresses::HostPort;
 pub use audit::{Audit, AuditFile, AuditTopic, NamePattern};
+pub use logins::{Logins, MECHANISMS, OAUTHBEARER, Unmapped};
+pub use oauth::{JwksSource, OAuth, RequiredClaim, TOKEN_ALGORITHMS};
 use reader::Reader;
 
 /// What the names of the gateway's own topics on the physical cluster begin with. No client sees or reaches them.
@@ -30,6 +34,9 @@ pub const INTERNAL_TOPICS: &str = "_anabranch.";
 pub struct Config {
     pub upstream: Upstream,
     pub clients: Clients,
+    pub logins: Logins,
+    /// Where the tokens of an identity provider are taken.
+    pub oauth: Option<OAuth>,
     pub admin: Admin,
     pub audit: Audit,
     pub state: State,
