@@ -5,10 +5,14 @@
 
 mod addresses;
 mod clients;
+mod jaas;
+mod keys;
+mod login;
+mod properties;
 mod reader;
 mod settings;
 pub mod tls;
-mod upstream;
+pub mod upstream;
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -37,6 +41,7 @@ pub struct Config {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Upstream {
     pub bootstrap_servers: Vec<HostPort>,
+    pub security: upstream::Security,
 }
 
 /// The side that Kafka clients connect to.
