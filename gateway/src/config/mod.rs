@@ -4,6 +4,7 @@
 //! understood is an error; a `GATEWAY_*` or `KAFKA_*` variable that means nothing here is a warning by name.
 
 mod addresses;
+mod audit;
 mod clients;
 mod jaas;
 mod keys;
@@ -22,6 +23,7 @@ use std::time::Duration;
 use contract::secret::Secret;
 
 pub use addresses::HostPort;
+pub use audit::{Audit, AuditFile};
 use reader::Reader;
 
 /// What the names of the gateway's own topics on the physical cluster begin with. No client sees or reaches them.
