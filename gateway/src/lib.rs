@@ -27,13 +27,14 @@ use tokio::sync::watch;
 use admin::{Admin, ClientAccess};
 use authn::sasl::Authenticator;
 use authn::tokens::TokenKey;
-use config::{Config, HostPort, SecurityProtocol, State};
+use config::{Config, HostPort, State};
+use contract::resources::PASSTHROUGH;
 use listeners::{ListenError, Listeners};
 use naming::topic_ids::TopicIds;
 use observe::health::{Health, Part};
 use observe::metrics::Metrics;
-use routing::port::Ports;
-use session::{Limits, Shared};
+use routing::Routes;
+use session::{Limits, Listener, Login, Shared};
 use store::topic::StateLog;
 use upstream::cluster::Cluster;
 use world::World;
@@ -76,23 +77,15 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         log,
         config.admin.users.clone(),
         Arc::clone(&authenticator),
-        ClientAccess {
-            bootstrap: HostPort { host: config.clients.advertised_host.clone(), port: config.clients.port_start },
-            security_protocol: config.clients.security_protocol,
-        },
+        client_access(&config),
         Arc::clone(&health),
         Arc::clone(&metrics),
     ));
     let admin_listener = listen(&config.admin.bind_host, config.admin.port, "the admin API").await?;
-    let ports = Ports::new(&config.clients);
-    let listeners = Listeners::bind(&config, &ports).await?;
-    let bootstrap = ports.bootstrap();
-    let sasl = config.clients.security_protocol == SecurityProtocol::SaslPlaintext;
+    let (listeners, bootstrap) = client_listeners(&config, &authenticator).await?;
     let shared = Arc::new(Shared {
         cluster: Arc::clone(&cluster),
         world,
-        authenticator: sasl.then_some(authenticator),
-        addresses: Arc::new(ports),
         metrics,
         limits: limits(&config),
         api_versions: session::local::ApiVersionsCache::default(),
@@ -111,6 +104,34 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         () = watch_upstream(&cluster, &health) => Ok(()),
         done = admin::serve(admin_listener, Arc::clone(&admin), shutdown) => done.map_err(RunError::Admin),
     }
+}
+
+/// What the admin API tells about reaching the first listener.
+fn client_access(config: &Config) -> ClientAccess {
+    let listener = &config.clients.listeners[0];
+    ClientAccess { routes: Routes::new(listener), security_protocol: listener.protocol }
+}
+
+/// Binds the ports of all listeners; tells the addresses by which clients begin.
+async fn client_listeners(
+    config: &Config,
+    authenticator: &Arc<Authenticator>,
+) -> Result<(Listeners, String), RunError> {
+    let mut listeners = Listeners::default();
+    let mut bootstrap = Vec::new();
+    for settings in &config.clients.listeners {
+        let anonymous = settings.anonymous.as_deref().unwrap_or(PASSTHROUGH);
+        let login = match settings.protocol.is_sasl() {
+            true => Login::Sasl(Arc::clone(authenticator)),
+            false => Login::Anonymous(anonymous.into()),
+        };
+        let listener = Listener { name: settings.name.as_str().into(), login, routes: Routes::new(settings) };
+        listeners.bind(&Arc::new(listener), &settings.bind_host, settings.ports()).await?;
+        let (name, protocol) = (&settings.name, settings.protocol.as_str());
+        tracing::info!(name, protocol, bootstrap = %settings.bootstrap(), "listening for Kafka clients");
+        bootstrap.push(settings.bootstrap().to_string());
+    }
+    Ok((listeners, bootstrap.join(",")))
 }
 
 fn limits(config: &Config) -> Limits {

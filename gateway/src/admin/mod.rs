@@ -23,9 +23,10 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::authn::sasl::Authenticator;
-use crate::config::{AdminUser, HostPort, SecurityProtocol};
+use crate::config::{AdminUser, SecurityProtocol};
 use crate::observe::health::Health;
 use crate::observe::metrics::Metrics;
+use crate::routing::Routes;
 use crate::store::topic::StateLog;
 use crate::world::World;
 use declare::Declare;
@@ -52,7 +53,7 @@ pub struct Admin {
 /// How Kafka clients reach this gateway: told in answers.
 #[derive(Debug, Clone)]
 pub struct ClientAccess {
-    pub bootstrap: HostPort,
+    pub routes: Routes,
     pub security_protocol: SecurityProtocol,
 }
 

@@ -11,7 +11,9 @@ use super::*;
 use crate::authn::AccountLookup as _;
 use crate::authn::sasl::Step;
 use crate::authn::tokens::TokenKey;
+use crate::config::PortRouting;
 use crate::observe::health::Part;
+use crate::routing::port::Ports;
 
 struct Gateway {
     address: String,
@@ -31,8 +33,9 @@ impl Gateway {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let (sender, world) = watch::channel(Arc::new(World::empty()));
         let authenticator = Arc::new(Authenticator::new(TokenKey::random().unwrap()).unwrap());
-        let bootstrap = "127.0.0.1:6969".parse().unwrap();
-        let clients = ClientAccess { bootstrap, security_protocol: SecurityProtocol::SaslPlaintext };
+        let routing = PortRouting { start: 6969, count: 1, advertised_start: 6969, min_broker_id: 0 };
+        let routes = Routes::Port(Ports::new("127.0.0.1", &routing));
+        let clients = ClientAccess { routes, security_protocol: SecurityProtocol::SaslPlaintext };
         let health = Arc::new(Health::default());
         let admin = Admin::new(
             sender,

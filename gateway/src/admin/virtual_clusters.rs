@@ -90,7 +90,7 @@ fn keeps_prefix(old: &VirtualCluster, new: &VirtualCluster) -> Result<(), ApiErr
 
 /// The declaration with what the gateway knows about reaching it.
 fn filled_in(mut cluster: VirtualCluster, clients: &ClientAccess) -> VirtualCluster {
-    let bootstrap = clients.bootstrap.to_string();
+    let bootstrap = clients.routes.bootstrap(&cluster.metadata.name);
     cluster.spec.client_properties = Some(client_properties(&bootstrap, clients.security_protocol));
     cluster.spec.bootstrap_servers = Some(bootstrap);
     cluster
@@ -111,11 +111,13 @@ pub(super) fn client_properties(
              password=\"{{{{password}}}}\";"
         );
         let rest = [("sasl.mechanism", mechanism.to_owned()), ("sasl.jaas.config", jaas)];
-        (mechanism.to_owned(), properties("SASL_PLAINTEXT", &rest))
+        (mechanism.to_owned(), properties(protocol.as_str(), &rest))
     };
     match protocol {
-        SecurityProtocol::Plaintext => [("PLAINTEXT".to_owned(), properties("PLAINTEXT", &[]))].into(),
-        SecurityProtocol::SaslPlaintext => [
+        SecurityProtocol::Plaintext | SecurityProtocol::Ssl => {
+            [(protocol.as_str().to_owned(), properties(protocol.as_str(), &[]))].into()
+        }
+        SecurityProtocol::SaslPlaintext | SecurityProtocol::SaslSsl => [
             login("PLAIN", "plain.PlainLoginModule"),
             login("SCRAM-SHA-256", "scram.ScramLoginModule"),
             login("SCRAM-SHA-512", "scram.ScramLoginModule"),

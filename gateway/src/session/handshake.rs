@@ -6,6 +6,7 @@ use crate::apis::check::{Checked, Unserved, check};
 use crate::authn::Identity;
 use crate::authn::sasl::{Authenticator, MECHANISMS, SaslExchange, Step};
 use crate::observe::metrics::FrameRefusal;
+use crate::routing::Dialled;
 use crate::transport::connection::Connection;
 use crate::transport::frames::{FrameError, FrameReader};
 use crate::transport::vectored;
@@ -26,9 +27,9 @@ const UNSUPPORTED_SASL_MECHANISM: i16 = 33;
 const ILLEGAL_SASL_STATE: i16 = 34;
 const SASL_AUTHENTICATION_FAILED: i16 = 58;
 
-/// Everybody, where clients are not asked who they are: the transparent virtual cluster is theirs.
-pub fn anonymous() -> Identity {
-    Identity { username: "ANONYMOUS".into(), virtual_cluster: "passthrough".into(), expires_at: None }
+/// Everybody, where clients are not asked who they are.
+pub fn anonymous(virtual_cluster: &Arc<str>) -> Identity {
+    Identity { username: "ANONYMOUS".into(), virtual_cluster: Arc::clone(virtual_cluster), expires_at: None }
 }
 
 /// Where a login stands.
@@ -46,11 +47,11 @@ struct Login {
 pub async fn authenticate(
     client: &Connection,
     reader: &mut FrameReader,
-    broker: i32,
+    dialled: &Dialled,
     authenticator: &Arc<Authenticator>,
     shared: &Shared,
 ) -> Result<Option<Identity>, SessionError> {
-    let mut login = Login::default();
+    let (mut login, broker) = (Login::default(), dialled.broker);
     loop {
         let range = match reader.next(client, |_| LONGEST).await {
             Ok(Some(range)) => range,

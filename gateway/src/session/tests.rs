@@ -2,8 +2,9 @@
 
 use super::*;
 use crate::authn::tokens::TokenKey;
-use crate::config::HostPort;
+use crate::config::{HostPort, PortRouting};
 use crate::naming::topic_ids::TopicIds;
+use crate::routing::port::Ports;
 use crate::upstream::metadata;
 use serde_json::json;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,14 +13,6 @@ use tokio::net::{TcpListener, TcpStream};
 use wire::frame;
 use wire::schema::ApiKey;
 use wire::value;
-
-struct OneAddress;
-
-impl Addresses for OneAddress {
-    fn of(&self, id: i32) -> Option<(&str, u16)> {
-        (id == 1).then_some(("gateway.test", 6969))
-    }
-}
 
 /// A broker that answers each request after `delay`; Heartbeats with their correlation id as throttle time.
 async fn broker(delay: Duration) -> (HostPort, Arc<AtomicUsize>) {
@@ -66,6 +59,7 @@ async fn broker_connection(mut stream: TcpStream, port: u16, delay: Duration, pr
 
 struct Gateway {
     shared: Arc<Shared>,
+    listener: Arc<Listener>,
     world: watch::Sender<Arc<World>>,
 }
 
@@ -75,8 +69,6 @@ fn gateway(broker: &HostPort, sasl: bool) -> Gateway {
     let shared = Arc::new(Shared {
         cluster: Arc::new(Cluster::new(std::slice::from_ref(broker), Arc::new(TopicIds::new(&[9; 16]).unwrap()))),
         world: receiver,
-        authenticator: sasl.then(|| Arc::new(authenticator)),
-        addresses: Arc::new(OneAddress),
         metrics: Arc::default(),
         limits: Limits {
             max_in_flight: 3,
@@ -88,7 +80,11 @@ fn gateway(broker: &HostPort, sasl: bool) -> Gateway {
         api_versions: local::ApiVersionsCache::default(),
         fetch_sessions: Arc::default(),
     });
-    Gateway { shared, world }
+    let login = if sasl { Login::Sasl(Arc::new(authenticator)) } else { Login::Anonymous("passthrough".into()) };
+    let routing = PortRouting { start: 6969, count: 1, advertised_start: 6969, min_broker_id: 1 };
+    let routes = Routes::Port(Ports::new("gateway.test", &routing));
+    let listener = Arc::new(Listener { name: "default".into(), login, routes });
+    Gateway { shared, listener, world }
 }
 
 type Ended = tokio::task::JoinHandle<Result<(), SessionError>>;
@@ -96,7 +92,12 @@ type Ended = tokio::task::JoinHandle<Result<(), SessionError>>;
 async fn client(gateway: &Gateway) -> (TcpStream, Ended) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (client, accepted) = tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
-    let session = tokio::spawn(serve(Connection::plain(accepted.unwrap().0).unwrap(), 1, gateway.shared.clone()));
+    let session = tokio::spawn(serve(
+        Connection::plain(accepted.unwrap().0).unwrap(),
+        Dialled::broker(1),
+        gateway.listener.clone(),
+        gateway.shared.clone(),
+    ));
     (client.unwrap(), session)
 }
 
@@ -239,7 +240,7 @@ async fn credentials_that_expired_end_the_session() {
         expires_at: Some(std::time::SystemTime::now() + Duration::from_millis(50)),
     };
     let before = World::empty();
-    assert_eq!(ended(&gateway.shared, &before, &identity).await, "the credentials expired");
+    assert_eq!(ended(&gateway.shared, &gateway.listener, &before, &identity).await, "the credentials expired");
 }
 
 #[tokio::test]
@@ -251,7 +252,8 @@ async fn a_virtual_cluster_that_is_removed_ends_its_sessions() {
     let identity = Identity { username: "app".into(), virtual_cluster: "team-a".into(), expires_at: None };
     let shared = gateway.shared.clone();
     let before = shared.world.borrow().clone();
-    let ending = tokio::spawn(async move { ended(&shared, &before, &identity).await });
+    let listener = gateway.listener.clone();
+    let ending = tokio::spawn(async move { ended(&shared, &listener, &before, &identity).await });
     tokio::time::sleep(Duration::from_millis(20)).await;
     let _ = gateway.world.send_replace(Arc::new(World::empty()));
     assert_eq!(ending.await.unwrap(), "the virtual cluster was removed or changed");
@@ -265,7 +267,10 @@ async fn what_changed_while_a_client_logged_in_ends_its_session() {
     let before = crate::world::build([&declared], []).unwrap();
     let identity = Identity { username: "app".into(), virtual_cluster: "team-a".into(), expires_at: None };
     // The world of now no longer has the virtual cluster of then.
-    assert_eq!(ended(&gateway.shared, &before, &identity).await, "the virtual cluster was removed or changed");
+    assert_eq!(
+        ended(&gateway.shared, &gateway.listener, &before, &identity).await,
+        "the virtual cluster was removed or changed"
+    );
 }
 
 /// A broker that assigns a topic of team-a's, and knows its name only from the third look-up on.
@@ -305,7 +310,7 @@ async fn a_topic_that_was_made_a_moment_ago_is_looked_for_before_it_is_assigned(
     let declared = contract::resources::VirtualCluster::new("team-a");
     let world = crate::world::build([&declared], []).unwrap();
     let identity = Identity { username: "app".into(), virtual_cluster: "team-a".into(), expires_at: None };
-    let tenant = tenant(&gateway.shared, &world, &identity).unwrap();
+    let tenant = tenant(&gateway.shared, &gateway.listener, &world, &identity).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (client, accepted) = tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
     let accepted = Connection::plain(accepted.unwrap().0).unwrap();

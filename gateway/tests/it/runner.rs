@@ -32,10 +32,10 @@ const CORRELATION: i32 = 77;
 struct Gateway;
 
 impl Addresses for Gateway {
-    fn of(&self, id: i32) -> Option<(&str, u16)> {
+    fn of(&self, id: i32) -> Option<(std::borrow::Cow<'_, str>, u16)> {
         match id {
-            1 => Some(("gateway", 9001)),
-            2 => Some(("gateway", 9002)),
+            1 => Some(("gateway".into(), 9001)),
+            2 => Some(("gateway".into(), 9002)),
             _ => None,
         }
     }
