@@ -37,6 +37,10 @@ const BROKER: i32 = 4;
 const BROKER_LOGGER: i32 = 8;
 const CLIENT_METRICS: i32 = 16;
 const GROUP: i32 = 32;
+/// Kinds of coordinators.
+const GROUPS: i32 = 0;
+const TRANSACTIONS: i32 = 1;
+const SHARE_PARTITIONS: i32 = 2;
 /// Where the attributes of a batch stand, and the bit that says that it belongs to a transaction.
 const ATTRIBUTES: usize = 21;
 const TRANSACTIONAL: u8 = 0x10;
@@ -46,6 +50,7 @@ const LENGTH: usize = 8;
 /// A visitor that decides.
 pub(super) struct Judge<'a> {
     key: ApiKey,
+    version: i16,
     needs: Needs,
     access: &'a Access<'a>,
     pub(super) purpose: Purpose,
@@ -79,6 +84,7 @@ impl<'a> Judge<'a> {
         let needs = needs(key, version);
         Self {
             key,
+            version,
             needs,
             access,
             purpose: Purpose::Look,
@@ -108,6 +114,21 @@ impl<'a> Judge<'a> {
         }
     }
 
+    /// Whether no topic would be made that the requester may not make.
+    pub(super) fn absent_topics_stay_absent(&mut self) -> bool {
+        if !self.makes || !self.access.topics.are_made_when_absent() {
+            self.absent.clear();
+        }
+        self.absent.is_empty()
+    }
+
+    /// Counts the absent topics among what is refused.
+    pub(super) fn refuse_absent_topics(&mut self) {
+        self.refused += self.absent.len();
+        let missing = |name: &String| denial(Operation::Create, ResourceType::Topic, name);
+        self.denials.extend(self.absent.iter().take(MOST_TOLD).map(missing));
+    }
+
     /// The same judge for a walk that makes something.
     pub(super) fn again(&mut self, purpose: Purpose) {
         (self.purpose, self.group_refused, self.resource) = (purpose, false, 0);
@@ -132,8 +153,8 @@ impl<'a> Judge<'a> {
         allowed
     }
 
-    /// What becomes of the element that was decided about.
-    const fn element(&self, allowed: bool) -> Action<'static> {
+    /// What becomes of the element around a name.
+    const fn course(&self, allowed: bool) -> Action<'static> {
         match (self.purpose, allowed) {
             (Purpose::Serve, false) | (Purpose::Refuse, true) => Action::Drop,
             _ => Action::Keep,
@@ -147,13 +168,13 @@ impl<'a> Judge<'a> {
             return Ok(Action::Keep);
         }
         if self.instead {
-            return Ok(self.element(self.count(true, need.0, ResourceType::Topic, name)));
+            return Ok(self.course(self.count(true, need.0, ResourceType::Topic, name)));
         }
         let mut allowed = self.decide(need, ResourceType::Topic, name)?;
         if allowed && self.key == ApiKey::Metadata {
             allowed = self.may_be_made(name);
         }
-        Ok(self.element(allowed))
+        Ok(self.course(allowed))
     }
 
     /// Whether a topic that may be described may be asked for: brokers make it where it is absent.
@@ -179,7 +200,7 @@ impl<'a> Judge<'a> {
             None => {
                 let _ = self.foreign.insert(*id);
                 self.served += usize::from(self.purpose == Purpose::Look);
-                Ok(self.element(true))
+                Ok(self.course(true))
             }
         }
     }
@@ -192,7 +213,7 @@ impl<'a> Judge<'a> {
         Ok(if self.needs.topics.is_some() && self.purpose == Purpose::Refuse {
             Action::Keep
         } else {
-            self.element(allowed)
+            self.course(allowed)
         })
     }
 
@@ -203,7 +224,7 @@ impl<'a> Judge<'a> {
         }
         let Some(need) = self.needs.transactional_ids else { return Ok(Action::Keep) };
         match id {
-            Some(id) => Ok(self.decide(need, ResourceType::TransactionalId, id).map(|allowed| self.element(allowed))?),
+            Some(id) => Ok(self.decide(need, ResourceType::TransactionalId, id).map(|allowed| self.course(allowed))?),
             None if self.key == ApiKey::InitProducerId => self.idempotent().map(|()| Action::Keep),
             None => Ok(Action::Keep),
         }
@@ -242,22 +263,24 @@ impl<'a> Judge<'a> {
             GROUP => (ResourceType::Group, name),
             BROKER | BROKER_LOGGER | CLIENT_METRICS => (ResourceType::Cluster, CLUSTER),
             // No broker knows such a type, and each says so itself.
-            _ => return self.element(true),
+            _ => return self.course(true),
         };
         let allowed = self.access.allows(operation, ty, name);
-        self.element(self.count(allowed, operation, ty, name))
+        self.course(self.count(allowed, operation, ty, name))
     }
 
-    /// The key of a coordinator: a list may be refused one by one, a single one is the whole request.
-    fn coordinator(&mut self, name: &str) -> Action<'static> {
+    /// The key of a coordinator. A list may be refused one by one; before version 4 there is one key, which is the request.
+    fn coordinator(&mut self, name: &str) -> Result<Action<'static>, Denial> {
         let (ty, operation, on) = match self.coordinator {
-            0 => (ResourceType::Group, Operation::Describe, name),
-            1 => (ResourceType::TransactionalId, Operation::Describe, name),
-            2 => (ResourceType::Cluster, Operation::ClusterAction, CLUSTER),
-            _ => return self.element(true),
+            GROUPS => (ResourceType::Group, Operation::Describe, name),
+            TRANSACTIONS => (ResourceType::TransactionalId, Operation::Describe, name),
+            // Older versions know of none, and brokers say so.
+            SHARE_PARTITIONS if self.version >= 6 => (ResourceType::Cluster, Operation::ClusterAction, CLUSTER),
+            _ => return Ok(self.course(true)),
         };
-        let allowed = self.access.allows(operation, ty, on);
-        self.element(self.count(allowed, operation, ty, on))
+        let reach = if self.version < 4 { Reach::Whole } else { Reach::Each };
+        let allowed = self.decide((operation, reach), ty, on)?;
+        Ok(self.course(allowed))
     }
 
     fn number(&mut self, role: Role, number: i32) -> Action<'static> {
@@ -285,13 +308,13 @@ impl Visitor for Judge<'_> {
             (Role::Topic, Value::Str(Some(name))) => self.topic(name),
             (Role::TopicId, Value::Uuid(id)) => self.topic_id(&id),
             (Role::TopicCursor, Value::Str(Some(name))) if self.purpose == Purpose::Serve => {
-                Ok(self.element(self.access.allows(Operation::Describe, ResourceType::Topic, name)))
+                Ok(self.course(self.access.allows(Operation::Describe, ResourceType::Topic, name)))
             }
             (Role::Group, Value::Str(Some(name))) => self.group(name),
             (Role::TransactionalId, Value::Str(id)) => self.transaction(id),
             (Role::Records, Value::Bytes(bytes)) => self.records(bytes),
             (Role::ResourceName, Value::Str(Some(name))) => Ok(self.config(name)),
-            (Role::CoordinatorKey, Value::Str(Some(name))) => Ok(self.coordinator(name)),
+            (Role::CoordinatorKey, Value::Str(Some(name))) => self.coordinator(name),
             (_, Value::Int(number)) => Ok(self.number(role, number)),
             _ => Ok(Action::Keep),
         }
