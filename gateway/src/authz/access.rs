@@ -5,7 +5,7 @@ use super::authorizer::{Authorizer, Requester};
 use std::sync::Arc;
 
 /// The name of the cluster as a resource.
-pub const CLUSTER: &str = "kafka-cluster";
+pub(super) const CLUSTER: &str = "kafka-cluster";
 
 /// The topics of the requester's virtual cluster, by the names that its clients use.
 pub trait Topics {

@@ -168,7 +168,8 @@ impl<'a> Judge<'a> {
             return Ok(Action::Keep);
         }
         if self.instead {
-            return Ok(self.course(self.count(true, need.0, ResourceType::Topic, name)));
+            let allowed = self.count(true, need.0, ResourceType::Topic, name);
+            return Ok(self.course(allowed));
         }
         let mut allowed = self.decide(need, ResourceType::Topic, name)?;
         if allowed && self.key == ApiKey::Metadata {
@@ -184,7 +185,7 @@ impl<'a> Judge<'a> {
         }
         let create = Operation::Create;
         let may = || self.access.allows_on_cluster(create) || self.access.allows(create, ResourceType::Topic, name);
-        if !self.access.topics.exists(name) && !may() {
+        if !may() && !self.access.topics.exists(name) {
             let _ = self.absent.insert(name.to_owned());
         }
         true
@@ -266,7 +267,8 @@ impl<'a> Judge<'a> {
             _ => return self.course(true),
         };
         let allowed = self.access.allows(operation, ty, name);
-        self.course(self.count(allowed, operation, ty, name))
+        let allowed = self.count(allowed, operation, ty, name);
+        self.course(allowed)
     }
 
     /// The key of a coordinator. A list may be refused one by one; before version 4 there is one key, which is the request.
@@ -331,7 +333,8 @@ fn are_transactional(mut bytes: &[u8]) -> bool {
         if attributes[1] & TRANSACTIONAL != 0 {
             return true;
         }
-        let length = bytes.get(LENGTH..).and_then(|bytes| bytes.first_chunk()).map(|length| i32::from_be_bytes(*length));
+        let length =
+            bytes.get(LENGTH..).and_then(|bytes| bytes.first_chunk()).map(|length| i32::from_be_bytes(*length));
         let Some(end) = length.and_then(|length| usize::try_from(length).ok()).map(|length| length + LENGTH + 4) else {
             return false;
         };

@@ -145,9 +145,7 @@ pub const fn needs(key: ApiKey, version: i16) -> Needs {
         K::ListPartitionReassignments => Needs::cluster(O::Describe),
         K::OffsetDelete => Needs::group(O::Delete).and_topics(O::Read, Each).even_empty(),
         K::DescribeProducers => Needs::topics(O::Read),
-        K::DescribeTransactions => {
-            Needs { transactional_ids: Some((O::Describe, Each)), ..NOTHING }
-        }
+        K::DescribeTransactions => Needs { transactional_ids: Some((O::Describe, Each)), ..NOTHING },
         // Transactional ids that may not be described are left out of the answer.
         K::ListTransactions => NOTHING,
         K::ListConfigResources => Needs::cluster(O::DescribeConfigs),

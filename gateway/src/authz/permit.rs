@@ -87,7 +87,11 @@ pub enum Decision<'a> {
 ///
 /// # Errors
 /// [`Stop::Malformed`] for a frame that is not what it claims to be.
-pub fn permit<'a>(checked: Checked<'a>, access: &Access<'_>, last_word: bool) -> Result<Decision<'a>, Stop<Infallible>> {
+pub fn permit<'a>(
+    checked: Checked<'a>,
+    access: &Access<'_>,
+    last_word: bool,
+) -> Result<Decision<'a>, Stop<Infallible>> {
     let (key, version) = (checked.key(), checked.version());
     let whole = |foreign| Permitted {
         request: checked,

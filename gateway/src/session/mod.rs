@@ -3,11 +3,15 @@
 //! A session authenticates first ([`handshake`]); then requests and answers flow through [`pipeline`], the only place that
 //! knows the order of the stages. One task serves both directions, without a lock on the path.
 
+mod denied;
+mod enforce;
 pub mod handshake;
+mod joined;
 pub mod local;
 pub mod pipeline;
 pub mod quotas;
 pub mod refusal;
+mod rights;
 pub mod scram;
 #[cfg(test)]
 mod tests;
