@@ -5,6 +5,7 @@
 
 pub mod admin;
 pub mod apis;
+pub mod audit;
 pub mod authn;
 pub mod authz;
 pub mod config;
@@ -24,16 +25,20 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-use admin::{Admin, ClientAccess};
+use admin::{Admin, ClientAccess, Reports};
+use audit::Audit;
+use audit::recorder::Recorder;
+use audit::sinks::SinkError;
 use authn::sasl::Authenticator;
 use authn::tokens::TokenKey;
-use config::{Config, HostPort, SecurityProtocol, State};
+use config::{Config, HostPort, State};
+use contract::resources::PASSTHROUGH;
 use listeners::{ListenError, Listeners};
 use naming::topic_ids::TopicIds;
 use observe::health::{Health, Part};
 use observe::metrics::Metrics;
-use routing::port::Ports;
-use session::{Limits, Shared};
+use routing::Routes;
+use session::{Limits, Listener, Login, Shared};
 use store::topic::StateLog;
 use upstream::cluster::Cluster;
 use world::World;
@@ -51,6 +56,8 @@ pub enum RunError {
     Signals(std::io::Error),
     #[error("the operating system gives no random bytes")]
     NoRandomness,
+    #[error("cannot keep the audit: {0}")]
+    Audit(#[from] SinkError),
 }
 
 /// No answer of a broker is longer: `fetch.max.bytes` of a client is 50 MiB unless it raises it.
@@ -65,6 +72,7 @@ const MAX_REQUEST_BYTES: usize = 4 << 20;
 pub async fn run(config: Config) -> Result<(), RunError> {
     let (sender, world) = watch::channel(Arc::new(World::empty()));
     let (health, metrics) = (Arc::<Health>::default(), Arc::<Metrics>::default());
+    let (audit, recorder) = audit_of(&config, &metrics).await?;
     let authenticator = authenticator(&config)?;
     let cluster = Arc::new(Cluster::new(&config.upstream.bootstrap_servers, Arc::new(topic_ids()?)));
     let log = match &config.state {
@@ -76,24 +84,16 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         log,
         config.admin.users.clone(),
         Arc::clone(&authenticator),
-        ClientAccess {
-            bootstrap: HostPort { host: config.clients.advertised_host.clone(), port: config.clients.port_start },
-            security_protocol: config.clients.security_protocol,
-        },
-        Arc::clone(&health),
-        Arc::clone(&metrics),
+        client_access(&config),
+        reports(&config, &health, &metrics, &audit),
     ));
     let admin_listener = listen(&config.admin.bind_host, config.admin.port, "the admin API").await?;
-    let ports = Ports::new(&config.clients);
-    let listeners = Listeners::bind(&config, &ports).await?;
-    let bootstrap = ports.bootstrap();
-    let sasl = config.clients.security_protocol == SecurityProtocol::SaslPlaintext;
+    let (listeners, bootstrap) = client_listeners(&config, &authenticator).await?;
     let shared = Arc::new(Shared {
         cluster: Arc::clone(&cluster),
         world,
-        authenticator: sasl.then_some(authenticator),
-        addresses: Arc::new(ports),
         metrics,
+        audit,
         limits: limits(&config),
         api_versions: session::local::ApiVersionsCache::default(),
         fetch_sessions: Arc::default(),
@@ -105,12 +105,64 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         health.set_listeners(Part::Up(bootstrap));
         listeners.serve(shared, config.clients.limits.max_connections).await;
     };
-    tokio::select! {
-        () = clients => Ok(()),
-        () = admin.follow() => Ok(()),
-        () = watch_upstream(&cluster, &health) => Ok(()),
-        done = admin::serve(admin_listener, Arc::clone(&admin), shutdown) => done.map_err(RunError::Admin),
+    recorder
+        .during(async {
+            tokio::select! {
+                () = clients => Ok(()),
+                () = admin.follow() => Ok(()),
+                () = watch_upstream(&cluster, &health) => Ok(()),
+                done = admin::serve(admin_listener, Arc::clone(&admin), shutdown) => done.map_err(RunError::Admin),
+            }
+        })
+        .await
+}
+
+/// The audit's two ends, its sinks open.
+async fn audit_of(config: &Config, metrics: &Arc<Metrics>) -> Result<(Audit, Recorder), RunError> {
+    let (audit, events) = Audit::new(config.audit.queue, Arc::clone(metrics));
+    let node = config.audit.node.clone().unwrap_or_else(|| {
+        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        format!("{host}:{}", config.clients.listeners[0].ports().start())
+    });
+    let recorder = Recorder::open(&config.audit, node, events, Arc::clone(metrics)).await?;
+    Ok((audit, recorder))
+}
+
+fn reports(config: &Config, health: &Arc<Health>, metrics: &Arc<Metrics>, audit: &Audit) -> Reports {
+    Reports {
+        health: Arc::clone(health),
+        metrics: Arc::clone(metrics),
+        audit: audit.clone(),
+        record_requests: config.audit.admin_requests,
     }
+}
+
+/// What the admin API tells about reaching the first listener.
+fn client_access(config: &Config) -> ClientAccess {
+    let listener = &config.clients.listeners[0];
+    ClientAccess { routes: Routes::new(listener), security_protocol: listener.protocol }
+}
+
+/// Binds the ports of all listeners; tells the addresses by which clients begin.
+async fn client_listeners(
+    config: &Config,
+    authenticator: &Arc<Authenticator>,
+) -> Result<(Listeners, String), RunError> {
+    let mut listeners = Listeners::default();
+    let mut bootstrap = Vec::new();
+    for settings in &config.clients.listeners {
+        let anonymous = settings.anonymous.as_deref().unwrap_or(PASSTHROUGH);
+        let login = match settings.protocol.is_sasl() {
+            true => Login::Sasl(Arc::clone(authenticator)),
+            false => Login::Anonymous(anonymous.into()),
+        };
+        let listener = Listener { name: settings.name.as_str().into(), login, routes: Routes::new(settings) };
+        listeners.bind(&Arc::new(listener), &settings.bind_host, settings.ports()).await?;
+        let (name, protocol) = (&settings.name, settings.protocol.as_str());
+        tracing::info!(name, protocol, bootstrap = %settings.bootstrap(), "listening for Kafka clients");
+        bootstrap.push(settings.bootstrap().to_string());
+    }
+    Ok((listeners, bootstrap.join(",")))
 }
 
 fn limits(config: &Config) -> Limits {

@@ -1,15 +1,15 @@
-//! The ports that clients dial: one per broker, each connection a session.
+//! The ports that clients dial; each connection becomes a session.
 
-use crate::config::Config;
-use crate::naming::Addresses;
+use crate::audit::event::{Action, Connection as Ends, Event};
+use crate::config::HostPort;
 use crate::observe::metrics::Metrics;
-use crate::routing::port::Ports;
-use crate::session::{self, SessionError, Shared};
+use crate::session::{self, Listener, SessionError, Shared};
 use crate::transport::connection::Connection;
 use std::io;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tracing::{debug, info, warn};
 
@@ -19,74 +19,78 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Why the gateway does not listen.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "can't listen on {address} for Kafka clients: {source}. Free the port, or set clients.portStart (GATEWAY_PORT_START) to another range of {count} ports"
+    "can't listen on {address} for Kafka clients of the listener '{listener}': {source}. Free the port, or set portStart (GATEWAY_PORT_START) to another range of {count} ports"
 )]
 pub struct ListenError {
     /// The address.
     address: String,
+    /// The listener's name.
+    listener: Arc<str>,
     /// How many ports are wanted in a row.
-    count: u16,
+    count: usize,
     /// Why.
     source: io::Error,
 }
 
-impl Addresses for Ports {
-    fn of(&self, id: i32) -> Option<(&str, u16)> {
-        self.address(id)
-    }
-}
-
 /// The bound ports.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Listeners {
-    bound: Vec<(i32, TcpListener)>,
+    bound: Vec<(Arc<Listener>, TcpListener)>,
 }
 
 impl Listeners {
-    /// Binds every port of the range.
+    /// Binds every port of a listener.
     ///
     /// # Errors
     /// [`ListenError`] for the first that can't be bound.
-    pub async fn bind(config: &Config, ports: &Ports) -> Result<Self, ListenError> {
-        let mut bound = Vec::new();
-        for port in ports.all() {
-            let address = format!("{}:{port}", config.clients.bind_host);
-            let listener = TcpListener::bind(&address).await;
-            let count = config.clients.port_count;
-            bound.push((ports.broker(port), listener.map_err(|source| ListenError { address, count, source })?));
+    pub async fn bind(
+        &mut self,
+        listener: &Arc<Listener>,
+        host: &str,
+        ports: RangeInclusive<u16>,
+    ) -> Result<(), ListenError> {
+        let count = ports.len();
+        for port in ports {
+            let address = HostPort { host: host.to_owned(), port }.to_string();
+            let bound = TcpListener::bind(&address).await.map_err(|source| ListenError {
+                address,
+                listener: Arc::clone(&listener.name),
+                count,
+                source,
+            })?;
+            self.bound.push((Arc::clone(listener), bound));
         }
-        info!(bootstrap = ports.bootstrap(), ports = bound.len(), "listening for Kafka clients");
-        Ok(Self { bound })
+        Ok(())
     }
 
     /// Accepts until dropped; then no new client comes in and the sessions end.
     pub async fn serve(self, shared: Arc<Shared>, max_connections: usize) {
         let mut accepting = JoinSet::new();
-        for (broker, listener) in self.bound {
-            let _ = accepting.spawn(accept(broker, listener, shared.clone(), max_connections));
+        for (listener, bound) in self.bound {
+            let _ = accepting.spawn(accept(listener, bound, shared.clone(), max_connections));
         }
         while accepting.join_next().await.is_some() {}
     }
 }
 
-async fn accept(broker: i32, listener: TcpListener, shared: Arc<Shared>, max_connections: usize) {
+async fn accept(listener: Arc<Listener>, bound: TcpListener, shared: Arc<Shared>, max_connections: usize) {
     let mut sessions = JoinSet::new();
     loop {
         while sessions.try_join_next().is_some() {}
-        match listener.accept().await {
+        match bound.accept().await {
             Ok((client, peer)) => {
                 if shared.metrics.connections_open() >= i64::try_from(max_connections).unwrap_or(i64::MAX) {
                     shared.metrics.connection_refused();
                     warn!(%peer, max_connections, "connection refused: the gateway is at its limit");
+                    let refused = Action::ConnectionRefused { reason: "the gateway is at its limit".into() };
+                    let ends = Ends { local: client.local_addr().ok(), remote: Some(peer) };
+                    shared.audit.record(Event::new(refused).over(ends));
                     continue;
                 }
                 let open = shared.metrics.connection_opened();
-                let shared = shared.clone();
+                let (shared, listener) = (shared.clone(), listener.clone());
                 let _ = sessions.spawn(async move {
-                    let ended = match Connection::plain(client) {
-                        Ok(client) => session::serve(client, broker, shared.clone()).await,
-                        Err(e) => Err(SessionError::Client(e)),
-                    };
+                    let ended = connection(client, listener, shared.clone()).await;
                     drop(open);
                     if let Err(e) = ended {
                         report(&shared.metrics, &e, &peer.to_string());
@@ -99,6 +103,13 @@ async fn accept(broker: i32, listener: TcpListener, shared: Arc<Shared>, max_con
             }
         }
     }
+}
+
+async fn connection(socket: TcpStream, listener: Arc<Listener>, shared: Arc<Shared>) -> Result<(), SessionError> {
+    let client = Connection::plain(socket).map_err(SessionError::Client)?;
+    let dialled = listener.routes.dialled(client.local().port(), client.server_name().as_deref());
+    let dialled = dialled.ok_or(SessionError::Ended("the address stands for no broker"))?;
+    session::serve(client, dialled, listener, shared).await
 }
 
 /// Refusals are worth a line; clients come and go all day.

@@ -1,10 +1,18 @@
-//! May they: a request becomes [`Permitted`].
+//! May they: a request becomes [`Permitted`], by the rules of its virtual cluster.
 //!
-//! A session that got here is authenticated and belongs to one virtual cluster, within which it may do everything that the
-//! table serves; there are no rules inside a virtual cluster yet.
+//! [`Authorizer`] decides as Kafka's own `StandardAuthorizer` does. It must not know what a request is, nor where rules are kept.
+
+pub mod acl;
+pub mod authorizer;
+mod rules;
+#[cfg(test)]
+mod tests;
 
 use crate::apis::check::Checked;
 use crate::authn::Identity;
+
+pub use acl::{Operation, ResourceType};
+pub use authorizer::{Authorizer, Requester};
 
 /// A request that its identity may make. Only [`permit`] makes one, and only for an identity.
 #[derive(Debug, Clone, Copy)]

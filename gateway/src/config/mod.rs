@@ -4,16 +4,22 @@
 //! understood is an error; a `GATEWAY_*` or `KAFKA_*` variable that means nothing here is a warning by name.
 
 mod addresses;
+mod clients;
+mod audit;
 mod reader;
 mod settings;
+pub mod tls;
+mod upstream;
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::time::Duration;
 
 use contract::secret::Secret;
 
 pub use addresses::HostPort;
+pub use audit::{Audit, AuditFile, AuditTopic, NamePattern};
 use reader::Reader;
 
 /// What the names of the gateway's own topics on the physical cluster begin with. No client sees or reaches them.
@@ -25,6 +31,7 @@ pub struct Config {
     pub upstream: Upstream,
     pub clients: Clients,
     pub admin: Admin,
+    pub audit: Audit,
     pub state: State,
     pub tokens: Tokens,
 }
@@ -38,21 +45,66 @@ pub struct Upstream {
 /// The side that Kafka clients connect to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Clients {
-    pub security_protocol: SecurityProtocol,
-    pub bind_host: String,
-    pub advertised_host: String,
-    /// Broker `b` is served at `port_start + b - min_broker_id`.
-    pub port_start: u16,
-    pub port_count: u16,
-    pub min_broker_id: i32,
+    /// At least one; the first is the one that answers of the admin API tell.
+    pub listeners: Vec<Listener>,
     pub limits: Limits,
 }
 
-impl Clients {
-    /// The last of the client ports.
-    pub fn port_end(&self) -> u16 {
-        self.port_start.saturating_add(self.port_count.saturating_sub(1))
+/// Where clients connect, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listener {
+    pub name: String,
+    pub protocol: SecurityProtocol,
+    pub bind_host: String,
+    /// With [`Routing::Host`], the domain below which the brokers have their names.
+    pub advertised_host: String,
+    /// The virtual cluster of clients that are not asked who they are, where the listener says one.
+    pub anonymous: Option<String>,
+    pub routing: Routing,
+}
+
+impl Listener {
+    /// The ports that are bound.
+    pub fn ports(&self) -> RangeInclusive<u16> {
+        match &self.routing {
+            Routing::Port(routing) => routing.start..=routing.start.saturating_add(routing.count.saturating_sub(1)),
+            Routing::Host(routing) => routing.port..=routing.port,
+        }
     }
+
+    /// The address to give to clients first.
+    pub fn bootstrap(&self) -> HostPort {
+        let port = match &self.routing {
+            Routing::Port(routing) => routing.advertised_start,
+            Routing::Host(routing) => routing.advertised_port,
+        };
+        HostPort { host: self.advertised_host.clone(), port }
+    }
+}
+
+/// How an address stands for a broker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Routing {
+    Port(PortRouting),
+    Host(HostRouting),
+}
+
+/// A port per broker: broker `b` is at `start + b - min_broker_id`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PortRouting {
+    pub start: u16,
+    pub count: u16,
+    /// What clients are told in the place of `start`, where something between translates ports.
+    pub advertised_start: u16,
+    pub min_broker_id: i32,
+}
+
+/// A host name per broker, which clients say in the TLS handshake.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostRouting {
+    pub port: u16,
+    /// What clients are told in the place of `port`.
+    pub advertised_port: u16,
 }
 
 /// What one client may take.
@@ -67,13 +119,39 @@ pub struct Limits {
     pub login_timeout: Duration,
 }
 
-/// How clients connect.
+/// How clients connect (Kafka's `security.protocol`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SecurityProtocol {
-    /// Nobody logs in: every client is in `passthrough`.
+    /// In the clear, and nobody logs in.
     Plaintext,
-    /// Clients log in by SASL.
+    /// By TLS; a client's certificate may say who it is.
+    Ssl,
+    /// In the clear; clients log in by SASL.
     SaslPlaintext,
+    /// By TLS; clients log in by SASL.
+    SaslSsl,
+}
+
+impl SecurityProtocol {
+    /// Whether connections are encrypted.
+    pub const fn is_tls(self) -> bool {
+        matches!(self, Self::Ssl | Self::SaslSsl)
+    }
+
+    /// Whether clients log in by SASL.
+    pub const fn is_sasl(self) -> bool {
+        matches!(self, Self::SaslPlaintext | Self::SaslSsl)
+    }
+
+    /// As clients write it in `security.protocol`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Plaintext => "PLAINTEXT",
+            Self::Ssl => "SSL",
+            Self::SaslPlaintext => "SASL_PLAINTEXT",
+            Self::SaslSsl => "SASL_SSL",
+        }
+    }
 }
 
 /// The admin API.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_yaml::{Mapping, Value};
 
 use super::Problem;
-use super::settings::{SETTINGS, Setting};
+use super::settings::settings;
 
 /// How alike two names must be for one to be suggested in place of the other.
 const ALIKE: f64 = 0.8;
@@ -37,6 +37,33 @@ impl Reader {
         reader
     }
 
+    /// Reads with the keys of `entry` in the place of those of `section`; what is wrong with them is at `place`.
+    pub(super) fn within<T>(
+        &mut self,
+        section: &str,
+        place: &str,
+        entry: Mapping,
+        read: impl FnOnce(&mut Self) -> T,
+    ) -> T {
+        let mut inner = Self { given: BTreeMap::new(), readable: true, problems: Vec::new(), warnings: Vec::new() };
+        for (key, value) in entry {
+            let path = format!("{section}.{}", key.as_str().unwrap_or_default());
+            // Which keys an entry may have is checked before.
+            if let Some(setting) = settings().find(|setting| setting.path == path && !value.is_null()) {
+                let place = path.replacen(section, place, 1);
+                inner.given.insert(setting.path, Given { place, value });
+            }
+        }
+        let read = read(&mut inner);
+        for Problem { place: at, message } in inner.problems {
+            // What is missing is blamed on the entry, not on the section.
+            let at = if at.starts_with(place) { at } else { at.replacen(section, place, 1) };
+            self.problem(&at, message);
+        }
+        self.warnings.extend(inner.warnings.into_iter().map(|warning| format!("{place}: {warning}")));
+        read
+    }
+
     fn unreadable(&mut self, message: String) {
         self.readable = false;
         self.problem("the file", message);
@@ -50,14 +77,14 @@ impl Reader {
             };
             let path = if parent.is_empty() { key.clone() } else { format!("{parent}.{key}") };
             let section = format!("{path}.");
-            match SETTINGS.iter().find(|setting| setting.path == path) {
+            match settings().find(|setting| setting.path == path) {
                 Some(setting) => {
                     // An empty value is as good as none: a key whose value is commented out.
                     if !value.is_null() {
                         self.given.insert(setting.path, Given { place: path, value });
                     }
                 }
-                None if SETTINGS.iter().any(|setting| setting.path.starts_with(&section)) => match value {
+                None if settings().any(|setting| setting.path.starts_with(&section)) => match value {
                     Value::Mapping(inner) => self.collect(&path, inner),
                     Value::Null => {}
                     _ => self.problem(&path, "must hold keys and values"),
@@ -69,7 +96,7 @@ impl Reader {
 
     fn unknown_key(&mut self, parent: &str, key: &str, path: &str) {
         let section = if parent.is_empty() { String::new() } else { format!("{parent}.") };
-        let siblings = SETTINGS.iter().filter_map(|setting| setting.path.strip_prefix(&section));
+        let siblings = settings().filter_map(|setting| setting.path.strip_prefix(&section));
         let siblings = siblings.filter_map(|rest| rest.split('.').next());
         let message = match nearest(key, siblings.clone()) {
             Some(name) => format!("unknown key; did you mean '{name}'?"),
@@ -84,7 +111,7 @@ impl Reader {
             let Some(family) = ["GATEWAY_", "KAFKA_"].into_iter().find(|family| name.starts_with(family)) else {
                 continue;
             };
-            match SETTINGS.iter().find(|setting| setting.variable == Some(&name)) {
+            match settings().find(|setting| setting.variable == Some(&name)) {
                 Some(setting) => {
                     let value = if setting.structured { self.structured(&name, &value) } else { Some(value.into()) };
                     if let Some(value) = value {
@@ -92,7 +119,7 @@ impl Reader {
                     }
                 }
                 None => {
-                    let known = SETTINGS.iter().filter_map(|setting| setting.variable?.strip_prefix(family));
+                    let known = settings().filter_map(|setting| setting.variable?.strip_prefix(family));
                     let hint = nearest(&name[family.len()..], known);
                     let hint = hint.map(|rest| format!("; did you mean {family}{rest}?")).unwrap_or_default();
                     self.warnings.push(format!("{name} means nothing to this version and has no effect{hint}"));
@@ -135,7 +162,7 @@ impl Reader {
         path: &'static str,
         convert: impl FnOnce(&Value) -> Result<T, String>,
     ) -> Option<T> {
-        debug_assert!(SETTINGS.iter().any(|setting: &Setting| setting.path == path), "{path} is not in the table");
+        debug_assert!(settings().any(|setting| setting.path == path), "{path} is not in the table");
         let given = self.given.get(path)?;
         match convert(&given.value) {
             Ok(value) => Some(value),
@@ -149,6 +176,17 @@ impl Reader {
 
     pub(super) fn text(&mut self, path: &'static str) -> Option<String> {
         self.value(path, text)
+    }
+
+    /// True or false, or the default.
+    pub(super) fn flag(&mut self, path: &'static str, default: bool) -> bool {
+        let flag = self.value(path, |value| match value {
+            Value::Bool(flag) => Ok(*flag),
+            Value::String(text) if text == "true" => Ok(true),
+            Value::String(text) if text == "false" => Ok(false),
+            _ => Err(format!("{} is not true or false", shown(value))),
+        });
+        flag.unwrap_or(default)
     }
 
     /// A whole number from `least` to `most`, or the default.

@@ -1,14 +1,10 @@
 //! THE TABLE of settings, and what their values mean.
 
-use std::net::IpAddr;
-use std::time::Duration;
-
 use contract::secret::Secret;
 use serde_yaml::Value;
 
-use super::addresses::parse_list;
 use super::reader::{Reader, listed, nearest, text};
-use super::{Admin, AdminUser, Clients, Config, INTERNAL_TOPICS, Limits, SecurityProtocol, State, Tokens, Upstream};
+use super::{Admin, AdminUser, Clients, Config, INTERNAL_TOPICS, Listener, State, Tokens, audit, clients, upstream};
 
 /// One setting: where it stands in the file, and the variable that overrides it.
 pub(super) struct Setting {
@@ -18,33 +14,20 @@ pub(super) struct Setting {
     pub(super) structured: bool,
 }
 
-const fn setting(path: &'static str, variable: &'static str) -> Setting {
+pub(super) const fn setting(path: &'static str, variable: &'static str) -> Setting {
     Setting { path, variable: Some(variable), structured: false }
 }
 
-const fn file_only(path: &'static str) -> Setting {
+pub(super) const fn file_only(path: &'static str) -> Setting {
     Setting { path, variable: None, structured: false }
 }
 
-const fn structured(path: &'static str, variable: &'static str) -> Setting {
+pub(super) const fn structured(path: &'static str, variable: &'static str) -> Setting {
     Setting { path, variable: Some(variable), structured: true }
 }
 
-pub(super) const SETTINGS: &[Setting] = &[
-    setting("upstream.bootstrapServers", "KAFKA_BOOTSTRAP_SERVERS"),
-    setting("upstream.securityProtocol", "KAFKA_SECURITY_PROTOCOL"),
-    setting("clients.securityProtocol", "GATEWAY_SECURITY_PROTOCOL"),
-    setting("clients.securityMode", "GATEWAY_SECURITY_MODE"),
-    setting("clients.routing", "GATEWAY_ROUTING_MECHANISM"),
-    setting("clients.bindHost", "GATEWAY_BIND_HOST"),
-    setting("clients.advertisedHost", "GATEWAY_ADVERTISED_HOST"),
-    setting("clients.portStart", "GATEWAY_PORT_START"),
-    setting("clients.portCount", "GATEWAY_PORT_COUNT"),
-    setting("clients.minBrokerId", "GATEWAY_MIN_BROKERID"),
-    file_only("clients.maxInFlight"),
-    file_only("clients.maxFrameBytes"),
-    file_only("clients.maxConnections"),
-    file_only("clients.loginTimeoutSeconds"),
+/// The settings of this file; the other parts have their own.
+const SETTINGS: &[Setting] = &[
     file_only("admin.bindHost"),
     setting("admin.port", "GATEWAY_HTTP_PORT"),
     structured("admin.users", "GATEWAY_ADMIN_API_USERS"),
@@ -53,86 +36,38 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting("tokens.signingKey", "GATEWAY_USER_POOL_SECRET_KEY"),
 ];
 
+/// Every setting.
+pub(super) fn settings() -> impl Iterator<Item = &'static Setting> + Clone {
+    [upstream::SETTINGS, clients::SETTINGS, audit::SETTINGS, SETTINGS].into_iter().flatten()
+}
+
 const STATE_TOPIC: &str = "_anabranch.state";
 const LOOPBACK: &str = "127.0.0.1";
-/// What Kafka brokers accept too (`socket.request.max.bytes`).
-const MAX_FRAME_BYTES: i64 = 100 * 1024 * 1024;
-/// A signing key that is shorter can be guessed from one token.
-const SHORTEST_SIGNING_KEY: usize = 32;
+/// A key that is shorter can be guessed from one token, or one line of a chain.
+pub(super) const SHORTEST_KEY: usize = 32;
 
 /// `None` when something without a default is missing; the reader knows what.
 pub(super) fn read(reader: &mut Reader) -> Option<Config> {
-    let upstream = upstream(reader);
-    let clients = clients(reader);
+    let upstream = upstream::read(reader);
+    let clients = clients::read(reader);
     let admin = admin(reader, &clients);
     let state = state(reader);
     let signing_key = reader.value("tokens.signingKey", |value| match text(value)? {
-        key if key.len() < SHORTEST_SIGNING_KEY => {
-            Err(format!("must have at least {SHORTEST_SIGNING_KEY} characters; make one with: openssl rand -base64 32"))
+        key if key.len() < SHORTEST_KEY => {
+            Err(format!("must have at least {SHORTEST_KEY} characters; make one with: openssl rand -base64 32"))
         }
         key => Ok(Secret::new(key)),
     });
-    Some(Config { upstream: upstream?, clients, admin, state, tokens: Tokens { signing_key } })
-}
-
-fn upstream(reader: &mut Reader) -> Option<Upstream> {
-    let place = "upstream.bootstrapServers";
-    reader.require(place, "is required: the host:port of a Kafka broker (or set KAFKA_BOOTSTRAP_SERVERS)");
-    reader.choice("upstream.securityProtocol", &[("PLAINTEXT", ())]);
-    let bootstrap_servers = reader.value(place, |value| parse_list(&text(value)?))?;
-    Some(Upstream { bootstrap_servers })
-}
-
-fn clients(reader: &mut Reader) -> Clients {
-    let choices = [("PLAINTEXT", SecurityProtocol::Plaintext), ("SASL_PLAINTEXT", SecurityProtocol::SaslPlaintext)];
-    if !reader.is_given("clients.securityProtocol") {
-        reader.warning(
-            "clients.securityProtocol is not set: PLAINTEXT, as the upstream; whoever reaches the client ports \
-             sees the whole Kafka cluster",
-        );
-    }
-    let security_protocol = reader.choice("clients.securityProtocol", &choices).unwrap_or(choices[0].1);
-    reader.choice("clients.securityMode", &[("GATEWAY_MANAGED", ())]);
-    reader.choice("clients.routing", &[("port", ())]);
-    let bind_host = reader.text("clients.bindHost").unwrap_or_else(|| LOOPBACK.to_owned());
-    let advertised_host = reader.text("clients.advertisedHost").unwrap_or_else(|| {
-        if bind_host.parse::<IpAddr>().is_ok_and(|address| address.is_unspecified()) {
-            let message =
-                format!("is required with bindHost {bind_host}: the host by which clients reach this gateway");
-            reader.problem("clients.advertisedHost", message);
-        }
-        bind_host.clone()
-    });
-    let clients = Clients {
-        security_protocol,
-        bind_host,
-        advertised_host,
-        port_start: as_u16(reader.number("clients.portStart", 6969, 1, u16::MAX.into())),
-        port_count: as_u16(reader.number("clients.portCount", 10, 1, 10_000)),
-        min_broker_id: i32::try_from(reader.number("clients.minBrokerId", 0, 0, i32::MAX.into())).unwrap_or(0),
-        limits: Limits {
-            max_in_flight: as_usize(reader.number("clients.maxInFlight", 100, 1, 10_000)),
-            max_frame_bytes: as_usize(reader.number("clients.maxFrameBytes", MAX_FRAME_BYTES, 1024, i32::MAX.into())),
-            max_connections: as_usize(reader.number("clients.maxConnections", 10_000, 1, 1_000_000)),
-            login_timeout: Duration::from_secs(
-                reader.number("clients.loginTimeoutSeconds", 30, 1, 3600).unsigned_abs(),
-            ),
-        },
-    };
-    if u32::from(clients.port_start) + u32::from(clients.port_count) > 65_536 {
-        let place = reader.place("clients.portCount").to_owned();
-        let (start, count) = (clients.port_start, clients.port_count);
-        reader.problem(&place, format!("{count} ports from {start} on do not fit below 65536"));
-    }
-    clients
+    let audit = audit::read(reader);
+    Some(Config { upstream: upstream?, clients, admin, audit, state, tokens: Tokens { signing_key } })
 }
 
 fn admin(reader: &mut Reader, clients: &Clients) -> Admin {
     let bind_host = reader.text("admin.bindHost").unwrap_or_else(|| LOOPBACK.to_owned());
     let port = as_u16(reader.number("admin.port", 8888, 1, u16::MAX.into()));
-    if (clients.port_start..=clients.port_end()).contains(&port) {
+    if let Some(ports) = clients.listeners.iter().map(Listener::ports).find(|ports| ports.contains(&port)) {
         let place = reader.place("admin.port").to_owned();
-        let (start, end) = (clients.port_start, clients.port_end());
+        let (start, end) = (ports.start(), ports.end());
         reader.problem(&place, format!("{port} is one of the client ports {start} to {end}"));
     }
     let users = reader.value("admin.users", admin_users).unwrap_or_default();
@@ -184,17 +119,7 @@ fn admin_user(entry: &Value) -> Result<AdminUser, String> {
 }
 
 fn state(reader: &mut Reader) -> State {
-    let topic = reader.value("state.topic", |value| {
-        let topic = text(value)?;
-        let fits =
-            topic.len() <= 249 && topic.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
-        // Such topics are hidden from everybody, and no tenant's prefix begins with an underscore.
-        if fits && topic.starts_with(INTERNAL_TOPICS) {
-            Ok(topic)
-        } else {
-            Err(format!("'{topic}' is not a topic's name that begins with '{INTERNAL_TOPICS}'"))
-        }
-    });
+    let topic = reader.value("state.topic", internal_topic);
     let choices = [("memory", false), ("topic", true)];
     if reader.choice("state.store", &choices).unwrap_or(false) {
         let topic = topic.unwrap_or_else(|| STATE_TOPIC.to_owned());
@@ -204,11 +129,23 @@ fn state(reader: &mut Reader) -> State {
     }
 }
 
+/// The name of a topic of the gateway's own. Such topics are hidden from everybody, and no tenant's prefix begins with an
+/// underscore.
+pub(super) fn internal_topic(value: &Value) -> Result<String, String> {
+    let topic = text(value)?;
+    let fits = topic.len() <= 249 && topic.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
+    if fits && topic.starts_with(INTERNAL_TOPICS) {
+        Ok(topic)
+    } else {
+        Err(format!("'{topic}' is not a topic's name that begins with '{INTERNAL_TOPICS}'"))
+    }
+}
+
 // The reader has checked the ranges.
-fn as_u16(number: i64) -> u16 {
+pub(super) fn as_u16(number: i64) -> u16 {
     u16::try_from(number).unwrap_or(u16::MAX)
 }
 
-fn as_usize(number: i64) -> usize {
+pub(super) fn as_usize(number: i64) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
 }

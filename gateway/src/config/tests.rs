@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::settings::SETTINGS;
+use super::settings::settings;
 use super::*;
 
 fn files(folder: &str) -> Vec<PathBuf> {
@@ -45,13 +45,13 @@ fn invalid_files_are_refused_with_the_expected_text() {
 fn the_documented_file_shows_every_setting_and_variable() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/configs/valid/gateway.yaml");
     let text = fs::read_to_string(file).unwrap();
-    for setting in SETTINGS {
+    for setting in settings() {
         let key = setting.path.rsplit('.').next().unwrap();
         assert!(text.contains(&format!("{key}:")), "{} is missing", setting.path);
         assert!(text.contains(setting.variable.unwrap_or_default()), "{} is missing", setting.path);
     }
-    let paths = SETTINGS.iter().map(|setting| setting.path).collect::<BTreeSet<_>>();
-    assert_eq!(paths.len(), SETTINGS.len(), "no path stands twice");
+    let paths = settings().map(|setting| setting.path).collect::<BTreeSet<_>>();
+    assert_eq!(paths.len(), settings().count(), "no path stands twice");
 }
 
 #[test]
@@ -60,7 +60,9 @@ fn the_documented_file_says_the_defaults() {
     let shown = Config::load(Some(&shown), []).unwrap().config;
     let bare = Config::parse("upstream: {bootstrapServers: '127.0.0.1:9092'}", []).unwrap().config;
     assert_eq!(shown.upstream, bare.upstream);
-    assert_eq!(shown.clients, Clients { security_protocol: SecurityProtocol::SaslPlaintext, ..bare.clients });
+    let mut clients = bare.clients;
+    clients.listeners[0].protocol = SecurityProtocol::SaslPlaintext;
+    assert_eq!(shown.clients, clients);
     assert_eq!(shown.admin, Admin { users: shown.admin.users.clone(), ..bare.admin });
     assert_eq!(shown.state, bare.state);
 }
@@ -70,7 +72,7 @@ fn a_variable_wins_and_an_unknown_one_is_named() {
     let variables = [("GATEWAY_PORT_START", "7000"), ("GATEWAY_PORT_STRT", "1"), ("KAFKA_SSL_KEY", "x"), ("HOME", "/")];
     let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let loaded = Config::parse("{upstream: {bootstrapServers: 'k:1'}, clients: {portStart: 1}}", variables).unwrap();
-    assert_eq!(loaded.config.clients.port_start, 7000);
+    assert_eq!(*loaded.config.clients.listeners[0].ports().start(), 7000);
     let named = loaded.warnings.iter().filter(|warning| warning.contains("has no effect")).collect::<Vec<_>>();
     assert_eq!(
         named,
@@ -84,7 +86,7 @@ fn a_variable_wins_and_an_unknown_one_is_named() {
 #[test]
 fn insecure_choices_are_said_aloud() {
     let loaded = Config::parse("upstream: {bootstrapServers: 'k:1'}", []).unwrap();
-    assert_eq!(loaded.config.clients.security_protocol, SecurityProtocol::Plaintext);
+    assert_eq!(loaded.config.clients.listeners[0].protocol, SecurityProtocol::Plaintext);
     assert!(loaded.warnings[0].starts_with("clients.securityProtocol is not set: PLAINTEXT"), "{:?}", loaded.warnings);
     assert_eq!(loaded.warnings[1], "admin.users is not set: the admin API refuses everybody");
 }

@@ -14,6 +14,7 @@ pub mod topic_ids;
 
 use self::prefix::Namespace;
 use self::topic_ids::TopicIds;
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -26,7 +27,7 @@ pub const fn growth_allowed(length: usize) -> usize {
 /// Where a broker is to be reached, for the clients of a virtual cluster.
 pub trait Addresses: Send + Sync {
     /// Host and port that stand for the broker `id`; `None` where there are none.
-    fn of(&self, id: i32) -> Option<(&str, u16)>;
+    fn of(&self, id: i32) -> Option<(Cow<'_, str>, u16)>;
 }
 
 /// What the names of one session are mapped with.

@@ -173,7 +173,11 @@ impl Names<'_> {
         }
         match self.tenant.addresses.of(self.node) {
             // No cluster has as many brokers as would be too long.
-            Some((ours, _)) if fits(&mut self.growth, host, ours) => Action::Str(ours),
+            Some((ours, _)) if fits(&mut self.growth, host, &ours) => {
+                self.memory.buffer.clear();
+                self.memory.buffer.push_str(&ours);
+                Action::Str(&self.memory.buffer)
+            }
             Some(_) => Action::Drop,
             None if self.unreachable => Action::Str(""),
             None => Action::Drop,

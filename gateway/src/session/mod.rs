@@ -3,6 +3,7 @@
 //! A session authenticates first ([`handshake`]); then requests and answers flow through [`pipeline`], the only place that
 //! knows the order of the stages. One task serves both directions, without a lock on the path.
 
+pub mod audited;
 pub mod handshake;
 pub mod local;
 pub mod pipeline;
@@ -12,16 +13,20 @@ pub mod scram;
 #[cfg(test)]
 mod tests;
 
+use crate::audit::Audit;
+use crate::audit::event::{Action, Event};
 use crate::authn::sasl::Authenticator;
 use crate::authn::{AccountLookup as _, Identity};
 use crate::naming::sessions::FetchSessions;
 use crate::naming::{Addresses, Tenant, prefix::Namespace};
 use crate::observe::metrics::{FrameRefusal, Metrics};
+use crate::routing::{Dialled, Routes};
 use crate::transport::connection::Connection;
 use crate::transport::frames;
 use crate::upstream::broker::BrokerError;
 use crate::upstream::cluster::Cluster;
 use crate::world::World;
+use std::borrow::Cow;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,12 +53,10 @@ pub struct Shared {
     pub cluster: Arc<Cluster>,
     /// Who there is, and which virtual clusters.
     pub world: watch::Receiver<Arc<World>>,
-    /// The SASL mechanisms; `None` where clients are anonymous.
-    pub authenticator: Option<Arc<Authenticator>>,
-    /// The addresses that clients see.
-    pub addresses: Arc<dyn Addresses>,
     /// The counters.
     pub metrics: Arc<Metrics>,
+    /// What is worth knowing afterwards.
+    pub audit: Audit,
     /// The bounds.
     pub limits: Limits,
     /// What each broker answered to ApiVersions.
@@ -65,6 +68,38 @@ pub struct Shared {
 impl std::fmt::Debug for Shared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Shared").field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
+
+/// One listener, as the sessions of its clients see it.
+#[derive(Debug)]
+pub struct Listener {
+    /// Its name in settings, logs and metrics.
+    pub name: Arc<str>,
+    /// How its clients say who they are.
+    pub login: Login,
+    /// The addresses that its clients see.
+    pub routes: Routes,
+}
+
+/// How clients say who they are.
+#[derive(Debug)]
+pub enum Login {
+    /// Not at all: all of them belong to this virtual cluster.
+    Anonymous(Arc<str>),
+    /// By SASL.
+    Sasl(Arc<Authenticator>),
+}
+
+/// The addresses of a listener for one virtual cluster.
+struct TenantAddresses {
+    listener: Arc<Listener>,
+    virtual_cluster: Arc<str>,
+}
+
+impl Addresses for TenantAddresses {
+    fn of(&self, id: i32) -> Option<(Cow<'_, str>, u16)> {
+        self.listener.routes.address(&self.virtual_cluster, id)
     }
 }
 
@@ -102,36 +137,56 @@ pub enum SessionError {
     Gateway(String),
 }
 
-/// Serves one connection to its end. `dialled` is the broker that the address stands for.
+/// Serves one connection to its end. `dialled` is what the address stands for.
 ///
 /// # Errors
 /// [`SessionError`]; the connection is closed in any case.
-pub async fn serve(client: Connection, dialled: i32, shared: Arc<Shared>) -> Result<(), SessionError> {
+pub async fn serve(
+    client: Connection,
+    dialled: Dialled,
+    listener: Arc<Listener>,
+    shared: Arc<Shared>,
+) -> Result<(), SessionError> {
     // What changes from here on, also while the client logs in, ends the session.
     let world = shared.world.borrow().clone();
     let mut reader = frames::FrameReader::default();
     let deadline = shared.limits.handshake;
-    let identity = match &shared.authenticator {
-        None => handshake::anonymous(),
-        Some(authenticator) => {
-            let greeting = handshake::authenticate(&client, &mut reader, dialled, authenticator, &shared);
+    let identity = match &listener.login {
+        Login::Anonymous(virtual_cluster) => handshake::anonymous(virtual_cluster),
+        Login::Sasl(authenticator) => {
+            let greeting = handshake::authenticate(&client, &mut reader, &dialled, authenticator, &shared);
             match tokio::time::timeout(deadline, greeting).await {
                 Ok(Ok(Some(identity))) => identity,
                 Ok(Ok(None)) => return Ok(()),
-                Ok(Err(e)) => return Err(e),
+                Ok(Err(e)) => {
+                    audited::frame_refused(&e, &client).into_iter().for_each(|event| shared.audit.record(event));
+                    return Err(e);
+                }
                 Err(_) => return Err(SessionError::Client(io::ErrorKind::TimedOut.into())),
             }
         }
     };
-    let tenant = tenant(&shared, &world, &identity).ok_or(SessionError::Ended("the virtual cluster is gone"))?;
-    let open = shared.metrics.tenant_connection_opened(&identity.virtual_cluster);
-    tokio::select! {
-        done = pipeline::run(&client, reader, dialled, &shared, &identity, tenant, open.metrics()) => done,
-        reason = ended(&shared, &world, &identity) => Err(SessionError::Ended(reason)),
+    if !dialled.serves(&identity.virtual_cluster) {
+        return Err(SessionError::Authentication("the address belongs to another virtual cluster".to_owned()));
     }
+    let tenant = tenant(&shared, &listener, &world, &identity);
+    let tenant = tenant.ok_or(SessionError::Ended("the virtual cluster is gone"))?;
+    let open = shared.metrics.tenant_connection_opened(&identity.virtual_cluster);
+    let ended = tokio::select! {
+        done = pipeline::run(&client, reader, dialled.broker, &shared, &identity, tenant, open.metrics()) => done,
+        reason = ended(&shared, &listener, &world, &identity) => {
+            let event = Event::new(Action::SessionEnded { reason: reason.into() });
+            shared.audit.record(event.by(&identity).over(audited::ends(&client)));
+            Err(SessionError::Ended(reason))
+        }
+    };
+    if let Some(event) = ended.as_ref().err().and_then(|e| audited::frame_refused(e, &client)) {
+        shared.audit.record(event.by(&identity));
+    }
+    ended
 }
 
-fn tenant(shared: &Shared, world: &World, identity: &Identity) -> Option<Tenant> {
+fn tenant(shared: &Shared, listener: &Arc<Listener>, world: &World, identity: &Identity) -> Option<Tenant> {
     let virtual_cluster = world.virtual_cluster(&identity.virtual_cluster)?;
     let prefixes = || world.virtual_clusters().map(|v| v.prefix.as_deref().unwrap_or_default());
     shared.fetch_sessions.retain(prefixes().count(), |owner| prefixes().any(|prefix| prefix == owner));
@@ -139,13 +194,16 @@ fn tenant(shared: &Shared, world: &World, identity: &Identity) -> Option<Tenant>
         namespace: Namespace::new(virtual_cluster.prefix.clone()),
         cluster_id: virtual_cluster.cluster_id.as_str().into(),
         topic_ids: shared.cluster.topic_ids.clone(),
-        addresses: shared.addresses.clone(),
+        addresses: Arc::new(TenantAddresses {
+            listener: Arc::clone(listener),
+            virtual_cluster: Arc::clone(&identity.virtual_cluster),
+        }),
         fetch_sessions: shared.fetch_sessions.clone(),
     })
 }
 
 /// Returns when the identity may no longer be served as it was in `before`, and why.
-async fn ended(shared: &Shared, before: &World, identity: &Identity) -> &'static str {
+async fn ended(shared: &Shared, listener: &Listener, before: &World, identity: &Identity) -> &'static str {
     let expiry = async {
         match identity.expires_at.map(|at| at.duration_since(std::time::SystemTime::now())) {
             Some(left) => tokio::time::sleep(left.unwrap_or_default()).await,
@@ -162,7 +220,7 @@ async fn ended(shared: &Shared, before: &World, identity: &Identity) -> &'static
             if prefix(&now) != prefix(before) {
                 return "the virtual cluster was removed or changed";
             }
-            if shared.authenticator.is_some() && account(&now) != account(before) {
+            if matches!(listener.login, Login::Sasl(_)) && account(&now) != account(before) {
                 return "the service account was removed or changed";
             }
             if world.changed().await.is_err() {

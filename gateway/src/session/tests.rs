@@ -2,24 +2,18 @@
 
 use super::*;
 use crate::authn::tokens::TokenKey;
-use crate::config::HostPort;
+use crate::config::{HostPort, PortRouting};
 use crate::naming::topic_ids::TopicIds;
+use crate::routing::port::Ports;
 use crate::upstream::metadata;
 use serde_json::json;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
 use wire::frame;
 use wire::schema::ApiKey;
 use wire::value;
-
-struct OneAddress;
-
-impl Addresses for OneAddress {
-    fn of(&self, id: i32) -> Option<(&str, u16)> {
-        (id == 1).then_some(("gateway.test", 6969))
-    }
-}
 
 /// A broker that answers each request after `delay`; Heartbeats with their correlation id as throttle time.
 async fn broker(delay: Duration) -> (HostPort, Arc<AtomicUsize>) {
@@ -66,18 +60,21 @@ async fn broker_connection(mut stream: TcpStream, port: u16, delay: Duration, pr
 
 struct Gateway {
     shared: Arc<Shared>,
+    listener: Arc<Listener>,
     world: watch::Sender<Arc<World>>,
+    events: mpsc::Receiver<Event>,
 }
 
 fn gateway(broker: &HostPort, sasl: bool) -> Gateway {
     let (world, receiver) = watch::channel(Arc::new(World::empty()));
     let authenticator = Authenticator::new(TokenKey::random().unwrap()).unwrap();
+    let metrics = Arc::<Metrics>::default();
+    let (audit, events) = Audit::new(100, Arc::clone(&metrics));
     let shared = Arc::new(Shared {
         cluster: Arc::new(Cluster::new(std::slice::from_ref(broker), Arc::new(TopicIds::new(&[9; 16]).unwrap()))),
         world: receiver,
-        authenticator: sasl.then(|| Arc::new(authenticator)),
-        addresses: Arc::new(OneAddress),
-        metrics: Arc::default(),
+        metrics,
+        audit,
         limits: Limits {
             max_in_flight: 3,
             max_produce_bytes: 10_000,
@@ -88,7 +85,11 @@ fn gateway(broker: &HostPort, sasl: bool) -> Gateway {
         api_versions: local::ApiVersionsCache::default(),
         fetch_sessions: Arc::default(),
     });
-    Gateway { shared, world }
+    let login = if sasl { Login::Sasl(Arc::new(authenticator)) } else { Login::Anonymous("passthrough".into()) };
+    let routing = PortRouting { start: 6969, count: 1, advertised_start: 6969, min_broker_id: 1 };
+    let routes = Routes::Port(Ports::new("gateway.test", &routing));
+    let listener = Arc::new(Listener { name: "default".into(), login, routes });
+    Gateway { shared, listener, world, events }
 }
 
 type Ended = tokio::task::JoinHandle<Result<(), SessionError>>;
@@ -96,7 +97,12 @@ type Ended = tokio::task::JoinHandle<Result<(), SessionError>>;
 async fn client(gateway: &Gateway) -> (TcpStream, Ended) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (client, accepted) = tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
-    let session = tokio::spawn(serve(Connection::plain(accepted.unwrap().0).unwrap(), 1, gateway.shared.clone()));
+    let session = tokio::spawn(serve(
+        Connection::plain(accepted.unwrap().0).unwrap(),
+        Dialled::broker(1),
+        gateway.listener.clone(),
+        gateway.shared.clone(),
+    ));
     (client.unwrap(), session)
 }
 
@@ -239,7 +245,7 @@ async fn credentials_that_expired_end_the_session() {
         expires_at: Some(std::time::SystemTime::now() + Duration::from_millis(50)),
     };
     let before = World::empty();
-    assert_eq!(ended(&gateway.shared, &before, &identity).await, "the credentials expired");
+    assert_eq!(ended(&gateway.shared, &gateway.listener, &before, &identity).await, "the credentials expired");
 }
 
 #[tokio::test]
@@ -247,11 +253,12 @@ async fn a_virtual_cluster_that_is_removed_ends_its_sessions() {
     let (address, _) = broker(Duration::ZERO).await;
     let gateway = gateway(&address, true);
     let declared = contract::resources::VirtualCluster::new("team-a");
-    let _ = gateway.world.send_replace(Arc::new(crate::world::build([&declared], []).unwrap()));
+    let _ = gateway.world.send_replace(Arc::new(crate::world::build([&declared], [], []).unwrap()));
     let identity = Identity { username: "app".into(), virtual_cluster: "team-a".into(), expires_at: None };
     let shared = gateway.shared.clone();
     let before = shared.world.borrow().clone();
-    let ending = tokio::spawn(async move { ended(&shared, &before, &identity).await });
+    let listener = gateway.listener.clone();
+    let ending = tokio::spawn(async move { ended(&shared, &listener, &before, &identity).await });
     tokio::time::sleep(Duration::from_millis(20)).await;
     let _ = gateway.world.send_replace(Arc::new(World::empty()));
     assert_eq!(ending.await.unwrap(), "the virtual cluster was removed or changed");
@@ -262,10 +269,13 @@ async fn what_changed_while_a_client_logged_in_ends_its_session() {
     let (address, _) = broker(Duration::ZERO).await;
     let gateway = gateway(&address, true);
     let declared = contract::resources::VirtualCluster::new("team-a");
-    let before = crate::world::build([&declared], []).unwrap();
+    let before = crate::world::build([&declared], [], []).unwrap();
     let identity = Identity { username: "app".into(), virtual_cluster: "team-a".into(), expires_at: None };
     // The world of now no longer has the virtual cluster of then.
-    assert_eq!(ended(&gateway.shared, &before, &identity).await, "the virtual cluster was removed or changed");
+    assert_eq!(
+        ended(&gateway.shared, &gateway.listener, &before, &identity).await,
+        "the virtual cluster was removed or changed"
+    );
 }
 
 /// A broker that assigns a topic of team-a's, and knows its name only from the third look-up on.
@@ -303,9 +313,9 @@ async fn broker_that_learns() -> HostPort {
 async fn a_topic_that_was_made_a_moment_ago_is_looked_for_before_it_is_assigned() {
     let gateway = gateway(&broker_that_learns().await, false);
     let declared = contract::resources::VirtualCluster::new("team-a");
-    let world = crate::world::build([&declared], []).unwrap();
+    let world = crate::world::build([&declared], [], []).unwrap();
     let identity = Identity { username: "app".into(), virtual_cluster: "team-a".into(), expires_at: None };
-    let tenant = tenant(&gateway.shared, &world, &identity).unwrap();
+    let tenant = tenant(&gateway.shared, &gateway.listener, &world, &identity).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (client, accepted) = tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
     let accepted = Connection::plain(accepted.unwrap().0).unwrap();
@@ -321,4 +331,52 @@ async fn a_topic_that_was_made_a_moment_ago_is_looked_for_before_it_is_assigned(
     let (_, start) = frame::response_header(key.response_header(version), &frame).unwrap();
     let answer = value::decode(key.response(), version, &frame[start..]).unwrap();
     assert_eq!(answer["Assignment"]["TopicPartitions"][0]["TopicId"], value::uuid_text(&[5; 16]), "{answer}");
+}
+
+fn recorded(gateway: &mut Gateway) -> Vec<String> {
+    std::iter::from_fn(|| gateway.events.try_recv().ok()).map(|event| format!("{event:?}")).collect()
+}
+
+#[tokio::test]
+async fn refused_frames_and_failed_logins_are_recorded_without_what_was_secret() {
+    let (address, _) = broker(Duration::ZERO).await;
+    let mut gateway = gateway(&address, true);
+    let (mut stranger, ended) = client(&gateway).await;
+    stranger.write_all(&request(ApiKey::Metadata, 9, 2, &json!({ "Topics": null }))).await.unwrap();
+    let _ = ended.await.unwrap().unwrap_err();
+    let told = recorded(&mut gateway);
+    assert!(told.len() == 1 && told[0].contains("unauthenticated") && told[0].contains("127.0.0.1:"), "{told:#?}");
+
+    let (mut guesser, ended) = client(&gateway).await;
+    for (mechanism, code) in [("NONE-SUCH", 33), ("PLAIN", 0)] {
+        guesser.write_all(&request(ApiKey::SaslHandshake, 1, 3, &json!({ "Mechanism": mechanism }))).await.unwrap();
+        let answer = answer(&mut guesser).await;
+        assert_eq!(value::decode(ApiKey::SaslHandshake.response(), 1, &answer[4..]).unwrap()["ErrorCode"], code);
+    }
+    let token = local::to_base64(b"\0alice\0wrong-guess");
+    guesser.write_all(&request(ApiKey::SaslAuthenticate, 1, 4, &json!({ "AuthBytes": token }))).await.unwrap();
+    let _ = ended.await.unwrap().unwrap_err();
+    let told = recorded(&mut gateway);
+    assert_eq!(told.len(), 2, "{told:#?}");
+    assert!(told[0].contains("AuthenticationFailed") && told[0].contains("\"NONE-SUCH\""), "{}", told[0]);
+    assert!(
+        told[1].contains("\"PLAIN\"") && told[1].contains("\"alice\"") && told[1].contains("unknown user"),
+        "{}",
+        told[1]
+    );
+    assert!(!told.concat().contains("wrong-guess"), "{told:#?}");
+}
+
+#[tokio::test]
+async fn a_request_that_is_not_served_is_recorded_with_who_sent_it() {
+    let (address, _) = broker(Duration::ZERO).await;
+    let mut gateway = gateway(&address, false);
+    let (mut client, _session) = client(&gateway).await;
+    client.write_all(&request(ApiKey::DescribeLogDirs, 4, 2, &json!({ "Topics": null }))).await.unwrap();
+    client.write_all(&request(ApiKey::CreateDelegationToken, 3, 3, &json!({}))).await.unwrap();
+    client.write_all(&request(ApiKey::Heartbeat, 4, 4, &json!({ "GroupId": "g" }))).await.unwrap();
+    while correlation_id(&answer(&mut client).await) != 4 {}
+    let told = recorded(&mut gateway);
+    let refused: Vec<_> = told.iter().filter(|event| event.contains("CreateDelegationToken")).collect();
+    assert!(refused.len() == 1 && refused[0].contains("passthrough") && refused[0].contains("ANONYMOUS"), "{told:#?}");
 }

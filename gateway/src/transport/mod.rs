@@ -2,4 +2,5 @@
 
 pub mod connection;
 pub mod frames;
+pub mod tls;
 pub mod vectored;

@@ -21,8 +21,8 @@ pub(crate) const HOST: &str = "gateway.test";
 struct Ports;
 
 impl Addresses for Ports {
-    fn of(&self, id: i32) -> Option<(&str, u16)> {
-        matches!(id, 1 | 2).then_some((HOST, 6969))
+    fn of(&self, id: i32) -> Option<(std::borrow::Cow<'_, str>, u16)> {
+        matches!(id, 1 | 2).then_some((HOST.into(), 6969))
     }
 }
 

@@ -32,10 +32,10 @@ const CORRELATION: i32 = 77;
 struct Gateway;
 
 impl Addresses for Gateway {
-    fn of(&self, id: i32) -> Option<(&str, u16)> {
+    fn of(&self, id: i32) -> Option<(std::borrow::Cow<'_, str>, u16)> {
         match id {
-            1 => Some(("gateway", 9001)),
-            2 => Some(("gateway", 9002)),
+            1 => Some(("gateway".into(), 9001)),
+            2 => Some(("gateway".into(), 9002)),
             _ => None,
         }
     }
@@ -259,7 +259,7 @@ fn world(given: &Given) -> World {
     let accounts: Vec<_> = given.accounts.iter().map(account).collect();
     let clusters = accounts.iter().map(|account| &*account.virtual_cluster).collect::<BTreeSet<_>>();
     let clusters: Vec<_> = clusters.into_iter().map(VirtualCluster::new).collect();
-    world::build(&clusters, &accounts).unwrap()
+    world::build(&clusters, &accounts, []).unwrap()
 }
 
 /// The body of a whole response frame.

@@ -3,6 +3,7 @@
 //! Every resource has `apiVersion`, `kind`, `metadata` and `spec`. An unknown field is an error, never ignored. A field
 //! that was not given is not written back, so that the answer to a PUT is exactly what was accepted.
 
+pub mod acl;
 pub mod service_account;
 pub mod token;
 pub mod virtual_cluster;
