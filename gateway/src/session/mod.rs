@@ -5,12 +5,16 @@
 
 pub mod acls;
 pub mod audited;
+mod denied;
+mod enforce;
 pub mod handshake;
+mod joined;
 pub mod local;
 pub mod pipeline;
 pub mod quotas;
 pub mod refusal;
 mod renewal;
+mod rights;
 pub mod scram;
 #[cfg(test)]
 mod tests;

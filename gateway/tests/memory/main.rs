@@ -13,8 +13,8 @@ use contract::resources::VirtualCluster;
 use dense::KINDS;
 use gateway::apis::check::{Checked, check};
 use gateway::apis::{self, Verdict, plans};
+use gateway::authz::Requester;
 use gateway::authz::acl::{AclBinding, AclFilter};
-use gateway::authz::{Requester, permit};
 use gateway::naming::request::{self, Asked, Refusal, RefusedResource};
 use gateway::naming::{Tenant, growth_allowed, response};
 use gateway::session::acls::{self, AclKeeper, Kept};
@@ -23,7 +23,7 @@ use gateway::world::{self, World};
 use peak_alloc::PeakAlloc;
 use serde_json::json;
 use std::sync::Arc;
-use tenant::{BROKER, identity, tenant};
+use tenant::{BROKER, permitted, tenant};
 use wire::schema::{ApiKey, Kind, Message, Versions};
 use wire::segments::Segments;
 use wire::walk::Stop;
@@ -124,7 +124,7 @@ fn look_at(bytes: &[u8], tenant: &Tenant) -> Option<usize> {
     let (mut memory, mut segments) = (request::Memory::default(), Segments::default());
     for last_word in [false, true] {
         segments.clear(4 << 10);
-        match request::map(permit(checked, &identity()), tenant, BROKER, last_word, &mut memory, &mut segments) {
+        match request::map(permitted(checked), tenant, BROKER, last_word, &mut memory, &mut segments) {
             Err(Stop::Refused(Refusal::UnknownTopicId)) => {}
             Err(Stop::Refused(why)) => {
                 drop(refusal::refused(&why, checked.key(), checked.version(), 7, checked.body()).unwrap());
