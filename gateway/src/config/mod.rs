@@ -5,6 +5,7 @@
 
 mod addresses;
 mod clients;
+mod audit;
 mod reader;
 mod settings;
 pub mod tls;
@@ -18,6 +19,7 @@ use std::time::Duration;
 use contract::secret::Secret;
 
 pub use addresses::HostPort;
+pub use audit::{Audit, AuditFile};
 use reader::Reader;
 
 /// What the names of the gateway's own topics on the physical cluster begin with. No client sees or reaches them.

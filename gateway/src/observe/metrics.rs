@@ -8,6 +8,8 @@ use std::fmt::{self, Write as _};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use super::audit::AuditCounters;
+
 /// How many virtual clusters get counters of their own; the rest share one set, labelled `(other)`.
 const MAX_TENANTS: usize = 2_000;
 const OTHER: &str = "(other)";
@@ -65,6 +67,8 @@ pub struct Metrics {
     tls_handshakes_failed: AtomicU64,
     certificate_reloads: [AtomicU64; 2],
     certificates: RwLock<Vec<CertificateExpiry>>,
+    /// What became of the audit events.
+    pub audit: AuditCounters,
     tenants: RwLock<BTreeMap<Arc<str>, Arc<TenantMetrics>>>,
 }
 
@@ -204,6 +208,12 @@ impl Metrics {
         self.tenants.write().unwrap_or_else(PoisonError::into_inner).remove(virtual_cluster);
     }
 
+    /// The bytes of answers that each virtual cluster with counters of its own was sent.
+    pub fn bytes_sent(&self) -> BTreeMap<Arc<str>, u64> {
+        let tenants = self.tenants.read().unwrap_or_else(PoisonError::into_inner);
+        tenants.iter().map(|(name, tenant)| (Arc::clone(name), tenant.bytes_out.load(Ordering::Relaxed))).collect()
+    }
+
     /// Everything in Prometheus' text format.
     pub fn render(&self) -> String {
         let mut text = Text(String::with_capacity(4096));
@@ -231,6 +241,7 @@ impl Metrics {
         text.family("gateway_upstream_answers_withheld_total", "counter", help);
         text.sample("gateway_upstream_answers_withheld_total", &[], count(&self.answers_withheld));
         self.render_tls(&mut text);
+        self.audit.render(&mut text);
         self.render_tenants(&mut text);
         text.0
     }
@@ -328,14 +339,14 @@ const TENANT_FAMILIES: &[TenantFamily] = &[
 ];
 
 /// The text under construction. Writing to a `String` cannot fail, hence the ignored results.
-struct Text(String);
+pub(super) struct Text(String);
 
 impl Text {
-    fn family(&mut self, name: &str, kind: &str, help: &str) {
+    pub(super) fn family(&mut self, name: &str, kind: &str, help: &str) {
         let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
     }
 
-    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl fmt::Display) {
+    pub(super) fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl fmt::Display) {
         self.0.push_str(name);
         for (at, (label, text)) in labels.iter().enumerate() {
             let text = text.replace('\\', r"\\").replace('"', "\\\"").replace('\n', r"\n");
