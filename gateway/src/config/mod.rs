@@ -4,8 +4,8 @@
 //! understood is an error; a `GATEWAY_*` or `KAFKA_*` variable that means nothing here is a warning by name.
 
 mod addresses;
-mod clients;
 mod audit;
+mod clients;
 mod reader;
 mod settings;
 pub mod tls;
@@ -21,6 +21,7 @@ use contract::secret::Secret;
 pub use addresses::HostPort;
 pub use audit::{Audit, AuditFile};
 use reader::Reader;
+use tls::{ClientAuth, Tls};
 
 /// What the names of the gateway's own topics on the physical cluster begin with. No client sees or reaches them.
 pub const INTERNAL_TOPICS: &str = "_anabranch.";
@@ -30,6 +31,7 @@ pub const INTERNAL_TOPICS: &str = "_anabranch.";
 pub struct Config {
     pub upstream: Upstream,
     pub clients: Clients,
+    pub tls: Tls,
     pub admin: Admin,
     pub state: State,
     pub tokens: Tokens,
@@ -54,6 +56,8 @@ pub struct Clients {
 pub struct Listener {
     pub name: String,
     pub protocol: SecurityProtocol,
+    /// Whether clients show a certificate, where it speaks TLS.
+    pub client_auth: ClientAuth,
     pub bind_host: String,
     /// With [`Routing::Host`], the domain below which the brokers have their names.
     pub advertised_host: String,

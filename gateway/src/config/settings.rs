@@ -4,7 +4,7 @@ use contract::secret::Secret;
 use serde_yaml::Value;
 
 use super::reader::{Reader, listed, nearest, text};
-use super::{Admin, AdminUser, Clients, Config, INTERNAL_TOPICS, Listener, State, Tokens, clients, upstream};
+use super::{Admin, AdminUser, Clients, Config, INTERNAL_TOPICS, Listener, State, Tokens, clients, tls, upstream};
 
 /// One setting: where it stands in the file, and the variable that overrides it.
 pub(super) struct Setting {
@@ -38,7 +38,7 @@ const SETTINGS: &[Setting] = &[
 
 /// Every setting.
 pub(super) fn settings() -> impl Iterator<Item = &'static Setting> + Clone {
-    [upstream::SETTINGS, clients::SETTINGS, SETTINGS].into_iter().flatten()
+    [upstream::SETTINGS, clients::SETTINGS, tls::SETTINGS, SETTINGS].into_iter().flatten()
 }
 
 const STATE_TOPIC: &str = "_anabranch.state";
@@ -50,6 +50,7 @@ const SHORTEST_SIGNING_KEY: usize = 32;
 pub(super) fn read(reader: &mut Reader) -> Option<Config> {
     let upstream = upstream::read(reader);
     let clients = clients::read(reader);
+    let tls = tls::read(reader, &clients.listeners);
     let admin = admin(reader, &clients);
     let state = state(reader);
     let signing_key = reader.value("tokens.signingKey", |value| match text(value)? {
@@ -58,7 +59,7 @@ pub(super) fn read(reader: &mut Reader) -> Option<Config> {
         }
         key => Ok(Secret::new(key)),
     });
-    Some(Config { upstream: upstream?, clients, admin, state, tokens: Tokens { signing_key } })
+    Some(Config { upstream: upstream?, clients, tls, admin, state, tokens: Tokens { signing_key } })
 }
 
 fn admin(reader: &mut Reader, clients: &Clients) -> Admin {
