@@ -42,6 +42,8 @@ use observe::metrics::Metrics;
 use routing::Routes;
 use session::{Limits, Listener, Login, Shared};
 use store::topic::StateLog;
+use transport::tls::reload;
+use transport::tls::server::{ServerTls, ServerTlsError};
 use upstream::cluster::Cluster;
 use upstream::security::{Security, SecurityError};
 use world::World;
@@ -61,6 +63,8 @@ pub enum RunError {
     Signals(std::io::Error),
     #[error(transparent)]
     CaFile(#[from] CaFileError),
+    #[error(transparent)]
+    Tls(#[from] ServerTlsError),
     #[error("the operating system gives no random bytes")]
     NoRandomness,
     #[error("cannot keep the audit: {0}")]
@@ -95,7 +99,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         reports(&config, &health, &metrics, &audit),
     ));
     let admin_listener = listen(&config.admin.bind_host, config.admin.port, "the admin API").await?;
-    let (listeners, bootstrap) = client_listeners(&config, &authenticator).await?;
+    let bound = client_listeners(&config, &authenticator).await?;
     let shared = Arc::new(Shared {
         cluster: Arc::clone(&cluster),
         world,
@@ -105,13 +109,15 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         api_versions: session::local::ApiVersionsCache::default(),
         fetch_sessions: Arc::default(),
     });
+    let certificates =
+        reload::watch(bound.tls, config.tls.update_every, Arc::clone(&health), Arc::clone(&shared.metrics));
     let follow_provider = follow_provider(&config, &authenticator, &shared.metrics)?;
     let shutdown = shutdown(Arc::clone(&health))?;
     let clients = async {
         // Before the declarations are known every login would fail, and clients give up for good on a failed login.
         admin.catch_up_until_done().await;
-        health.set_listeners(Part::Up(bootstrap));
-        listeners.serve(shared, config.clients.limits.max_connections).await;
+        health.set_listeners(Part::Up(bound.bootstrap));
+        bound.listeners.serve(shared, config.clients.limits.max_connections).await;
     };
     recorder
         .during(async {
@@ -120,6 +126,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
                 () = admin.follow() => Ok(()),
                 () = watch_upstream(&cluster, &health) => Ok(()),
                 done = follow_provider => done,
+                done = certificates => done.map_err(RunError::Signals),
                 done = admin::serve(admin_listener, Arc::clone(&admin), shutdown) => done.map_err(RunError::Admin),
             }
         })
@@ -152,12 +159,17 @@ fn client_access(config: &Config) -> ClientAccess {
     ClientAccess { routes: Routes::new(listener), security_protocol: listener.protocol }
 }
 
-/// Binds the ports of all listeners; tells the addresses by which clients begin.
-async fn client_listeners(
-    config: &Config,
-    authenticator: &Arc<Authenticator>,
-) -> Result<(Listeners, String), RunError> {
-    let mut listeners = Listeners::default();
+/// The side that clients connect to, bound and not yet served.
+struct Bound {
+    listeners: Listeners,
+    /// The addresses by which clients begin.
+    bootstrap: String,
+    tls: Vec<Arc<ServerTls>>,
+}
+
+/// Binds the ports of all listeners.
+async fn client_listeners(config: &Config, authenticator: &Arc<Authenticator>) -> Result<Bound, RunError> {
+    let (mut listeners, mut servers) = (Listeners::default(), Vec::new());
     let mut bootstrap = Vec::new();
     for settings in &config.clients.listeners {
         let anonymous = settings.anonymous.as_deref().unwrap_or(PASSTHROUGH);
@@ -166,12 +178,17 @@ async fn client_listeners(
             false => Login::Anonymous(anonymous.into()),
         };
         let listener = Listener { name: settings.name.as_str().into(), login, routes: Routes::new(settings) };
-        listeners.bind(&Arc::new(listener), None, &settings.bind_host, settings.ports()).await?;
+        let tls = match settings.protocol.is_tls() {
+            true => Some(Arc::new(ServerTls::load(&config.tls, settings.client_auth)?)),
+            false => None,
+        };
+        servers.extend(tls.clone());
+        listeners.bind(&Arc::new(listener), tls.as_ref(), &settings.bind_host, settings.ports()).await?;
         let (name, protocol) = (&settings.name, settings.protocol.as_str());
         tracing::info!(name, protocol, bootstrap = %settings.bootstrap(), "listening for Kafka clients");
         bootstrap.push(settings.bootstrap().to_string());
     }
-    Ok((listeners, bootstrap.join(",")))
+    Ok(Bound { listeners, bootstrap: bootstrap.join(","), tls: servers })
 }
 
 /// Keeps the keys of the identity provider fresh; does not end.
