@@ -108,6 +108,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         limits: limits(&config),
         api_versions: session::local::ApiVersionsCache::default(),
         fetch_sessions: Arc::default(),
+        acls: Arc::clone(&admin) as Arc<dyn session::acls::AclKeeper>,
     });
     let certificates =
         reload::watch(bound.tls, config.tls.update_every, Arc::clone(&health), Arc::clone(&shared.metrics));
