@@ -157,7 +157,7 @@ async fn client_listeners(
             false => Login::Anonymous(anonymous.into()),
         };
         let listener = Listener { name: settings.name.as_str().into(), login, routes: Routes::new(settings) };
-        listeners.bind(&Arc::new(listener), &settings.bind_host, settings.ports()).await?;
+        listeners.bind(&Arc::new(listener), None, &settings.bind_host, settings.ports()).await?;
         let (name, protocol) = (&settings.name, settings.protocol.as_str());
         tracing::info!(name, protocol, bootstrap = %settings.bootstrap(), "listening for Kafka clients");
         bootstrap.push(settings.bootstrap().to_string());

@@ -87,5 +87,11 @@ fn described(before: &Declarations, change: &Change) -> (String, Action) {
         Change::DeleteAccount { virtual_cluster, username } => {
             (virtual_cluster.clone(), action(event::Change::Deleted, "GatewayServiceAccount", username))
         }
+        Change::PutAcl { virtual_cluster, rule } => {
+            (virtual_cluster.clone(), action(event::Change::Created, "Acl", &rule.to_string()))
+        }
+        Change::DeleteAcl { virtual_cluster, rule } => {
+            (virtual_cluster.clone(), action(event::Change::Deleted, "Acl", &rule.to_string()))
+        }
     }
 }

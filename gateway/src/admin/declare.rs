@@ -144,7 +144,7 @@ impl Declare {
 }
 
 fn build(declarations: &Declarations) -> Result<World, Vec<Problem>> {
-    world::build(declarations.virtual_clusters.values(), declarations.accounts.values())
+    world::build(declarations.virtual_clusters.values(), declarations.accounts.values(), &declarations.acls)
 }
 
 /// What putting `new` in the place of `old` means.

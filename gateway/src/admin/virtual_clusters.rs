@@ -7,6 +7,7 @@ use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, Uri};
+use contract::resources::acl::AclMode;
 use contract::resources::{PASSTHROUGH, Upserted, VirtualCluster};
 
 use super::answer::{ApiError, PutQuery, parse, query};
@@ -47,6 +48,10 @@ pub(super) async fn put(
         if let Some(old) = &old {
             keeps_prefix(old, &resource)?;
         }
+        // From now on the list in the declaration is all there is: what clients had made would come back with the mode.
+        if resource.spec.acl_mode == Some(AclMode::RestApi) {
+            declared.acls.remove(&resource.metadata.name);
+        }
         Ok(upsert_result(old.as_ref(), &resource))
     };
     let upsert_result = admin.declare.change(dry_mode, change).await?;
@@ -62,6 +67,8 @@ pub(super) async fn delete(State(admin): State<Arc<Admin>>, Path(name): Path<Str
         let accounts = declared.accounts.keys().filter(|(cluster, _)| *cluster == name);
         let accounts = accounts.map(|(_, username)| username.as_str()).collect::<Vec<_>>();
         if accounts.is_empty() {
+            // The next virtual cluster of this name begins without rules.
+            declared.acls.remove(&name);
             return Ok(());
         }
         let accounts = accounts.join(", ");

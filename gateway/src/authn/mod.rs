@@ -3,6 +3,7 @@
 //! Invariant: nothing a client can see or time tells whether a user name exists.
 
 pub mod credentials;
+pub mod principal;
 pub mod sasl;
 pub mod tokens;
 

@@ -4,8 +4,8 @@
 //! understood is an error; a `GATEWAY_*` or `KAFKA_*` variable that means nothing here is a warning by name.
 
 mod addresses;
-mod audit;
 mod clients;
+mod audit;
 mod reader;
 mod settings;
 pub mod tls;

@@ -109,6 +109,9 @@ pub enum SessionError {
     /// The client's connection broke, or it sent nothing in time.
     #[error("client: {0}")]
     Client(#[source] io::Error),
+    /// The client and the gateway did not agree on TLS.
+    #[error("client: TLS: {0}")]
+    Tls(#[source] io::Error),
     /// A frame was not served; the connection was closed on it.
     #[error("client: frame refused ({reason:?}): {detail}")]
     Frame {

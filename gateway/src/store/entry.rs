@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use contract::resources::GatewayServiceAccount;
+use contract::resources::acl::AclBinding;
 use serde::{Deserialize, Serialize};
 
 use super::Change;
@@ -29,6 +30,12 @@ struct StoredAccount {
 
 const CLUSTER: &str = "VirtualCluster";
 const ACCOUNT: &str = "GatewayServiceAccount";
+const ACL: &str = "Acl";
+
+/// A rule at rest: the key says everything, as JSON.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredAcl {}
 
 /// Key and value of the record for a change.
 ///
@@ -49,7 +56,23 @@ pub fn write(change: &Change) -> Result<(String, Option<Vec<u8>>), serde_json::E
         Change::DeleteAccount { virtual_cluster, username } => {
             (format!("{ACCOUNT}/{virtual_cluster}/{username}"), None)
         }
+        Change::PutAcl { virtual_cluster, rule } => {
+            (acl_key(virtual_cluster, rule)?, Some(serde_json::to_vec(&StoredAcl {})?))
+        }
+        Change::DeleteAcl { virtual_cluster, rule } => (acl_key(virtual_cluster, rule)?, None),
     })
+}
+
+fn acl_key(virtual_cluster: &str, rule: &AclBinding) -> Result<String, serde_json::Error> {
+    Ok(format!("{ACL}/{virtual_cluster}/{}", serde_json::to_string(rule)?))
+}
+
+/// A rule may hold slashes itself.
+fn read_acl(virtual_cluster: &str, rule: &str, value: Option<&[u8]>) -> Result<Change, EntryError> {
+    let (virtual_cluster, rule) = (virtual_cluster.to_owned(), serde_json::from_str(rule)?);
+    let Some(value) = value else { return Ok(Change::DeleteAcl { virtual_cluster, rule }) };
+    let StoredAcl {} = serde_json::from_slice(value)?;
+    Ok(Change::PutAcl { virtual_cluster, rule })
 }
 
 /// The change in a record.
@@ -60,6 +83,10 @@ pub fn read(key: &[u8], value: Option<&[u8]>) -> Result<Change, EntryError> {
     let key = std::str::from_utf8(key).map_err(|_| EntryError::Key)?;
     let parts = key.split('/').collect::<Vec<_>>();
     let change = match (parts.as_slice(), value) {
+        ([ACL, virtual_cluster, ..], value) => {
+            let rule = key.get(ACL.len() + 1 + virtual_cluster.len() + 1..).ok_or(EntryError::Key)?;
+            read_acl(virtual_cluster, rule, value)?
+        }
         ([CLUSTER, name], None) => Change::DeleteVirtualCluster((*name).to_owned()),
         ([CLUSTER, _], Some(value)) => Change::PutVirtualCluster(serde_json::from_slice(value)?),
         ([ACCOUNT, virtual_cluster, username], None) => {
@@ -78,8 +105,23 @@ pub fn read(key: &[u8], value: Option<&[u8]>) -> Result<Change, EntryError> {
 #[cfg(test)]
 mod tests {
     use contract::resources::VirtualCluster;
+    use contract::resources::acl::{Operation, PatternType, PermissionType, ResourcePattern, ResourceType};
 
     use super::*;
+
+    fn rule(name: &str) -> AclBinding {
+        AclBinding {
+            resource_pattern: ResourcePattern {
+                resource_type: ResourceType::Group,
+                name: name.into(),
+                pattern_type: PatternType::Prefixed,
+            },
+            principal: "User:CN=app,O=Acme/Team".into(),
+            host: "*".into(),
+            operation: Operation::Read,
+            permission_type: PermissionType::Deny,
+        }
+    }
 
     #[test]
     fn what_is_written_is_read() {
@@ -91,6 +133,8 @@ mod tests {
             Change::PutAccount(account(None)),
             Change::PutAccount(account(Some(Credentials::from_password("pencil").unwrap()))),
             Change::DeleteAccount { virtual_cluster: "dev".into(), username: "app".into() },
+            Change::PutAcl { virtual_cluster: "dev".into(), rule: rule("a/b\"c") },
+            Change::DeleteAcl { virtual_cluster: "dev".into(), rule: rule("ä/") },
         ];
         for change in changes {
             let (key, value) = write(&change).unwrap();
@@ -107,6 +151,11 @@ mod tests {
             ("GatewayServiceAccount/dev/app", value.as_deref()),
             ("VirtualCluster/dev", Some(&b"{}"[..])),
             ("Interceptor/x", None),
+            ("Acl/dev", None),
+            ("Acl/dev/", Some(&b"{}"[..])),
+            ("Acl/dev/{}", None),
+            (&acl_key("dev", &rule("x")).unwrap(), Some(&b"null"[..])),
+            (&acl_key("dev", &rule("x")).unwrap().replace(',', ", "), None),
             ("", None),
         ] {
             assert!(read(key.as_bytes(), value).is_err(), "{key}");

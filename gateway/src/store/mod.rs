@@ -3,10 +3,11 @@
 pub mod entry;
 pub mod topic;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use contract::resources::VirtualCluster;
+use contract::resources::acl::AclBinding;
 
 use crate::authn::Account;
 
@@ -17,6 +18,8 @@ pub struct Declarations {
     pub virtual_clusters: BTreeMap<String, VirtualCluster>,
     /// By virtual cluster and user name.
     pub accounts: BTreeMap<(String, String), Arc<Account>>,
+    /// What came by Kafka's API, by virtual cluster. None of them is empty.
+    pub acls: BTreeMap<String, Arc<BTreeSet<AclBinding>>>,
 }
 
 /// One step from some declarations to others.
@@ -25,7 +28,19 @@ pub enum Change {
     PutVirtualCluster(Box<VirtualCluster>),
     DeleteVirtualCluster(String),
     PutAccount(Arc<Account>),
-    DeleteAccount { virtual_cluster: String, username: String },
+    DeleteAccount {
+        virtual_cluster: String,
+        username: String,
+    },
+    /// One rule each, so that two gateways that change different ones at once both get their way.
+    PutAcl {
+        virtual_cluster: String,
+        rule: AclBinding,
+    },
+    DeleteAcl {
+        virtual_cluster: String,
+        rule: AclBinding,
+    },
 }
 
 impl Declarations {
@@ -44,6 +59,17 @@ impl Declarations {
             Change::DeleteAccount { virtual_cluster, username } => {
                 self.accounts.remove(&(virtual_cluster, username));
             }
+            Change::PutAcl { virtual_cluster, rule } => {
+                Arc::make_mut(self.acls.entry(virtual_cluster).or_default()).insert(rule);
+            }
+            Change::DeleteAcl { virtual_cluster, rule } => {
+                if let Some(rules) = self.acls.get_mut(&virtual_cluster) {
+                    Arc::make_mut(rules).remove(&rule);
+                    if rules.is_empty() {
+                        self.acls.remove(&virtual_cluster);
+                    }
+                }
+            }
         }
     }
 
@@ -61,15 +87,50 @@ impl Declarations {
         let new_clusters = new_clusters.map(|(_, cluster)| Change::PutVirtualCluster(Box::new(cluster.clone())));
         let new_accounts = target.accounts.iter().filter(|(key, new)| self.accounts.get(*key) != Some(*new));
         let new_accounts = new_accounts.map(|(_, account)| Change::PutAccount(Arc::clone(account)));
-        gone_accounts.chain(gone_clusters).chain(new_clusters).chain(new_accounts).collect()
+        // Rules go before their virtual cluster does, else they would be there for the next one of its name.
+        let gone_rules = target.rules_missing_of(self);
+        let gone_rules = gone_rules.map(|(virtual_cluster, rule)| Change::DeleteAcl { virtual_cluster, rule });
+        let new_rules = self.rules_missing_of(target);
+        let new_rules = new_rules.map(|(virtual_cluster, rule)| Change::PutAcl { virtual_cluster, rule });
+        let gone = gone_rules.chain(gone_accounts).chain(gone_clusters);
+        gone.chain(new_clusters).chain(new_accounts).chain(new_rules).collect()
+    }
+
+    /// The rules of others that are not here.
+    fn rules_missing_of<'a>(&'a self, others: &'a Self) -> impl Iterator<Item = (String, AclBinding)> {
+        others.acls.iter().flat_map(|(cluster, theirs)| {
+            let ours = self.acls.get(cluster);
+            let same = ours.is_some_and(|ours| Arc::ptr_eq(ours, theirs));
+            let missing = theirs.iter().filter(move |rule| !same && ours.is_none_or(|ours| !ours.contains(*rule)));
+            missing.map(|rule| (cluster.clone(), rule.clone()))
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use contract::resources::GatewayServiceAccount;
+    use contract::resources::acl::{Operation, PatternType, PermissionType, ResourcePattern, ResourceType};
 
     use super::*;
+
+    fn rule(name: &str) -> AclBinding {
+        AclBinding {
+            resource_pattern: ResourcePattern {
+                resource_type: ResourceType::Topic,
+                name: name.into(),
+                pattern_type: PatternType::Literal,
+            },
+            principal: "User:app".into(),
+            host: "*".into(),
+            operation: Operation::Read,
+            permission_type: PermissionType::Allow,
+        }
+    }
+
+    fn put(virtual_cluster: &str, name: &str) -> Change {
+        Change::PutAcl { virtual_cluster: virtual_cluster.into(), rule: rule(name) }
+    }
 
     fn declarations(clusters: &[&str], accounts: &[(&str, &str)]) -> Declarations {
         let mut declarations = Declarations::default();
@@ -85,10 +146,19 @@ mod tests {
 
     #[test]
     fn changes_lead_from_one_to_the_other() {
-        let from = declarations(&["a", "b"], &[("a", "app"), ("b", "bob")]);
-        let to = declarations(&["b", "c"], &[("b", "bob"), ("c", "cat")]);
+        let mut from = declarations(&["a", "b"], &[("a", "app"), ("b", "bob")]);
+        let mut to = declarations(&["b", "c"], &[("b", "bob"), ("c", "cat")]);
+        for change in [put("a", "orders"), put("b", "one"), put("b", "two")] {
+            from.apply(change);
+        }
+        for change in [put("b", "two"), put("b", "three"), put("c", "orders")] {
+            to.apply(change);
+        }
         let changes = from.changes_to(&to);
-        assert_eq!(changes.len(), 4);
+        assert_eq!(changes.len(), 8);
+        // In an order in which no rule is ever without its virtual cluster.
+        assert!(changes[..2].iter().all(|change| matches!(change, Change::DeleteAcl { .. })), "{changes:#?}");
+        assert!(changes[6..].iter().all(|change| matches!(change, Change::PutAcl { .. })), "{changes:#?}");
         let mut reached = from.clone();
         changes.into_iter().for_each(|change| reached.apply(change));
         assert_eq!(reached, to);

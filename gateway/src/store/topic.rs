@@ -37,6 +37,10 @@ const TOPIC_ALREADY_EXISTS: i16 = 36;
 /// A change is a few hundred bytes: this many fit in one answer.
 const FETCH_BYTES: i32 = 16 << 20;
 const ANSWER_MILLISECONDS: i32 = 5_000;
+/// A batch is not made longer than this unless one change alone is.
+const BATCH_BYTES: usize = 900_000;
+/// What a record takes up beside its key and value, at most.
+const RECORD_OVERHEAD: usize = 32;
 /// Base offset and length, which stand before each batch.
 const BATCH_HEADER: usize = 12;
 /// Where a batch says how many records it has.
@@ -78,13 +82,21 @@ impl StateLog {
         Self { cluster, topic, leader: None }
     }
 
-    /// Appends changes as one batch, all or nothing; returns when all replicas have them.
+    /// Appends changes; returns when all replicas have them. As many as a broker takes at once hold together or not at all;
+    /// longer ones are thousands of rules, each of which holds by itself.
     ///
     /// # Errors
-    /// [`LogError`]. After a broken connection the changes may be in the log nevertheless.
+    /// [`LogError`]. After a broken connection the changes may be in the log nevertheless, and so may be the first of many.
     pub async fn append(&mut self, changes: &[Change]) -> Result<(), LogError> {
         let entries = changes.iter().map(entry::write).collect::<Result<Vec<_>, _>>();
         let entries = entries.map_err(|error| self.codec(error))?;
+        for entries in in_batches(entries) {
+            self.append_batch(entries).await?;
+        }
+        Ok(())
+    }
+
+    async fn append_batch(&mut self, entries: Vec<(String, Option<Vec<u8>>)>) -> Result<(), LogError> {
         let batch = encode_batch(entries).map_err(|error| self.codec(error))?;
         let partition = PartitionProduceData::default().with_index(0).with_records(Some(batch));
         let topic = TopicProduceData::default().with_name(self.name()).with_partition_data(vec![partition]);
@@ -213,6 +225,24 @@ fn leader_of(metadata: &MetadataResponse) -> Option<String> {
     Some(format!("{}:{}", broker.host.as_str(), broker.port))
 }
 
+/// Cuts changes into pieces that a broker takes as one batch (`max.message.bytes`, 1 MiB unless it is set).
+fn in_batches(entries: Vec<(String, Option<Vec<u8>>)>) -> Vec<Vec<(String, Option<Vec<u8>>)>> {
+    let (mut batches, mut room) = (vec![Vec::new()], BATCH_BYTES);
+    for (key, value) in entries {
+        let bytes = key.len() + value.as_ref().map_or(0, Vec::len) + RECORD_OVERHEAD;
+        if bytes > room {
+            batches.push(Vec::new());
+            room = BATCH_BYTES;
+        }
+        room = room.saturating_sub(bytes);
+        if let Some(batch) = batches.last_mut() {
+            batch.push((key, value));
+        }
+    }
+    batches.retain(|batch| !batch.is_empty());
+    batches
+}
+
 fn encode_batch(entries: Vec<(String, Option<Vec<u8>>)>) -> Result<Bytes, io::Error> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_millis());
     let timestamp = i64::try_from(now).unwrap_or(i64::MAX);
@@ -272,6 +302,19 @@ mod tests {
         let found = records.into_iter().map(|record| (record.key, record.value)).collect::<Vec<_>>();
         let expected = entries().into_iter().map(|(key, value)| (Some(Bytes::from(key)), value.map(Bytes::from)));
         assert_eq!(found, expected.collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn many_changes_are_cut_into_batches_that_a_broker_takes() {
+        let entries = (0..30_000).map(|n| (format!("{n:0>100}"), Some(b"{}".to_vec()))).collect::<Vec<_>>();
+        let batches = in_batches(entries.clone());
+        assert!(batches.len() > 3, "{}", batches.len());
+        for batch in &batches {
+            assert!(encode_batch(batch.clone()).unwrap().len() < 1 << 20);
+        }
+        assert_eq!(batches.concat(), entries, "in the same order");
+        assert_eq!(in_batches(vec![("long".into(), Some(vec![0; 2 << 20])), ("k".into(), None)]).len(), 2);
+        assert_eq!(in_batches(Vec::new()).len(), 0);
     }
 
     #[test]

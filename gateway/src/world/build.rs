@@ -1,12 +1,16 @@
 //! Declarations in, a [`World`] or every problem out. Pure: the same for a PUT, a dry run, start-up and reload.
 
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use contract::resources::acl::{AclBinding, AclMode};
 use contract::resources::{self, AccountType, PASSTHROUGH};
 
+use super::acls::{self, MOST_RULES, check_rule};
 use super::names::{check_cluster_name, check_prefix, check_username, comparable};
 use super::{Problem, ProblemKind, VirtualCluster, World};
 use crate::authn::Account;
@@ -14,20 +18,22 @@ use crate::authn::Account;
 /// A Kafka cluster id is 16 bytes, written in 22 characters.
 const CLUSTER_ID_BYTES: usize = 16;
 
-/// The world that these declarations describe.
+/// The world that these declarations describe; `rules` are those that came by Kafka's API, by virtual cluster.
 pub fn build<'a>(
     virtual_clusters: impl IntoIterator<Item = &'a resources::VirtualCluster>,
     accounts: impl IntoIterator<Item = &'a Arc<Account>>,
+    rules: impl IntoIterator<Item = (&'a String, &'a Arc<BTreeSet<AclBinding>>)>,
 ) -> Result<World, Vec<Problem>> {
     let mut world = World::empty();
     let mut problems = Vec::new();
+    let rules: BTreeMap<&str, &BTreeSet<AclBinding>> =
+        rules.into_iter().map(|(name, rules)| (name.as_str(), &**rules)).collect();
     for declared in virtual_clusters {
         check_cluster(declared, &mut problems);
-        if declared.metadata.name != PASSTHROUGH {
-            let cluster = Arc::new(VirtualCluster::declared(declared));
-            world.virtual_clusters.insert(Arc::clone(&cluster.name), cluster);
-        }
+        let cluster = Arc::new(VirtualCluster::declared(declared, rules.get(&*declared.metadata.name).copied()));
+        world.virtual_clusters.insert(Arc::clone(&cluster.name), cluster);
     }
+    rules.iter().for_each(|(name, rules)| check_rules(name, rules, &world, &mut problems));
     check_overlaps(&world, &mut problems);
     for account in accounts {
         check_account(account, &world, &mut problems);
@@ -38,13 +44,19 @@ pub fn build<'a>(
 
 impl VirtualCluster {
     pub(super) fn passthrough() -> Self {
-        Self { name: Arc::from(PASSTHROUGH), prefix: None, cluster_id: cluster_id(PASSTHROUGH, "") }
+        Self::declared(&resources::VirtualCluster::new(PASSTHROUGH), None)
     }
 
-    fn declared(declared: &resources::VirtualCluster) -> Self {
-        let prefix = prefix_of(declared);
+    fn declared(declared: &resources::VirtualCluster, rules: Option<&BTreeSet<AclBinding>>) -> Self {
         let name = declared.metadata.name.as_str();
-        Self { name: Arc::from(name), cluster_id: cluster_id(name, &prefix), prefix: Some(Arc::from(prefix)) }
+        let prefix = (name != PASSTHROUGH).then(|| prefix_of(declared));
+        Self {
+            name: Arc::from(name),
+            cluster_id: cluster_id(name, prefix.as_deref().unwrap_or_default()),
+            prefix: prefix.map(Arc::from),
+            authorizer: Arc::new(acls::authorizer(declared, rules)),
+            acl_mode: declared.spec.acl_mode.unwrap_or_default(),
+        }
     }
 }
 
@@ -61,23 +73,42 @@ fn cluster_id(name: &str, prefix: &str) -> String {
 
 fn check_cluster(declared: &resources::VirtualCluster, problems: &mut Vec<Problem>) {
     let name = &declared.metadata.name;
-    let mut invalid = |path, message| {
+    let mut invalid = |path: Cow<'static, str>, message| {
         let resource = format!("VirtualCluster/{name}");
         problems.push(Problem { kind: ProblemKind::Invalid, resource, path, message });
     };
     if let Err(message) = check_cluster_name(name) {
-        return invalid("metadata.name", message);
+        return invalid("metadata.name".into(), message);
     }
     let prefix = declared.spec.namespace.as_ref().and_then(|namespace| namespace.prefix.as_ref());
     if name == PASSTHROUGH && prefix.is_some() {
-        invalid("spec.namespace.prefix", "passthrough renames nothing and has no prefix".to_owned());
+        invalid("spec.namespace.prefix".into(), "passthrough renames nothing and has no prefix".to_owned());
     } else if let Err(message) = check_prefix(&prefix_of(declared)) {
         let hint = if prefix.is_some() { "" } else { " (it is made from the name; set another)" };
-        invalid("spec.namespace.prefix", format!("{message}{hint}"));
+        invalid("spec.namespace.prefix".into(), format!("{message}{hint}"));
     }
-    // Accepting it without enforcing it would open what the operator believes closed.
-    if declared.spec.acl_enabled == Some(true) {
-        invalid("spec.aclEnabled", "access control lists are not served by this version: only false holds".to_owned());
+    acls::wrong(declared).into_iter().for_each(|(path, message)| invalid(path.into(), message));
+}
+
+/// Rules that came by Kafka's API were checked there; what a log holds may have been written by anybody.
+fn check_rules(name: &str, rules: &BTreeSet<AclBinding>, world: &World, problems: &mut Vec<Problem>) {
+    let mut problem = |kind, path: String, message| {
+        problems.push(Problem { kind, resource: format!("Acl/{name}"), path: path.into(), message });
+    };
+    match world.virtual_clusters.get(name) {
+        None => problem(ProblemKind::Missing, "vCluster".to_owned(), format!("there is no virtual cluster '{name}'")),
+        Some(cluster) if cluster.acl_mode == AclMode::RestApi => {
+            let message = format!("the rules of '{name}' are those in its spec.acls (aclMode REST_API)");
+            problem(ProblemKind::Conflict, "vCluster".to_owned(), message);
+        }
+        Some(_) => {}
+    }
+    if rules.len() > MOST_RULES {
+        let message = format!("'{name}' has {} rules, and may have {MOST_RULES}", rules.len());
+        problem(ProblemKind::Conflict, "vCluster".to_owned(), message);
+    }
+    for (path, message) in rules.iter().filter_map(|rule| check_rule(rule).err()) {
+        problem(ProblemKind::Invalid, path.to_owned(), message);
     }
 }
 
@@ -94,7 +125,7 @@ fn check_overlaps(world: &World, problems: &mut Vec<Problem>) {
             problems.push(Problem {
                 kind: ProblemKind::Conflict,
                 resource: format!("VirtualCluster/{}", second.name),
-                path: "spec.namespace.prefix",
+                path: "spec.namespace.prefix".into(),
                 message: format!(
                     "the prefix '{}' of '{}' and the prefix '{}' of '{}' overlap ('.' and '_' count as the same, as in \
                      Kafka's topic names): choose another prefix",
@@ -110,9 +141,9 @@ fn check_overlaps(world: &World, problems: &mut Vec<Problem>) {
 
 fn check_account(account: &Account, world: &World, problems: &mut Vec<Problem>) {
     let spec = &account.declared.spec;
-    let mut problem = |kind, path, message| {
+    let mut problem = |kind, path: &'static str, message| {
         let resource = format!("GatewayServiceAccount/{}", account.username);
-        problems.push(Problem { kind, resource, path, message });
+        problems.push(Problem { kind, resource, path: path.into(), message });
     };
     if let Err(message) = check_username(&account.username) {
         problem(ProblemKind::Invalid, "metadata.name", message);
@@ -153,13 +184,13 @@ mod tests {
     }
 
     fn problems(clusters: &[resources::VirtualCluster], accounts: &[Arc<Account>]) -> Vec<(ProblemKind, String)> {
-        let problems = build(clusters, accounts).err().unwrap_or_default();
+        let problems = build(clusters, accounts, []).err().unwrap_or_default();
         problems.into_iter().map(|problem| (problem.kind, problem.to_string())).collect()
     }
 
     #[test]
     fn names_prefixes_and_ids() {
-        let world = build(&[cluster("dev"), cluster("sb").with_prefix("x-")], &[account("app", "dev")]).unwrap();
+        let world = build(&[cluster("dev"), cluster("sb").with_prefix("x-")], &[account("app", "dev")], []).unwrap();
         let prefix = |name: &str| world.virtual_cluster(name).unwrap().prefix.clone();
         assert_eq!(prefix("dev").as_deref(), Some("dev."));
         assert_eq!(prefix("sb").as_deref(), Some("x-"));
@@ -195,7 +226,7 @@ mod tests {
         let mut external = GatewayServiceAccount::local("ext", "dev", None);
         external.spec.account_type = AccountType::External;
         let mut acls = cluster("acls");
-        acls.spec.acl_enabled = Some(true);
+        acls.spec.super_users = Some(vec![String::new()]);
         let clusters = [cluster("dev"), cluster("a b"), cluster("_x"), acls, cluster(PASSTHROUGH).with_prefix("p.")];
         let external = Arc::new(Account::new(external, None));
         let accounts = [account("x", "dev"), account("app", "none"), external, account("app", "dev")];
@@ -203,7 +234,7 @@ mod tests {
         let expected = [
             "VirtualCluster/a b metadata.name: 'a b' may hold only",
             "VirtualCluster/_x spec.namespace.prefix: '_x.' must begin with a letter or digit (it is made",
-            "VirtualCluster/acls spec.aclEnabled: ",
+            "VirtualCluster/acls spec.superUsers[0]: ",
             "VirtualCluster/passthrough spec.namespace.prefix: ",
             "GatewayServiceAccount/x metadata.name: 'x' must have 3 to 64",
             "GatewayServiceAccount/app metadata.vCluster: there is no virtual cluster 'none'",
@@ -219,5 +250,36 @@ mod tests {
     #[test]
     fn passthrough_may_be_declared() {
         assert_eq!(problems(&[cluster(PASSTHROUGH)], &[account("app", PASSTHROUGH)]), []);
+        let mut closed = cluster(PASSTHROUGH);
+        closed.spec.acl_enabled = Some(true);
+        let world = build(&[closed], [], []).unwrap();
+        let passthrough = world.virtual_cluster(PASSTHROUGH).unwrap();
+        assert_eq!((&passthrough.prefix, passthrough.authorizer.is_unrestricted()), (&None, false));
+        assert_eq!(passthrough.cluster_id, World::empty().virtual_cluster(PASSTHROUGH).unwrap().cluster_id);
+    }
+
+    #[test]
+    fn rules_by_kafkas_api_need_a_virtual_cluster_that_takes_them() {
+        let rule = |principal: &str| {
+            let text = format!(
+                r#"{{ "resourcePattern": {{ "resourceType": "TOPIC", "name": "x", "patternType": "LITERAL" }},
+                    "principal": "{principal}", "host": "*", "operation": "READ", "permissionType": "ALLOW" }}"#
+            );
+            serde_json::from_str::<AclBinding>(&text).unwrap()
+        };
+        let mut by_operator = cluster("rest");
+        by_operator.spec.acl_mode = Some(AclMode::RestApi);
+        let clusters = [cluster("dev"), by_operator];
+        let with = |name: &str, principal: &str| {
+            let rules = Arc::new(BTreeSet::from([rule(principal)]));
+            let problems = build(&clusters, [], [(&name.to_owned(), &rules)]).err().unwrap_or_default();
+            problems.into_iter().map(|problem| problem.to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(with("dev", "User:app"), [""; 0]);
+        assert_eq!(with(PASSTHROUGH, "User:app"), [""; 0]);
+        assert_eq!(with("gone", "User:app"), ["Acl/gone vCluster: there is no virtual cluster 'gone'"]);
+        let rest = "Acl/rest vCluster: the rules of 'rest' are those in its spec.acls (aclMode REST_API)";
+        assert_eq!(with("rest", "User:app"), [rest]);
+        assert_eq!(with("dev", "app"), ["Acl/dev principal: 'app' must be a type and a name, as in User:alice"]);
     }
 }

@@ -1,14 +1,20 @@
 //! The world as sessions see it: which virtual clusters and accounts there are. Immutable; a change is a new world.
 
+mod acls;
 mod build;
 mod names;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::authn::{Account, AccountLookup};
+use contract::resources::acl::AclMode;
 
+use crate::authn::{Account, AccountLookup};
+use crate::authz::Authorizer;
+
+pub use acls::{MOST_RULES, Wrong, check_rule};
 pub use build::{build, prefix_of};
 
 /// All virtual clusters and accounts at one moment.
@@ -28,6 +34,10 @@ pub struct VirtualCluster {
     pub prefix: Option<Arc<str>>,
     /// What its clients see as the cluster's id: stable, and different for every virtual cluster.
     pub cluster_id: String,
+    /// What its clients may do.
+    pub authorizer: Arc<Authorizer>,
+    /// Who keeps the rules that the authorizer decides by.
+    pub acl_mode: AclMode,
 }
 
 impl World {
@@ -64,7 +74,7 @@ pub struct Problem {
     /// The resource, as `VirtualCluster/dev`.
     pub resource: String,
     /// Where in the resource, such as `spec.namespace.prefix`.
-    pub path: &'static str,
+    pub path: Cow<'static, str>,
     pub message: String,
 }
 

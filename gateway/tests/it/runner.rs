@@ -259,7 +259,7 @@ fn world(given: &Given) -> World {
     let accounts: Vec<_> = given.accounts.iter().map(account).collect();
     let clusters = accounts.iter().map(|account| &*account.virtual_cluster).collect::<BTreeSet<_>>();
     let clusters: Vec<_> = clusters.into_iter().map(VirtualCluster::new).collect();
-    world::build(&clusters, &accounts).unwrap()
+    world::build(&clusters, &accounts, []).unwrap()
 }
 
 /// The body of a whole response frame.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::acl::{AclMode, Acls};
 use super::{ApiVersion, Kind};
 
 /// This kind's entry in the table of kinds.
@@ -66,7 +67,13 @@ pub struct VirtualClusterSpec {
     /// Whether access control applies: with it, nothing is allowed without a rule.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub acl_enabled: Option<bool>,
-    /// Service accounts to which access control does not apply.
+    /// Who keeps the rules; `KAFKA_API` if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acl_mode: Option<AclMode>,
+    /// The rules, where the operator keeps them (`aclMode: REST_API`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acls: Option<Acls>,
+    /// Who may do everything: names of service accounts, or principals such as `User:admin`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub super_users: Option<Vec<String>>,
     /// A label for people: who the cluster is for.
