@@ -29,6 +29,8 @@ use admin::{Admin, ClientAccess, Reports};
 use audit::Audit;
 use audit::recorder::Recorder;
 use audit::sinks::SinkError;
+use authn::oauth::OAuth;
+use authn::oauth::provider::{self, CaFileError, Provider};
 use authn::sasl::Authenticator;
 use authn::tokens::TokenKey;
 use config::{Config, HostPort, State};
@@ -57,6 +59,8 @@ pub enum RunError {
     Admin(std::io::Error),
     #[error("cannot wait for signals: {0}")]
     Signals(std::io::Error),
+    #[error(transparent)]
+    CaFile(#[from] CaFileError),
     #[error("the operating system gives no random bytes")]
     NoRandomness,
     #[error("cannot keep the audit: {0}")]
@@ -101,6 +105,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         api_versions: session::local::ApiVersionsCache::default(),
         fetch_sessions: Arc::default(),
     });
+    let follow_provider = follow_provider(&config, &authenticator, &shared.metrics)?;
     let shutdown = shutdown(Arc::clone(&health))?;
     let clients = async {
         // Before the declarations are known every login would fail, and clients give up for good on a failed login.
@@ -114,6 +119,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
                 () = clients => Ok(()),
                 () = admin.follow() => Ok(()),
                 () = watch_upstream(&cluster, &health) => Ok(()),
+                done = follow_provider => done,
                 done = admin::serve(admin_listener, Arc::clone(&admin), shutdown) => done.map_err(RunError::Admin),
             }
         })
@@ -170,6 +176,23 @@ async fn client_listeners(
         bootstrap.push(settings.bootstrap().to_string());
     }
     Ok((listeners, bootstrap.join(",")))
+}
+
+/// Keeps the keys of the identity provider fresh; does not end.
+fn follow_provider(
+    config: &Config,
+    authenticator: &Authenticator,
+    metrics: &Arc<Metrics>,
+) -> Result<impl Future<Output = Result<(), RunError>> + use<>, RunError> {
+    let provider = config.oauth.as_ref().map(Provider::new).transpose()?;
+    let keys = authenticator.oauth().map(|oauth| Arc::clone(oauth.keys()));
+    let metrics = Arc::clone(metrics);
+    Ok(async move {
+        match keys.zip(provider) {
+            Some((keys, provider)) => provider::follow(keys, provider, metrics).await,
+            None => std::future::pending().await,
+        }
+    })
 }
 
 fn limits(config: &Config) -> Limits {
@@ -244,7 +267,9 @@ fn authenticator(config: &Config) -> Result<Arc<Authenticator>, RunError> {
             TokenKey::random().map_err(|_| RunError::NoRandomness)?
         }
     };
-    Authenticator::new(tokens).map(Arc::new).map_err(|_| RunError::NoRandomness)
+    let oauth = config.oauth.clone().map(|rules| Arc::new(OAuth::new(rules, Arc::default())));
+    let authenticator = Authenticator::new(tokens).map_err(|_| RunError::NoRandomness)?;
+    Ok(Arc::new(authenticator.with_logins(&config.logins, oauth)))
 }
 
 async fn listen(host: &str, port: u16, purpose: &'static str) -> Result<TcpListener, RunError> {
