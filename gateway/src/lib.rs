@@ -83,9 +83,9 @@ const MAX_REQUEST_BYTES: usize = 4 << 20;
 pub async fn run(config: Config) -> Result<(), RunError> {
     let (sender, world) = watch::channel(Arc::new(World::empty()));
     let (health, metrics) = (Arc::<Health>::default(), Arc::<Metrics>::default());
-    let (audit, recorder) = audit_of(&config, &metrics).await?;
     let authenticator = authenticator(&config)?;
     let cluster = Arc::new(cluster(&config)?);
+    let (audit, recorder) = audit_of(&config, &cluster, &metrics).await?;
     let log = match &config.state {
         State::Memory => None,
         State::Topic(topic) => Some(StateLog::new(Arc::clone(&cluster), topic.clone())),
@@ -135,13 +135,17 @@ pub async fn run(config: Config) -> Result<(), RunError> {
 }
 
 /// The audit's two ends, its sinks open.
-async fn audit_of(config: &Config, metrics: &Arc<Metrics>) -> Result<(Audit, Recorder), RunError> {
+async fn audit_of(
+    config: &Config,
+    cluster: &Arc<Cluster>,
+    metrics: &Arc<Metrics>,
+) -> Result<(Audit, Recorder), RunError> {
     let (audit, events) = Audit::new(config.audit.queue, Arc::clone(metrics));
     let node = config.audit.node.clone().unwrap_or_else(|| {
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
         format!("{host}:{}", config.clients.listeners[0].ports().start())
     });
-    let recorder = Recorder::open(&config.audit, node, events, Arc::clone(metrics)).await?;
+    let recorder = Recorder::open(&config.audit, node, cluster, events, Arc::clone(metrics)).await?;
     Ok((audit, recorder))
 }
 
