@@ -9,6 +9,7 @@ pub mod local;
 pub mod pipeline;
 pub mod quotas;
 pub mod refusal;
+mod renewal;
 pub mod scram;
 #[cfg(test)]
 mod tests;

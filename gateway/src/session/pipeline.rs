@@ -9,7 +9,7 @@
 //! A client that does not read its answers fills the queue, and then nothing more is read from it.
 
 use super::refusal::{refused, unserved, with_refused_resources};
-use super::{SessionError, Shared, audited, handshake, local, quotas, scram};
+use super::{SessionError, Shared, audited, handshake, local, quotas, renewal, scram};
 use crate::apis::check::{Checked, Unserved, check};
 use crate::apis::{Verdict, row};
 use crate::audit::event::{Action, Event};
@@ -22,10 +22,11 @@ use crate::transport::connection::Connection;
 use crate::transport::frames::{FrameError, FrameReader};
 use crate::transport::vectored;
 use crate::upstream::broker;
+use crate::upstream::security::Renewal;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc::{self, error::TryRecvError};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use wire::schema::ApiKey;
 use wire::segments::Segments;
 use wire::walk::Stop;
@@ -43,9 +44,11 @@ const SCRATCH: usize = 4 << 10;
 
 /// One request in flight: everything that its answer needs lives here.
 #[derive(Debug)]
-enum Exchange {
+pub(super) enum Exchange {
     /// The broker answers.
     Upstream(Awaited),
+    /// The broker answers the gateway itself, which waits for the body.
+    Own(ApiKey, i16, oneshot::Sender<Vec<u8>>),
     /// The answer was made here: a whole frame.
     Local(Vec<u8>),
 }
@@ -55,13 +58,14 @@ impl Exchange {
     fn held(&self) -> usize {
         match self {
             Self::Upstream(awaited) => awaited.asked.held(),
+            Self::Own(..) => 0,
             Self::Local(answer) => answer.len(),
         }
     }
 }
 
 /// The queue between the two sides of a session, bounded in number and in memory.
-struct Queue {
+pub(super) struct Queue {
     sender: mpsc::Sender<Held>,
     room: Arc<Semaphore>,
 }
@@ -75,7 +79,7 @@ impl Queue {
         (Self { sender, room: Arc::new(Semaphore::new(HELD)) }, receiver)
     }
 
-    async fn put(&self, exchange: Exchange) -> Result<(), SessionError> {
+    pub(super) async fn put(&self, exchange: Exchange) -> Result<(), SessionError> {
         const ENDED: SessionError = SessionError::Ended("the answering side ended");
         // One that is larger than all the room waits until it is alone.
         let room = match u32::try_from(exchange.held().min(HELD)) {
@@ -88,7 +92,7 @@ impl Queue {
 
 /// What an answer from the broker must be the answer to.
 #[derive(Debug)]
-struct Awaited {
+pub(super) struct Awaited {
     key: ApiKey,
     version: i16,
     correlation_id: i32,
@@ -135,11 +139,12 @@ pub async fn run(
         reader.consume(&range);
     }
     let connected = shared.cluster.connect(broker).await;
-    let (id, _, upstream) = connected.inspect_err(|_| shared.metrics.upstream_connection_failed())?;
+    let link = connected.inspect_err(|_| shared.metrics.upstream_connection_failed())?;
+    let (id, upstream, renewal) = (link.broker, link.connection, link.renewal);
     let dialled = std::mem::replace(&mut session.broker, id);
     let (queue, exchanges) = Queue::new(shared.limits.max_in_flight);
     tokio::select! {
-        done = requests(&session, &upstream, reader, queue) => done,
+        done = requests(&session, &upstream, reader, queue, renewal) => done,
         done = answers(&session, &upstream, exchanges) => done,
         () = shared.cluster.returned(dialled), if dialled != id => {
             Err(SessionError::Ended("the broker that the address stands for is back; another one stood in for it"))
@@ -153,9 +158,19 @@ async fn requests(
     upstream: &Connection,
     mut reader: FrameReader,
     queue: Queue,
+    mut renewal: Option<Renewal>,
 ) -> Result<(), SessionError> {
     let (mut segments, mut memory) = (Segments::default(), request::Memory::default());
-    while let Some(range) = session.next(&mut reader).await? {
+    loop {
+        let range = tokio::select! {
+            biased;
+            () = renewal::due(renewal.as_ref()) => {
+                renewal::renew(renewal.as_mut(), upstream, &queue).await?;
+                continue;
+            }
+            range = session.next(&mut reader) => range?,
+        };
+        let Some(range) = range else { break };
         let frame = reader.bytes(range.clone());
         session.metrics.request(frame.len());
         match session.course(frame).await? {
@@ -242,19 +257,33 @@ async fn answers(
         match exchange {
             Exchange::Local(answer) => session.answer(&answer).await?,
             Exchange::Upstream(awaited) if awaited.asked.silent => {}
+            Exchange::Own(key, version, waiting) => {
+                let range = answer_of(session, upstream, &mut reader).await?;
+                renewal::hand_over(key, version, reader.bytes(range.clone()), waiting)?;
+                reader.consume(&range);
+            }
             Exchange::Upstream(awaited) => {
-                let most = session.shared.limits.max_answer_bytes;
-                let range = match reader.next(upstream, |_| most).await {
-                    Ok(Some(range)) => range,
-                    Ok(None) => return Err(SessionError::Upstream(std::io::ErrorKind::UnexpectedEof.into())),
-                    Err(FrameError::Io(e)) => return Err(SessionError::Upstream(e)),
-                    Err(e @ FrameError::TooLong { .. }) => return Err(SessionError::Answer(e.to_string())),
-                };
+                let range = answer_of(session, upstream, &mut reader).await?;
                 send_back(session, &awaited, reader.bytes(range.clone()), &mut memory, &mut segments).await?;
                 reader.consume(&range);
                 segments.clear(SCRATCH);
             }
         }
+    }
+}
+
+/// The next frame of the broker.
+async fn answer_of(
+    session: &Session<'_>,
+    upstream: &Connection,
+    reader: &mut FrameReader,
+) -> Result<std::ops::Range<usize>, SessionError> {
+    let most = session.shared.limits.max_answer_bytes;
+    match reader.next(upstream, |_| most).await {
+        Ok(Some(range)) => Ok(range),
+        Ok(None) => Err(SessionError::Upstream(std::io::ErrorKind::UnexpectedEof.into())),
+        Err(FrameError::Io(e)) => Err(SessionError::Upstream(e)),
+        Err(e @ FrameError::TooLong { .. }) => Err(SessionError::Answer(e.to_string())),
     }
 }
 

@@ -6,6 +6,7 @@ use crate::config::{HostPort, PortRouting};
 use crate::naming::topic_ids::TopicIds;
 use crate::routing::port::Ports;
 use crate::upstream::metadata;
+use crate::upstream::security::Security;
 use serde_json::json;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -71,7 +72,11 @@ fn gateway(broker: &HostPort, sasl: bool) -> Gateway {
     let metrics = Arc::<Metrics>::default();
     let (audit, events) = Audit::new(100, Arc::clone(&metrics));
     let shared = Arc::new(Shared {
-        cluster: Arc::new(Cluster::new(std::slice::from_ref(broker), Arc::new(TopicIds::new(&[9; 16]).unwrap()))),
+        cluster: Arc::new(Cluster::new(
+            std::slice::from_ref(broker),
+            Security::default(),
+            Arc::new(TopicIds::new(&[9; 16]).unwrap()),
+        )),
         world: receiver,
         metrics,
         audit,
