@@ -10,6 +10,7 @@ pub mod principal;
 pub mod sasl;
 pub mod tokens;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -90,6 +91,22 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// For the operator; the client is told [`Failure::message`].
+    pub fn reason(&self) -> Cow<'static, str> {
+        let text = match self {
+            Self::InvalidCredentials => "unknown user, no such credentials, or wrong proof",
+            Self::Malformed => "a message that does not follow the mechanism",
+            Self::TooLong => "a message that is too long",
+            Self::OtherAuthorizationId => "an authorization id other than the user name",
+            Self::ChannelBinding => "channel binding, which is not supported",
+            Self::OutOfTurn => "a message after the exchange has ended",
+            Self::NoRandomness => "the operating system gives no random bytes",
+            Self::Unmapped => "an identity that no service account has",
+            Self::Token(rejection) => return Cow::Owned(rejection.to_string()),
+        };
+        Cow::Borrowed(text)
+    }
+
     /// What the client is told.
     pub fn message(&self) -> &'static str {
         match self {

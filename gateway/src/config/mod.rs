@@ -4,10 +4,10 @@
 //! understood is an error; a `GATEWAY_*` or `KAFKA_*` variable that means nothing here is a warning by name.
 
 mod addresses;
+mod audit;
 mod clients;
 mod logins;
 mod oauth;
-mod audit;
 mod reader;
 mod settings;
 pub mod tls;
@@ -21,9 +21,9 @@ use std::time::Duration;
 use contract::secret::Secret;
 
 pub use addresses::HostPort;
+pub use audit::{Audit, AuditFile, AuditTopic, NamePattern};
 pub use logins::{Logins, MECHANISMS, OAUTHBEARER, Unmapped};
 pub use oauth::{JwksSource, OAuth, RequiredClaim, TOKEN_ALGORITHMS};
-pub use audit::{Audit, AuditFile};
 use reader::Reader;
 
 /// What the names of the gateway's own topics on the physical cluster begin with. No client sees or reaches them.
@@ -38,6 +38,7 @@ pub struct Config {
     /// Where the tokens of an identity provider are taken.
     pub oauth: Option<OAuth>,
     pub admin: Admin,
+    pub audit: Audit,
     pub state: State,
     pub tokens: Tokens,
 }

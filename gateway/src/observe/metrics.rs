@@ -42,7 +42,8 @@ impl FrameRefusal {
         Self::TooManyInFlight,
     ];
 
-    fn label(self) -> &'static str {
+    /// As it stands in metrics and audit events.
+    pub fn label(self) -> &'static str {
         match self {
             Self::Oversized => "oversized",
             Self::Malformed => "malformed",
