@@ -43,6 +43,7 @@ use routing::Routes;
 use session::{Limits, Listener, Login, Shared};
 use store::topic::StateLog;
 use upstream::cluster::Cluster;
+use upstream::security::{Security, SecurityError};
 use world::World;
 
 /// Why the gateway could not start or go on.
@@ -52,6 +53,8 @@ pub enum RunError {
     Listen { address: String, purpose: &'static str, source: std::io::Error },
     #[error(transparent)]
     Clients(#[from] ListenError),
+    #[error(transparent)]
+    Upstream(#[from] SecurityError),
     #[error("the admin API ended: {0}")]
     Admin(std::io::Error),
     #[error("cannot wait for signals: {0}")]
@@ -78,7 +81,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     let (health, metrics) = (Arc::<Health>::default(), Arc::<Metrics>::default());
     let (audit, recorder) = audit_of(&config, &metrics).await?;
     let authenticator = authenticator(&config)?;
-    let cluster = Arc::new(Cluster::new(&config.upstream.bootstrap_servers, Arc::new(topic_ids()?)));
+    let cluster = Arc::new(cluster(&config)?);
     let log = match &config.state {
         State::Memory => None,
         State::Topic(topic) => Some(StateLog::new(Arc::clone(&cluster), topic.clone())),
@@ -199,10 +202,16 @@ fn limits(config: &Config) -> Limits {
     }
 }
 
+fn cluster(config: &Config) -> Result<Cluster, RunError> {
+    let security = Security::new(&config.upstream.security)?;
+    Ok(Cluster::new(&config.upstream.bootstrap_servers, security, Arc::new(topic_ids()?)))
+}
+
 /// Keeps the view of the physical cluster fresh; says once when it is lost and once when it is back.
 async fn watch_upstream(cluster: &Cluster, health: &Health) {
     let report = |seen: Result<&upstream::metadata::Topology, &upstream::broker::BrokerError>| {
-        let was_up = matches!(health.upstream(), Part::Up(_));
+        let before = health.upstream();
+        let was_up = matches!(before, Part::Up(_));
         match seen {
             Ok(topology) => {
                 if !was_up {
@@ -215,10 +224,11 @@ async fn watch_upstream(cluster: &Cluster, health: &Health) {
                 health.set_upstream(Part::Up(format!("{} brokers", topology.brokers.len())));
             }
             Err(error) => {
-                if was_up {
+                let now = Part::Down(error.to_string());
+                if before != now {
                     tracing::warn!(%error, "Kafka is not reachable; trying again until it is");
                 }
-                health.set_upstream(Part::Down(error.to_string()));
+                health.set_upstream(now);
             }
         }
     };

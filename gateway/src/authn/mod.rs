@@ -93,7 +93,7 @@ pub enum Failure {
 impl Failure {
     /// For the operator; the client is told [`Failure::message`].
     pub fn reason(&self) -> Cow<'static, str> {
-        let text = match self {
+        let reason = match self {
             Self::InvalidCredentials => "unknown user, no such credentials, or wrong proof",
             Self::Malformed => "a message that does not follow the mechanism",
             Self::TooLong => "a message that is too long",
@@ -101,10 +101,10 @@ impl Failure {
             Self::ChannelBinding => "channel binding, which is not supported",
             Self::OutOfTurn => "a message after the exchange has ended",
             Self::NoRandomness => "the operating system gives no random bytes",
-            Self::Unmapped => "an identity that no service account has",
-            Self::Token(rejection) => return Cow::Owned(rejection.to_string()),
+            Self::Unmapped => "no service account has this identity",
+            Self::Token(rejection) => return rejection.to_string().into(),
         };
-        Cow::Borrowed(text)
+        reason.into()
     }
 
     /// What the client is told.

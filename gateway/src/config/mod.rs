@@ -4,14 +4,18 @@
 //! understood is an error; a `GATEWAY_*` or `KAFKA_*` variable that means nothing here is a warning by name.
 
 mod addresses;
-mod audit;
-mod clients;
 mod logins;
 mod oauth;
+mod audit;
+mod clients;
+mod jaas;
+mod keys;
+mod login;
+mod properties;
 mod reader;
 mod settings;
 pub mod tls;
-mod upstream;
+pub mod upstream;
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -47,6 +51,7 @@ pub struct Config {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Upstream {
     pub bootstrap_servers: Vec<HostPort>,
+    pub security: upstream::Security,
 }
 
 /// The side that Kafka clients connect to.

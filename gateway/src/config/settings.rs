@@ -5,8 +5,7 @@ use serde_yaml::Value;
 
 use super::reader::{Reader, listed, nearest, text};
 use super::{
-    Admin, AdminUser, Clients, Config, INTERNAL_TOPICS, Listener, State, Tokens, audit, clients, logins, oauth,
-    upstream,
+    Admin, AdminUser, Clients, Config, INTERNAL_TOPICS, Listener, State, Tokens, audit, clients, logins, oauth, upstream,
 };
 
 /// One setting: where it stands in the file, and the variable that overrides it.
@@ -41,9 +40,9 @@ const SETTINGS: &[Setting] = &[
 
 /// Every setting.
 pub(super) fn settings() -> impl Iterator<Item = &'static Setting> + Clone {
-    [upstream::SETTINGS, clients::SETTINGS, logins::SETTINGS, oauth::SETTINGS, audit::SETTINGS, SETTINGS]
-        .into_iter()
-        .flatten()
+    let parts: [&[Setting]; 6] =
+        [upstream::SETTINGS, clients::SETTINGS, logins::SETTINGS, oauth::SETTINGS, audit::SETTINGS, SETTINGS];
+    parts.into_iter().flatten()
 }
 
 const STATE_TOPIC: &str = "_anabranch.state";

@@ -84,7 +84,7 @@ fn a_variable_wins_and_an_unknown_one_is_named() {
         named,
         [
             "GATEWAY_PORT_STRT means nothing to this version and has no effect; did you mean GATEWAY_PORT_START?",
-            "KAFKA_SSL_KEY means nothing to this version and has no effect",
+            "KAFKA_SSL_KEY means nothing to this version and has no effect; did you mean KAFKA_SSL_KEYSTORE_KEY?",
         ]
     );
 }
@@ -129,6 +129,42 @@ fn what_opens_the_door_to_others_is_said_aloud() {
     }
     let local = text.replace("http://login/keys", "http://127.0.0.1:8080/keys");
     assert_eq!(opened(&local).len(), 2, "nobody is on the way to this machine");
+}
+
+#[test]
+fn kafka_properties_of_the_environment_win_and_what_changes_nothing_is_named() {
+    let jaas = "org.apache.kafka.common.security.plain.PlainLoginModule required username=\"gw\" password=\"b\" x=1;";
+    let variables = [
+        ("KAFKA_SASL_JAAS_CONFIG", jaas),
+        ("KAFKA_SASL_LOGIN_CALLBACK_HANDLER_CLASS", "org.example.Handler"),
+        ("KAFKA_SSL_TRUSTSTORE_LOCATION", "/x"),
+        ("KAFKA_SSL_ENDPOINT_IDENTIFICATION_ALGORITM", ""),
+    ];
+    let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let text = "upstream: {bootstrapServers: 'k:1', securityProtocol: SASL_PLAINTEXT, properties: {sasl.mechanism: plain, \
+                sasl.jaas.config: none, client.id: me}}";
+    let loaded = Config::parse(text, variables).unwrap();
+    let Some(upstream::Sasl::Plain(login)) = loaded.config.upstream.security.sasl else { panic!() };
+    assert_eq!((login.username.as_str(), login.password.reveal()), ("gw", "b"));
+    let said = loaded.warnings.join("\n");
+    for expected in [
+        "KAFKA_SASL_JAAS_CONFIG: 1 of its options mean nothing to this version",
+        "KAFKA_SASL_LOGIN_CALLBACK_HANDLER_CLASS changes nothing: the gateway loads no Java classes",
+        "KAFKA_SSL_TRUSTSTORE_LOCATION is not used: nothing of the kind is needed for SASL_PLAINTEXT upstream",
+        "no effect; did you mean KAFKA_SSL_ENDPOINT_IDENTIFICATION_ALGORITHM?",
+        "upstream.properties.client.id means nothing to this version and has no effect",
+    ] {
+        assert!(said.contains(expected), "{expected} not in:\n{said}");
+    }
+}
+
+#[test]
+fn a_switched_off_comparison_of_host_names_is_said_aloud() {
+    let text = "upstream: {bootstrapServers: 'k:1', securityProtocol: SSL, properties: \
+                {ssl.endpoint.identification.algorithm: ''}}";
+    let loaded = Config::parse(text, []).unwrap();
+    assert!(!loaded.config.upstream.security.tls.unwrap().verify_host_name);
+    assert!(loaded.warnings.iter().any(|warning| warning.contains("can pose as a broker")), "{:?}", loaded.warnings);
 }
 
 #[test]
