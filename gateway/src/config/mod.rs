@@ -4,6 +4,8 @@
 //! understood is an error; a `GATEWAY_*` or `KAFKA_*` variable that means nothing here is a warning by name.
 
 mod addresses;
+mod logins;
+mod oauth;
 mod audit;
 mod clients;
 mod jaas;
@@ -23,7 +25,9 @@ use std::time::Duration;
 use contract::secret::Secret;
 
 pub use addresses::HostPort;
-pub use audit::{Audit, AuditFile};
+pub use audit::{Audit, AuditFile, AuditTopic, NamePattern};
+pub use logins::{Logins, MECHANISMS, OAUTHBEARER, Unmapped};
+pub use oauth::{JwksSource, OAuth, RequiredClaim, TOKEN_ALGORITHMS};
 use reader::Reader;
 
 /// What the names of the gateway's own topics on the physical cluster begin with. No client sees or reaches them.
@@ -34,7 +38,11 @@ pub const INTERNAL_TOPICS: &str = "_anabranch.";
 pub struct Config {
     pub upstream: Upstream,
     pub clients: Clients,
+    pub logins: Logins,
+    /// Where the tokens of an identity provider are taken.
+    pub oauth: Option<OAuth>,
     pub admin: Admin,
+    pub audit: Audit,
     pub state: State,
     pub tokens: Tokens,
 }
