@@ -4,12 +4,16 @@
 //! knows the order of the stages. One task serves both directions, without a lock on the path.
 
 pub mod audited;
+mod denied;
+mod enforce;
 pub mod handshake;
+mod joined;
 pub mod local;
 pub mod pipeline;
 pub mod quotas;
 pub mod refusal;
 mod renewal;
+mod rights;
 pub mod scram;
 #[cfg(test)]
 mod tests;

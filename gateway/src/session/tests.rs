@@ -321,6 +321,7 @@ async fn a_topic_that_was_made_a_moment_ago_is_looked_for_before_it_is_assigned(
     let world = crate::world::build([&declared], [], []).unwrap();
     let identity = Identity { username: "app".into(), virtual_cluster: "team-a".into(), expires_at: None };
     let tenant = tenant(&gateway.shared, &gateway.listener, &world, &identity).unwrap();
+    let _ = gateway.world.send_replace(Arc::new(world));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (client, accepted) = tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
     let accepted = Connection::plain(accepted.unwrap().0).unwrap();

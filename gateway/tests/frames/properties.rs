@@ -3,14 +3,13 @@
 //! A property panics where it does not hold. What it returns tells a test whether its frames got anywhere.
 
 use crate::inside::{Answered, Sent, Violations};
-use crate::tenant::{BROKER, THEIRS, identity, tenant};
+use crate::tenant::{BROKER, THEIRS, permitted, tenant};
 use gateway::apis::check::{Checked, check};
 use gateway::apis::{self, Verdict, plans};
 use gateway::authn::oauth::OAuth;
 use gateway::authn::sasl::{Authenticator, Step};
 use gateway::authn::tokens::TokenKey;
 use gateway::authn::{Account, AccountLookup};
-use gateway::authz::permit;
 use gateway::config::Config;
 use gateway::naming::Tenant;
 use gateway::naming::embedded::{self, Embedded};
@@ -69,7 +68,7 @@ fn mapped(checked: Checked<'_>, tenant: &Tenant) -> Outcome {
     let mut memory = request::Memory::default();
     for last_word in [false, true] {
         let mut segments = Segments::default();
-        match request::map(permit(checked, &identity()), tenant, BROKER, last_word, &mut memory, &mut segments) {
+        match request::map(permitted(checked), tenant, BROKER, last_word, &mut memory, &mut segments) {
             Ok((physical, _)) => {
                 assert_eq!(physical.head(), checked.head());
                 let sent = physical.segments().to_vec(physical.body());
