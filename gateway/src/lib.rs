@@ -5,6 +5,7 @@
 
 pub mod admin;
 pub mod apis;
+pub mod audit;
 pub mod authn;
 pub mod authz;
 pub mod config;
@@ -24,7 +25,10 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-use admin::{Admin, ClientAccess};
+use admin::{Admin, ClientAccess, Reports};
+use audit::Audit;
+use audit::recorder::Recorder;
+use audit::sinks::SinkError;
 use authn::sasl::Authenticator;
 use authn::tokens::TokenKey;
 use config::{Config, HostPort, State};
@@ -52,6 +56,8 @@ pub enum RunError {
     Signals(std::io::Error),
     #[error("the operating system gives no random bytes")]
     NoRandomness,
+    #[error("cannot keep the audit: {0}")]
+    Audit(#[from] SinkError),
 }
 
 /// No answer of a broker is longer: `fetch.max.bytes` of a client is 50 MiB unless it raises it.
@@ -66,6 +72,7 @@ const MAX_REQUEST_BYTES: usize = 4 << 20;
 pub async fn run(config: Config) -> Result<(), RunError> {
     let (sender, world) = watch::channel(Arc::new(World::empty()));
     let (health, metrics) = (Arc::<Health>::default(), Arc::<Metrics>::default());
+    let (audit, recorder) = audit_of(&config, &metrics).await?;
     let authenticator = authenticator(&config)?;
     let cluster = Arc::new(Cluster::new(&config.upstream.bootstrap_servers, Arc::new(topic_ids()?)));
     let log = match &config.state {
@@ -78,8 +85,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         config.admin.users.clone(),
         Arc::clone(&authenticator),
         client_access(&config),
-        Arc::clone(&health),
-        Arc::clone(&metrics),
+        reports(&config, &health, &metrics, &audit),
     ));
     let admin_listener = listen(&config.admin.bind_host, config.admin.port, "the admin API").await?;
     let (listeners, bootstrap) = client_listeners(&config, &authenticator).await?;
@@ -87,6 +93,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         cluster: Arc::clone(&cluster),
         world,
         metrics,
+        audit,
         limits: limits(&config),
         api_versions: session::local::ApiVersionsCache::default(),
         fetch_sessions: Arc::default(),
@@ -98,11 +105,35 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         health.set_listeners(Part::Up(bootstrap));
         listeners.serve(shared, config.clients.limits.max_connections).await;
     };
-    tokio::select! {
-        () = clients => Ok(()),
-        () = admin.follow() => Ok(()),
-        () = watch_upstream(&cluster, &health) => Ok(()),
-        done = admin::serve(admin_listener, Arc::clone(&admin), shutdown) => done.map_err(RunError::Admin),
+    recorder
+        .during(async {
+            tokio::select! {
+                () = clients => Ok(()),
+                () = admin.follow() => Ok(()),
+                () = watch_upstream(&cluster, &health) => Ok(()),
+                done = admin::serve(admin_listener, Arc::clone(&admin), shutdown) => done.map_err(RunError::Admin),
+            }
+        })
+        .await
+}
+
+/// The audit's two ends, its sinks open.
+async fn audit_of(config: &Config, metrics: &Arc<Metrics>) -> Result<(Audit, Recorder), RunError> {
+    let (audit, events) = Audit::new(config.audit.queue, Arc::clone(metrics));
+    let node = config.audit.node.clone().unwrap_or_else(|| {
+        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        format!("{host}:{}", config.clients.listeners[0].ports().start())
+    });
+    let recorder = Recorder::open(&config.audit, node, events, Arc::clone(metrics)).await?;
+    Ok((audit, recorder))
+}
+
+fn reports(config: &Config, health: &Arc<Health>, metrics: &Arc<Metrics>, audit: &Audit) -> Reports {
+    Reports {
+        health: Arc::clone(health),
+        metrics: Arc::clone(metrics),
+        audit: audit.clone(),
+        record_requests: config.audit.admin_requests,
     }
 }
 
@@ -126,7 +157,7 @@ async fn client_listeners(
             false => Login::Anonymous(anonymous.into()),
         };
         let listener = Listener { name: settings.name.as_str().into(), login, routes: Routes::new(settings) };
-        listeners.bind(&Arc::new(listener), &settings.bind_host, settings.ports()).await?;
+        listeners.bind(&Arc::new(listener), None, &settings.bind_host, settings.ports()).await?;
         let (name, protocol) = (&settings.name, settings.protocol.as_str());
         tracing::info!(name, protocol, bootstrap = %settings.bootstrap(), "listening for Kafka clients");
         bootstrap.push(settings.bootstrap().to_string());

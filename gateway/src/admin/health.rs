@@ -26,7 +26,12 @@ pub(super) async fn all(State(admin): State<Arc<Admin>>) -> (StatusCode, Json<He
     let build_info = Check { id: "buildInfo".into(), status: Status::Up, data: version.into_iter().collect() };
     let upstream = check("upstream", admin.health.upstream());
     let listeners = check("listeners", admin.health.listeners());
-    let checks = vec![build_info, upstream, listeners];
+    let mut checks = vec![build_info, upstream, listeners];
+    if let Some(trouble) = admin.health.certificates() {
+        // Clients are served with the old ones, so that restarting would make it worse.
+        let data = [("warning".to_owned(), Value::from(trouble))].into_iter().collect();
+        checks.push(Check { id: "certificates".into(), status: Status::Up, data });
+    }
     let down = checks.iter().any(|check| check.status == Status::Down);
     let (code, status) =
         if down { (StatusCode::SERVICE_UNAVAILABLE, Status::Down) } else { (StatusCode::OK, Status::Up) };

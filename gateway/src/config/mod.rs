@@ -5,6 +5,7 @@
 
 mod addresses;
 mod clients;
+mod audit;
 mod reader;
 mod settings;
 pub mod tls;
@@ -18,6 +19,7 @@ use std::time::Duration;
 use contract::secret::Secret;
 
 pub use addresses::HostPort;
+pub use audit::{Audit, AuditFile, AuditTopic, NamePattern};
 use reader::Reader;
 
 /// What the names of the gateway's own topics on the physical cluster begin with. No client sees or reaches them.
@@ -29,6 +31,7 @@ pub struct Config {
     pub upstream: Upstream,
     pub clients: Clients,
     pub admin: Admin,
+    pub audit: Audit,
     pub state: State,
     pub tokens: Tokens,
 }

@@ -1,8 +1,45 @@
-//! Where keys and certificates lie: what key stores and trust stores are, before anybody has read them.
+//! Keys, certificates and whom to trust: where they lie and what opens them, before anybody has read them.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use contract::secret::Secret;
+
+/// TLS towards clients.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tls {
+    /// Keys with their certificates. A client that wants a host that several are for, or none, gets the first.
+    pub identities: Vec<Store>,
+    /// The authorities that sign clients' certificates.
+    pub trust: Option<Store>,
+    /// Certificates that they have revoked: files of lists.
+    pub revocations: Vec<PathBuf>,
+    /// Whether TLS 1.2 is refused.
+    pub only_tls13: bool,
+    /// What a certificate's subject is called: Kafka's `ssl.principal.mapping.rules`.
+    pub principal_mapping_rules: String,
+    /// How often files are looked at for changes.
+    pub update_every: Duration,
+}
+
+impl Tls {
+    /// Every file, in order.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let stores = self.identities.iter().chain(&self.trust);
+        stores.flat_map(Store::files).map(Path::to_owned).chain(self.revocations.iter().cloned()).collect()
+    }
+}
+
+/// Whether clients show a certificate (Kafka's `ssl.client.auth`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClientAuth {
+    /// They are not asked.
+    None,
+    /// They may; one that is shown must be good.
+    Request,
+    /// They must.
+    Require,
+}
 
 /// The form of a key store or trust store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

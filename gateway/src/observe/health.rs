@@ -12,6 +12,7 @@ pub struct Health {
 struct Parts {
     upstream: Part,
     listeners: Part,
+    certificates: Option<String>,
     draining: bool,
 }
 
@@ -25,7 +26,7 @@ pub enum Part {
 impl Default for Health {
     fn default() -> Self {
         let starting = || Part::Down("starting".to_owned());
-        Self { parts: RwLock::new(Parts { upstream: starting(), listeners: starting(), draining: false }) }
+        Self { parts: RwLock::new(Parts { upstream: starting(), listeners: starting(), certificates: None, draining: false }) }
     }
 }
 
@@ -40,6 +41,11 @@ impl Health {
         self.change(|parts| parts.listeners = part);
     }
 
+    /// Reports on changed certificates: why they are not used, `None` when all is well. Clients are served either way.
+    pub fn set_certificates(&self, trouble: Option<String>) {
+        self.change(|parts| parts.certificates = trouble);
+    }
+
     /// From now on no new client is welcome.
     pub fn set_draining(&self) {
         self.change(|parts| parts.draining = true);
@@ -47,6 +53,11 @@ impl Health {
 
     pub fn upstream(&self) -> Part {
         self.read(|parts| parts.upstream.clone())
+    }
+
+    /// Why changed certificates are not used.
+    pub fn certificates(&self) -> Option<String> {
+        self.read(|parts| parts.certificates.clone())
     }
 
     /// The client ports; down while the gateway drains.

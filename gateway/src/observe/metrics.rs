@@ -8,6 +8,8 @@ use std::fmt::{self, Write as _};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use super::audit::AuditCounters;
+
 /// How many virtual clusters get counters of their own; the rest share one set, labelled `(other)`.
 const MAX_TENANTS: usize = 2_000;
 const OTHER: &str = "(other)";
@@ -39,7 +41,8 @@ impl FrameRefusal {
         Self::TooManyInFlight,
     ];
 
-    fn label(self) -> &'static str {
+    /// As it stands in metrics and audit events.
+    pub fn label(self) -> &'static str {
         match self {
             Self::Oversized => "oversized",
             Self::Malformed => "malformed",
@@ -62,7 +65,23 @@ pub struct Metrics {
     isolation_violations: AtomicU64,
     upstream_connection_failures: AtomicU64,
     answers_withheld: AtomicU64,
+    /// What became of the audit events.
+    pub audit: AuditCounters,
+    tls_handshakes_failed: AtomicU64,
+    certificate_reloads: [AtomicU64; 2],
+    certificates: RwLock<Vec<CertificateExpiry>>,
     tenants: RwLock<BTreeMap<Arc<str>, Arc<TenantMetrics>>>,
+}
+
+/// A certificate that the gateway shows or trusts.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CertificateExpiry {
+    /// The file.
+    pub place: String,
+    /// Its subject.
+    pub subject: String,
+    /// Its last second, since 1970.
+    pub not_after: i64,
 }
 
 /// The counters of one virtual cluster.
@@ -149,6 +168,24 @@ impl Metrics {
         self.answers_withheld.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// A client began TLS and did not get through, or sent something else to a port that speaks TLS.
+    pub fn tls_handshake_failed(&self) {
+        self.tls_handshakes_failed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Certificates have changed, and can be used or not.
+    pub fn tls_reloaded(&self, used: bool) {
+        self.certificate_reloads[usize::from(used)].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The certificates in use, all of them.
+    pub fn set_certificates(&self, mut certificates: Vec<CertificateExpiry>) {
+        // One family of a name has one sample of each set of labels: where there are several, the one that ends first.
+        certificates.sort();
+        certificates.dedup_by(|later, kept| (&later.place, &later.subject) == (&kept.place, &kept.subject));
+        *self.certificates.write().unwrap_or_else(PoisonError::into_inner) = certificates;
+    }
+
     /// A client has logged in to a virtual cluster. Takes a lock: once per connection, not per request.
     pub fn tenant_connection_opened(&self, virtual_cluster: &Arc<str>) -> OpenTenantConnection {
         let tenant = self.tenant(virtual_cluster);
@@ -170,6 +207,12 @@ impl Metrics {
     /// Forgets the counters of a deleted virtual cluster, so that short-lived ones do not fill the table.
     pub fn forget_tenant(&self, virtual_cluster: &str) {
         self.tenants.write().unwrap_or_else(PoisonError::into_inner).remove(virtual_cluster);
+    }
+
+    /// The bytes of answers that each virtual cluster with counters of its own was sent.
+    pub fn bytes_sent(&self) -> BTreeMap<Arc<str>, u64> {
+        let tenants = self.tenants.read().unwrap_or_else(PoisonError::into_inner);
+        tenants.iter().map(|(name, tenant)| (Arc::clone(name), tenant.bytes_out.load(Ordering::Relaxed))).collect()
     }
 
     /// Everything in Prometheus' text format.
@@ -198,8 +241,27 @@ impl Metrics {
         let help = "Answers of brokers that were malformed or not asked for, each with its connection closed.";
         text.family("gateway_upstream_answers_withheld_total", "counter", help);
         text.sample("gateway_upstream_answers_withheld_total", &[], count(&self.answers_withheld));
+        self.audit.render(&mut text);
+        self.render_tls(&mut text);
         self.render_tenants(&mut text);
         text.0
+    }
+
+    fn render_tls(&self, text: &mut Text) {
+        let help = "TLS handshakes of clients that failed.";
+        text.family("gateway_tls_handshakes_failed_total", "counter", help);
+        text.sample("gateway_tls_handshakes_failed_total", &[], self.tls_handshakes_failed.load(Ordering::Relaxed));
+        let name = "gateway_certificate_reloads_total";
+        text.family(name, "counter", "Changed certificates, used or refused.");
+        for (reloads, result) in self.certificate_reloads.iter().zip(["refused", "used"]) {
+            text.sample(name, &[("result", result)], reloads.load(Ordering::Relaxed));
+        }
+        let name = "gateway_certificate_expiry_timestamp_seconds";
+        text.family(name, "gauge", "When certificates that the gateway shows or trusts end.");
+        for certificate in &*self.certificates.read().unwrap_or_else(PoisonError::into_inner) {
+            let labels = [("place", certificate.place.as_str()), ("subject", certificate.subject.as_str())];
+            text.sample(name, &labels, certificate.not_after);
+        }
     }
 
     fn render_tenants(&self, text: &mut Text) {
@@ -278,14 +340,14 @@ const TENANT_FAMILIES: &[TenantFamily] = &[
 ];
 
 /// The text under construction. Writing to a `String` cannot fail, hence the ignored results.
-struct Text(String);
+pub(super) struct Text(String);
 
 impl Text {
-    fn family(&mut self, name: &str, kind: &str, help: &str) {
+    pub(super) fn family(&mut self, name: &str, kind: &str, help: &str) {
         let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
     }
 
-    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl fmt::Display) {
+    pub(super) fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl fmt::Display) {
         self.0.push_str(name);
         for (at, (label, text)) in labels.iter().enumerate() {
             let text = text.replace('\\', r"\\").replace('"', "\\\"").replace('\n', r"\n");

@@ -1,4 +1,6 @@
 //! What the gateway tells about itself: counters and health. Everyone reports here; nothing here reports to anyone.
 
+pub mod audit;
 pub mod health;
 pub mod metrics;
+pub mod shown;

@@ -11,9 +11,10 @@
 use super::enforce::{self, Apart, Ruling, Written};
 use super::refusal::{refused, unserved, with_refused_resources};
 use super::rights::Rights;
-use super::{SessionError, Shared, handshake, local, quotas, scram};
+use super::{SessionError, Shared, audited, handshake, local, quotas, scram};
 use crate::apis::check::{Checked, Unserved, check};
 use crate::apis::{Verdict, row};
+use crate::audit::event::{Action, Event};
 use crate::authn::Identity;
 use crate::authz::Authorizer;
 use crate::naming::request::{self, Asked, Refusal};
@@ -196,7 +197,9 @@ async fn forward(
     let refusal = loop {
         segments.clear(SCRATCH);
         // Decided anew after each look: an id that was nobody's may have become a topic's.
-        let (permitted, apart) = match enforce::rule(checked, rights, &session.tenant, session.shared, last_word)? {
+        let tell = |action| session.record(action);
+        let ruling = enforce::rule(checked, rights, &session.tenant, session.shared, last_word, &tell)?;
+        let (permitted, apart) = match ruling {
             Ruling::Serve(permitted, apart) => (permitted, apart),
             Ruling::Answer(answer) => {
                 session.metrics.request_refused();
@@ -230,6 +233,7 @@ async fn forward(
             }
         }
     };
+    session.record(Action::RequestRefused { api: key.name().into(), reason: refusal.to_string().into() });
     session.metrics.request_refused();
     let answer = refused(&refusal, key, version, correlation_id, checked.body())?;
     queue.put(Exchange::Local(answer)).await
@@ -372,7 +376,8 @@ impl Session<'_> {
         if row(checked.key()).verdict != Verdict::Own {
             return Ok(Course::Forward(checked));
         }
-        if let Ruling::Answer(answer) = enforce::rule(checked, rights, &self.tenant, self.shared, true)? {
+        let tell = |action| self.record(action);
+        if let Ruling::Answer(answer) = enforce::rule(checked, rights, &self.tenant, self.shared, true, &tell)? {
             self.metrics.request_refused();
             return Ok(Course::Answer(answer));
         }
@@ -398,8 +403,14 @@ impl Session<'_> {
         let Some(answer) = unserved(not, frame) else {
             return Err(SessionError::Frame { reason, detail: not.to_string() });
         };
+        self.record(audited::unserved(not));
         self.shared.metrics.frame_refused(reason);
         Ok(answer)
+    }
+
+    /// Records what this client did.
+    fn record(&self, action: Action) {
+        self.shared.audit.record(Event::new(action).by(self.identity).over(audited::ends(self.client)));
     }
 
     async fn answer(&self, frame: &[u8]) -> Result<(), SessionError> {

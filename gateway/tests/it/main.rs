@@ -11,3 +11,4 @@ mod runner;
 mod sentinel;
 mod sessions;
 mod spec;
+mod stores;

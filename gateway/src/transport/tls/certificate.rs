@@ -7,6 +7,8 @@ use super::der::{self, Malformed, Reader};
 /// What a certificate says about itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Certificate<'a> {
+    /// 1 to 3.
+    pub version: u32,
     /// The issuer's name, a DER SEQUENCE.
     pub issuer: &'a [u8],
     /// The subject's name, a DER SEQUENCE.
@@ -25,14 +27,17 @@ impl<'a> Certificate<'a> {
 
     fn fields(bytes: &'a [u8]) -> Result<Self, Malformed> {
         let mut body = Reader::new(bytes).inside(der::SEQUENCE)?.inside(der::SEQUENCE)?;
-        body.optional(der::CONTEXT_0)?;
+        let version = match body.optional(der::CONTEXT_0)? {
+            Some(version) => Reader::new(version).number()?.saturating_add(1),
+            None => 1,
+        };
         body.expect(der::INTEGER)?;
         body.expect(der::SEQUENCE)?;
         let issuer = body.expect(der::SEQUENCE)?.whole;
         let mut validity = body.inside(der::SEQUENCE)?;
         let (not_before, not_after) = (time(&mut validity)?, time(&mut validity)?);
         let subject = body.expect(der::SEQUENCE)?.whole;
-        Ok(Self { issuer, subject, not_before, not_after })
+        Ok(Self { version, issuer, subject, not_before, not_after })
     }
 
     /// Whether it names itself as its issuer.

@@ -71,7 +71,7 @@ pub enum StoreProblem {
     },
     #[error("holds no certificate")]
     NoCertificate,
-    #[error("holds a certificate that is none: {0}")]
+    #[error("holds a certificate that cannot be used: {0}")]
     BadCertificate(String),
     #[error("the private key does not belong to the certificate")]
     KeyDoesNotFit,
@@ -130,7 +130,11 @@ impl Wanted<'_> {
         match (self.alias, aliases) {
             (None, []) => Err(StoreProblem::NoKey),
             (None, [_]) => Ok(0),
-            (None, several) => Err(StoreProblem::SeveralKeys(several.to_vec())),
+            (None, several) => {
+                let mut several = several.to_vec();
+                several.sort();
+                Err(StoreProblem::SeveralKeys(several))
+            }
             // Java's stores compare aliases without regard to case.
             (Some(alias), known) => known
                 .iter()
@@ -236,7 +240,12 @@ fn certified(chain: &[CertificateDer<'static>], key: &PrivateKeyDer<'static>) ->
     match certified.keys_match() {
         Ok(()) | Err(rustls::Error::InconsistentKeys(InconsistentKeys::Unknown)) => Ok(certified),
         Err(rustls::Error::InconsistentKeys(_)) => Err(StoreProblem::KeyDoesNotFit),
-        Err(error) => Err(StoreProblem::BadCertificate(error.to_string())),
+        Err(error) => Err(StoreProblem::BadCertificate(match chain.first().and_then(|own| Certificate::read(own)) {
+            Some(Certificate { version: 1, .. }) => {
+                "it is of X.509 version 1, which TLS does not take; issue it anew with extensions".to_owned()
+            }
+            _ => error.to_string(),
+        })),
     }
 }
 
@@ -255,7 +264,7 @@ pub(super) fn ordered(
     let mut chain = vec![first];
     while chain.len() < LONGEST_CHAIN {
         let Some(last) = chain.last() else { break };
-        let bad = || StoreProblem::BadCertificate("its bytes are not X.509".to_owned());
+        let bad = || StoreProblem::BadCertificate("it is not X.509".to_owned());
         let last = Certificate::read(last).ok_or_else(bad)?;
         if last.is_self_issued() {
             break;
