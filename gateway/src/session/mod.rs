@@ -3,6 +3,7 @@
 //! A session authenticates first ([`handshake`]); then requests and answers flow through [`pipeline`], the only place that
 //! knows the order of the stages. One task serves both directions, without a lock on the path.
 
+pub mod acls;
 pub mod audited;
 mod denied;
 mod enforce;
@@ -12,6 +13,7 @@ pub mod local;
 pub mod pipeline;
 pub mod quotas;
 pub mod refusal;
+mod renewal;
 mod rights;
 pub mod scram;
 #[cfg(test)]
@@ -20,7 +22,7 @@ mod tests;
 use crate::audit::Audit;
 use crate::audit::event::{Action, Event};
 use crate::authn::sasl::Authenticator;
-use crate::authn::{AccountLookup as _, Identity};
+use crate::authn::{Identity, external};
 use crate::naming::sessions::FetchSessions;
 use crate::naming::{Addresses, Tenant, prefix::Namespace};
 use crate::observe::metrics::{FrameRefusal, Metrics};
@@ -67,6 +69,8 @@ pub struct Shared {
     pub api_versions: local::ApiVersionsCache,
     /// The fetch sessions of all virtual clusters.
     pub fetch_sessions: Arc<FetchSessions>,
+    /// Where the rules are kept that clients make.
+    pub acls: Arc<dyn acls::AclKeeper>,
 }
 
 impl std::fmt::Debug for Shared {
@@ -218,8 +222,7 @@ async fn ended(shared: &Shared, listener: &Listener, before: &World, identity: &
         }
     };
     let prefix = |world: &World| world.virtual_cluster(&identity.virtual_cluster).map(|v| v.prefix.clone());
-    let account =
-        |world: &World| world.account(&identity.username).map(|a| (a.virtual_cluster.clone(), a.credentials.clone()));
+    let account = |world: &World| external::basis(world, identity);
     let removal = async {
         let mut world = shared.world.clone();
         loop {

@@ -11,12 +11,12 @@
 use super::enforce::{self, Apart, Ruling, Written};
 use super::refusal::{refused, unserved, with_refused_resources};
 use super::rights::Rights;
-use super::{SessionError, Shared, audited, handshake, local, quotas, scram};
+use super::{SessionError, Shared, acls, audited, handshake, local, quotas, renewal, scram};
 use crate::apis::check::{Checked, Unserved, check};
 use crate::apis::{Verdict, row};
 use crate::audit::event::{Action, Event};
 use crate::authn::Identity;
-use crate::authz::Authorizer;
+use crate::authz::{Authorizer, Requester};
 use crate::naming::request::{self, Asked, Refusal};
 use crate::naming::{Tenant, response};
 use crate::observe::metrics::{FrameRefusal, TenantMetrics};
@@ -24,10 +24,11 @@ use crate::transport::connection::Connection;
 use crate::transport::frames::{FrameError, FrameReader};
 use crate::transport::vectored;
 use crate::upstream::broker;
+use crate::upstream::security::Renewal;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc::{self, error::TryRecvError};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use wire::schema::ApiKey;
 use wire::segments::Segments;
 use wire::walk::Stop;
@@ -45,9 +46,11 @@ const SCRATCH: usize = 4 << 10;
 
 /// One request in flight: everything that its answer needs lives here.
 #[derive(Debug)]
-enum Exchange {
+pub(super) enum Exchange {
     /// The broker answers.
     Upstream(Awaited),
+    /// The broker answers the gateway itself, which waits for the body.
+    Own(ApiKey, i16, oneshot::Sender<Vec<u8>>),
     /// The answer was made here: a whole frame.
     Local(Vec<u8>),
 }
@@ -59,13 +62,14 @@ impl Exchange {
             Self::Upstream(awaited) => {
                 awaited.asked.held() + awaited.apart.as_ref().map_or(0, |apart| apart.body.len())
             }
+            Self::Own(..) => 0,
             Self::Local(answer) => answer.len(),
         }
     }
 }
 
 /// The queue between the two sides of a session, bounded in number and in memory.
-struct Queue {
+pub(super) struct Queue {
     sender: mpsc::Sender<Held>,
     room: Arc<Semaphore>,
 }
@@ -79,7 +83,7 @@ impl Queue {
         (Self { sender, room: Arc::new(Semaphore::new(HELD)) }, receiver)
     }
 
-    async fn put(&self, exchange: Exchange) -> Result<(), SessionError> {
+    pub(super) async fn put(&self, exchange: Exchange) -> Result<(), SessionError> {
         const ENDED: SessionError = SessionError::Ended("the answering side ended");
         // One that is larger than all the room waits until it is alone.
         let room = match u32::try_from(exchange.held().min(HELD)) {
@@ -92,7 +96,7 @@ impl Queue {
 
 /// What an answer from the broker must be the answer to.
 #[derive(Debug)]
-struct Awaited {
+pub(super) struct Awaited {
     key: ApiKey,
     version: i16,
     correlation_id: i32,
@@ -144,11 +148,12 @@ pub async fn run(
         reader.consume(&range);
     }
     let connected = shared.cluster.connect(broker).await;
-    let (id, _, upstream) = connected.inspect_err(|_| shared.metrics.upstream_connection_failed())?;
+    let link = connected.inspect_err(|_| shared.metrics.upstream_connection_failed())?;
+    let (id, upstream, renewal) = (link.broker, link.connection, link.renewal);
     let dialled = std::mem::replace(&mut session.broker, id);
     let (queue, exchanges) = Queue::new(shared.limits.max_in_flight);
     tokio::select! {
-        done = requests(&session, &upstream, reader, rights, queue) => done,
+        done = requests(&session, &upstream, reader, rights, queue, renewal) => done,
         done = answers(&session, &upstream, exchanges) => done,
         () = shared.cluster.returned(dialled), if dialled != id => {
             Err(SessionError::Ended("the broker that the address stands for is back; another one stood in for it"))
@@ -163,9 +168,19 @@ async fn requests(
     mut reader: FrameReader,
     mut rights: Rights,
     queue: Queue,
+    mut renewal: Option<Renewal>,
 ) -> Result<(), SessionError> {
     let (mut segments, mut memory) = (Segments::default(), request::Memory::default());
-    while let Some(range) = session.next(&mut reader).await? {
+    loop {
+        let range = tokio::select! {
+            biased;
+            () = renewal::due(renewal.as_ref()) => {
+                renewal::renew(renewal.as_mut(), upstream, &queue).await?;
+                continue;
+            }
+            range = session.next(&mut reader) => range?,
+        };
+        let Some(range) = range else { break };
         let frame = reader.bytes(range.clone());
         session.metrics.request(frame.len());
         match session.course(frame, &mut rights).await? {
@@ -272,20 +287,34 @@ async fn answers(
         match exchange {
             Exchange::Local(answer) => session.answer(&answer).await?,
             Exchange::Upstream(awaited) if awaited.asked.silent => {}
+            Exchange::Own(key, version, waiting) => {
+                let range = answer_of(session, upstream, &mut reader).await?;
+                renewal::hand_over(key, version, reader.bytes(range.clone()), waiting)?;
+                reader.consume(&range);
+            }
             Exchange::Upstream(awaited) => {
-                let most = session.shared.limits.max_answer_bytes;
-                let range = match reader.next(upstream, |_| most).await {
-                    Ok(Some(range)) => range,
-                    Ok(None) => return Err(SessionError::Upstream(std::io::ErrorKind::UnexpectedEof.into())),
-                    Err(FrameError::Io(e)) => return Err(SessionError::Upstream(e)),
-                    Err(e @ FrameError::TooLong { .. }) => return Err(SessionError::Answer(e.to_string())),
-                };
+                let range = answer_of(session, upstream, &mut reader).await?;
                 let frame = reader.bytes(range.clone());
                 send_back(session, &awaited, frame, &mut rights, &mut memory, &mut segments).await?;
                 reader.consume(&range);
                 segments.clear(SCRATCH);
             }
         }
+    }
+}
+
+/// The next frame of the broker.
+async fn answer_of(
+    session: &Session<'_>,
+    upstream: &Connection,
+    reader: &mut FrameReader,
+) -> Result<std::ops::Range<usize>, SessionError> {
+    let most = session.shared.limits.max_answer_bytes;
+    match reader.next(upstream, |_| most).await {
+        Ok(Some(range)) => Ok(range),
+        Ok(None) => Err(SessionError::Upstream(std::io::ErrorKind::UnexpectedEof.into())),
+        Err(FrameError::Io(e)) => Err(SessionError::Upstream(e)),
+        Err(e @ FrameError::TooLong { .. }) => Err(SessionError::Answer(e.to_string())),
     }
 }
 
@@ -379,7 +408,10 @@ impl Session<'_> {
         let tell = |action| self.record(action);
         if let Ruling::Answer(answer) = enforce::rule(checked, rights, &self.tenant, self.shared, true, &tell)? {
             self.metrics.request_refused();
-            return Ok(Course::Answer(answer));
+            // Rules have answers of their own for those who may not see them.
+            if !matches!(checked.key(), ApiKey::DescribeAcls | ApiKey::CreateAcls | ApiKey::DeleteAcls) {
+                return Ok(Course::Answer(answer));
+            }
         }
         let answer = match checked.key() {
             ApiKey::ApiVersions => local::api_versions(&checked, self.broker, self.shared).await,
@@ -388,9 +420,20 @@ impl Session<'_> {
                 let world = self.shared.world.borrow().clone();
                 scram::describe(&checked, &world, &self.identity.virtual_cluster)
             }
+            ApiKey::DescribeAcls | ApiKey::CreateAcls | ApiKey::DeleteAcls => self.acls(&checked).await,
             _ => handshake::already_authenticated(&checked),
         };
         answer.map(Course::Answer)
+    }
+
+    /// By the rules of this moment, as every decision.
+    async fn acls(&self, checked: &Checked<'_>) -> Result<Vec<u8>, SessionError> {
+        let world = self.shared.world.borrow().clone();
+        let cluster = world.virtual_cluster(&self.identity.virtual_cluster);
+        let cluster = cluster.ok_or(SessionError::Ended("the virtual cluster is gone"))?;
+        let principal = format!("User:{}", self.identity.username);
+        let who = Requester { principal: &principal, host: self.client.remote().ip() };
+        acls::answer(checked, &who, cluster, &self.shared.acls).await
     }
 
     fn refuse(&self, not: &Unserved, frame: &[u8]) -> Result<Vec<u8>, SessionError> {
