@@ -4,12 +4,18 @@
 //! understood is an error; a `GATEWAY_*` or `KAFKA_*` variable that means nothing here is a warning by name.
 
 mod addresses;
-mod clients;
+mod logins;
+mod oauth;
 mod audit;
+mod clients;
+mod jaas;
+mod keys;
+mod login;
+mod properties;
 mod reader;
 mod settings;
 pub mod tls;
-mod upstream;
+pub mod upstream;
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -20,6 +26,8 @@ use contract::secret::Secret;
 
 pub use addresses::HostPort;
 pub use audit::{Audit, AuditFile, AuditTopic, NamePattern};
+pub use logins::{Logins, MECHANISMS, OAUTHBEARER, Unmapped};
+pub use oauth::{JwksSource, OAuth, RequiredClaim, TOKEN_ALGORITHMS};
 use reader::Reader;
 
 /// What the names of the gateway's own topics on the physical cluster begin with. No client sees or reaches them.
@@ -30,6 +38,9 @@ pub const INTERNAL_TOPICS: &str = "_anabranch.";
 pub struct Config {
     pub upstream: Upstream,
     pub clients: Clients,
+    pub logins: Logins,
+    /// Where the tokens of an identity provider are taken.
+    pub oauth: Option<OAuth>,
     pub admin: Admin,
     pub audit: Audit,
     pub state: State,
@@ -40,6 +51,7 @@ pub struct Config {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Upstream {
     pub bootstrap_servers: Vec<HostPort>,
+    pub security: upstream::Security,
 }
 
 /// The side that Kafka clients connect to.

@@ -4,7 +4,9 @@ use contract::secret::Secret;
 use serde_yaml::Value;
 
 use super::reader::{Reader, listed, nearest, text};
-use super::{Admin, AdminUser, Clients, Config, INTERNAL_TOPICS, Listener, State, Tokens, audit, clients, upstream};
+use super::{
+    Admin, AdminUser, Clients, Config, INTERNAL_TOPICS, Listener, State, Tokens, audit, clients, logins, oauth, upstream,
+};
 
 /// One setting: where it stands in the file, and the variable that overrides it.
 pub(super) struct Setting {
@@ -38,7 +40,9 @@ const SETTINGS: &[Setting] = &[
 
 /// Every setting.
 pub(super) fn settings() -> impl Iterator<Item = &'static Setting> + Clone {
-    [upstream::SETTINGS, clients::SETTINGS, audit::SETTINGS, SETTINGS].into_iter().flatten()
+    let parts: [&[Setting]; 6] =
+        [upstream::SETTINGS, clients::SETTINGS, logins::SETTINGS, oauth::SETTINGS, audit::SETTINGS, SETTINGS];
+    parts.into_iter().flatten()
 }
 
 const STATE_TOPIC: &str = "_anabranch.state";
@@ -50,6 +54,8 @@ pub(super) const SHORTEST_KEY: usize = 32;
 pub(super) fn read(reader: &mut Reader) -> Option<Config> {
     let upstream = upstream::read(reader);
     let clients = clients::read(reader);
+    let oauth = oauth::read(reader);
+    let logins = logins::read(reader);
     let admin = admin(reader, &clients);
     let state = state(reader);
     let signing_key = reader.value("tokens.signingKey", |value| match text(value)? {
@@ -59,7 +65,7 @@ pub(super) fn read(reader: &mut Reader) -> Option<Config> {
         key => Ok(Secret::new(key)),
     });
     let audit = audit::read(reader);
-    Some(Config { upstream: upstream?, clients, admin, audit, state, tokens: Tokens { signing_key } })
+    Some(Config { upstream: upstream?, clients, logins, oauth, admin, audit, state, tokens: Tokens { signing_key } })
 }
 
 fn admin(reader: &mut Reader, clients: &Clients) -> Admin {
