@@ -10,6 +10,7 @@ pub mod authn;
 pub mod authz;
 pub mod config;
 pub mod listeners;
+pub mod material;
 pub mod naming;
 pub mod observe;
 pub mod routing;
@@ -25,18 +26,24 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-use admin::{Admin, ClientAccess};
+use admin::{Admin, ClientAccess, Reports};
+use audit::Audit;
+use audit::recorder::Recorder;
+use audit::sinks::SinkError;
 use authn::sasl::Authenticator;
 use authn::tokens::TokenKey;
 use config::{Config, HostPort, State};
 use contract::resources::PASSTHROUGH;
 use listeners::{ListenError, Listeners};
+use material::{Material, MaterialError};
 use naming::topic_ids::TopicIds;
 use observe::health::{Health, Part};
 use observe::metrics::Metrics;
 use routing::Routes;
 use session::{Limits, Listener, Login, Shared};
 use store::topic::StateLog;
+use transport::tls::reload;
+use transport::tls::server::ServerTls;
 use upstream::cluster::Cluster;
 use world::World;
 
@@ -53,6 +60,10 @@ pub enum RunError {
     Signals(std::io::Error),
     #[error("the operating system gives no random bytes")]
     NoRandomness,
+    #[error("cannot keep the audit: {0}")]
+    Audit(#[from] SinkError),
+    #[error(transparent)]
+    Material(#[from] MaterialError),
 }
 
 /// No answer of a broker is longer: `fetch.max.bytes` of a client is 50 MiB unless it raises it.
@@ -67,6 +78,8 @@ const MAX_REQUEST_BYTES: usize = 4 << 20;
 pub async fn run(config: Config) -> Result<(), RunError> {
     let (sender, world) = watch::channel(Arc::new(World::empty()));
     let (health, metrics) = (Arc::<Health>::default(), Arc::<Metrics>::default());
+    let (audit, recorder) = audit_of(&config, &metrics).await?;
+    let Material { servers, principals: _ } = Material::read(&config)?;
     let authenticator = authenticator(&config)?;
     let cluster = Arc::new(Cluster::new(&config.upstream.bootstrap_servers, Arc::new(topic_ids()?)));
     let log = match &config.state {
@@ -79,19 +92,25 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         config.admin.users.clone(),
         Arc::clone(&authenticator),
         client_access(&config),
-        Arc::clone(&health),
-        Arc::clone(&metrics),
+        reports(&config, &health, &metrics, &audit),
     ));
     let admin_listener = listen(&config.admin.bind_host, config.admin.port, "the admin API").await?;
-    let (listeners, bootstrap) = client_listeners(&config, &authenticator).await?;
+    let (listeners, bootstrap) = client_listeners(&config, &authenticator, &servers).await?;
     let shared = Arc::new(Shared {
         cluster: Arc::clone(&cluster),
         world,
         metrics,
+        audit,
         limits: limits(&config),
         api_versions: session::local::ApiVersionsCache::default(),
         fetch_sessions: Arc::default(),
     });
+    let certificates = reload::watch(
+        servers.into_iter().flatten(),
+        config.tls.update_every,
+        Arc::clone(&health),
+        Arc::clone(&shared.metrics),
+    );
     let shutdown = shutdown(Arc::clone(&health))?;
     let clients = async {
         // Before the declarations are known every login would fail, and clients give up for good on a failed login.
@@ -99,11 +118,36 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         health.set_listeners(Part::Up(bootstrap));
         listeners.serve(shared, config.clients.limits.max_connections).await;
     };
-    tokio::select! {
-        () = clients => Ok(()),
-        () = admin.follow() => Ok(()),
-        () = watch_upstream(&cluster, &health) => Ok(()),
-        done = admin::serve(admin_listener, Arc::clone(&admin), shutdown) => done.map_err(RunError::Admin),
+    recorder
+        .during(async {
+            tokio::select! {
+                () = clients => Ok(()),
+                () = admin.follow() => Ok(()),
+                () = watch_upstream(&cluster, &health) => Ok(()),
+                ended = certificates => ended.map_err(RunError::Signals),
+                done = admin::serve(admin_listener, Arc::clone(&admin), shutdown) => done.map_err(RunError::Admin),
+            }
+        })
+        .await
+}
+
+/// The audit's two ends, its sinks open.
+async fn audit_of(config: &Config, metrics: &Arc<Metrics>) -> Result<(Audit, Recorder), RunError> {
+    let (audit, events) = Audit::new(config.audit.queue, Arc::clone(metrics));
+    let node = config.audit.node.clone().unwrap_or_else(|| {
+        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        format!("{host}:{}", config.clients.listeners[0].ports().start())
+    });
+    let recorder = Recorder::open(&config.audit, node, events, Arc::clone(metrics)).await?;
+    Ok((audit, recorder))
+}
+
+fn reports(config: &Config, health: &Arc<Health>, metrics: &Arc<Metrics>, audit: &Audit) -> Reports {
+    Reports {
+        health: Arc::clone(health),
+        metrics: Arc::clone(metrics),
+        audit: audit.clone(),
+        record_requests: config.audit.admin_requests,
     }
 }
 
@@ -117,17 +161,18 @@ fn client_access(config: &Config) -> ClientAccess {
 async fn client_listeners(
     config: &Config,
     authenticator: &Arc<Authenticator>,
+    servers: &[Option<Arc<ServerTls>>],
 ) -> Result<(Listeners, String), RunError> {
     let mut listeners = Listeners::default();
     let mut bootstrap = Vec::new();
-    for settings in &config.clients.listeners {
+    for (settings, tls) in config.clients.listeners.iter().zip(servers) {
         let anonymous = settings.anonymous.as_deref().unwrap_or(PASSTHROUGH);
         let login = match settings.protocol.is_sasl() {
             true => Login::Sasl(Arc::clone(authenticator)),
             false => Login::Anonymous(anonymous.into()),
         };
         let listener = Listener { name: settings.name.as_str().into(), login, routes: Routes::new(settings) };
-        listeners.bind(&Arc::new(listener), &settings.bind_host, settings.ports()).await?;
+        listeners.bind(&Arc::new(listener), tls.as_ref(), &settings.bind_host, settings.ports()).await?;
         let (name, protocol) = (&settings.name, settings.protocol.as_str());
         tracing::info!(name, protocol, bootstrap = %settings.bootstrap(), "listening for Kafka clients");
         bootstrap.push(settings.bootstrap().to_string());

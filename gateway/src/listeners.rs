@@ -1,9 +1,11 @@
 //! The ports that clients dial; each connection becomes a session.
 
+use crate::audit::event::{Action, Connection as Ends, Event};
 use crate::config::HostPort;
 use crate::observe::metrics::Metrics;
 use crate::session::{self, Listener, SessionError, Shared};
 use crate::transport::connection::Connection;
+use crate::transport::tls::server::ServerTls;
 use std::io;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -34,7 +36,7 @@ pub struct ListenError {
 /// The bound ports.
 #[derive(Debug, Default)]
 pub struct Listeners {
-    bound: Vec<(Arc<Listener>, TcpListener)>,
+    bound: Vec<(Arc<Listener>, Option<Arc<ServerTls>>, TcpListener)>,
 }
 
 impl Listeners {
@@ -45,6 +47,7 @@ impl Listeners {
     pub async fn bind(
         &mut self,
         listener: &Arc<Listener>,
+        tls: Option<&Arc<ServerTls>>,
         host: &str,
         ports: RangeInclusive<u16>,
     ) -> Result<(), ListenError> {
@@ -57,7 +60,7 @@ impl Listeners {
                 count,
                 source,
             })?;
-            self.bound.push((Arc::clone(listener), bound));
+            self.bound.push((Arc::clone(listener), tls.cloned(), bound));
         }
         Ok(())
     }
@@ -65,14 +68,20 @@ impl Listeners {
     /// Accepts until dropped; then no new client comes in and the sessions end.
     pub async fn serve(self, shared: Arc<Shared>, max_connections: usize) {
         let mut accepting = JoinSet::new();
-        for (listener, bound) in self.bound {
-            let _ = accepting.spawn(accept(listener, bound, shared.clone(), max_connections));
+        for (listener, tls, bound) in self.bound {
+            let _ = accepting.spawn(accept(listener, tls, bound, shared.clone(), max_connections));
         }
         while accepting.join_next().await.is_some() {}
     }
 }
 
-async fn accept(listener: Arc<Listener>, bound: TcpListener, shared: Arc<Shared>, max_connections: usize) {
+async fn accept(
+    listener: Arc<Listener>,
+    tls: Option<Arc<ServerTls>>,
+    bound: TcpListener,
+    shared: Arc<Shared>,
+    max_connections: usize,
+) {
     let mut sessions = JoinSet::new();
     loop {
         while sessions.try_join_next().is_some() {}
@@ -81,12 +90,15 @@ async fn accept(listener: Arc<Listener>, bound: TcpListener, shared: Arc<Shared>
                 if shared.metrics.connections_open() >= i64::try_from(max_connections).unwrap_or(i64::MAX) {
                     shared.metrics.connection_refused();
                     warn!(%peer, max_connections, "connection refused: the gateway is at its limit");
+                    let refused = Action::ConnectionRefused { reason: "the gateway is at its limit".into() };
+                    let ends = Ends { local: client.local_addr().ok(), remote: Some(peer) };
+                    shared.audit.record(Event::new(refused).over(ends));
                     continue;
                 }
                 let open = shared.metrics.connection_opened();
-                let (shared, listener) = (shared.clone(), listener.clone());
+                let (shared, listener, tls) = (shared.clone(), listener.clone(), tls.clone());
                 let _ = sessions.spawn(async move {
-                    let ended = connection(client, listener, shared.clone()).await;
+                    let ended = connection(client, listener, tls, shared.clone()).await;
                     drop(open);
                     if let Err(e) = ended {
                         report(&shared.metrics, &e, &peer.to_string());
@@ -101,9 +113,23 @@ async fn accept(listener: Arc<Listener>, bound: TcpListener, shared: Arc<Shared>
     }
 }
 
-async fn connection(socket: TcpStream, listener: Arc<Listener>, shared: Arc<Shared>) -> Result<(), SessionError> {
-    let client = Connection::plain(socket).map_err(SessionError::Client)?;
-    let dialled = listener.routes.dialled(client.local().port(), client.server_name().as_deref());
+async fn connection(
+    socket: TcpStream,
+    listener: Arc<Listener>,
+    tls: Option<Arc<ServerTls>>,
+    shared: Arc<Shared>,
+) -> Result<(), SessionError> {
+    let port = socket.local_addr().map_err(SessionError::Client)?.port();
+    let client = match tls {
+        None => Connection::plain(socket).map_err(SessionError::Client)?,
+        Some(tls) => {
+            let known = |name: Option<&str>| listener.routes.dialled(port, name).map(|_| tls.config());
+            let greeting = Connection::accept(socket, known);
+            let greeted = tokio::time::timeout(shared.limits.handshake, greeting).await;
+            greeted.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map_err(SessionError::Tls)?
+        }
+    };
+    let dialled = listener.routes.dialled(port, client.server_name().as_deref());
     let dialled = dialled.ok_or(SessionError::Ended("the address stands for no broker"))?;
     session::serve(client, dialled, listener, shared).await
 }
@@ -113,6 +139,10 @@ fn report(metrics: &Metrics, error: &SessionError, peer: &str) {
     match error {
         SessionError::Frame { reason, .. } => {
             metrics.frame_refused(*reason);
+            info!(peer, %error, "connection closed");
+        }
+        SessionError::Tls(_) => {
+            metrics.tls_handshake_failed();
             info!(peer, %error, "connection closed");
         }
         SessionError::Authentication(_) | SessionError::Ended(_) => info!(peer, %error, "connection closed"),

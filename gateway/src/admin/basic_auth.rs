@@ -14,16 +14,25 @@ use base64::prelude::BASE64_STANDARD;
 
 use super::Admin;
 use super::answer::ApiError;
+use super::audited::{self, Caller};
 use crate::config::AdminUser;
 
 pub(super) async fn check(State(admin): State<Arc<Admin>>, request: Request, next: Next) -> Response {
-    match user_of(&admin.users, request.headers()) {
-        Some(user) if user.admin || request.method() == Method::GET => next.run(request).await,
+    let given = credentials(request.headers());
+    let caller = Caller::of(&request, given.as_deref().and_then(user_name));
+    match given.as_deref().and_then(|given| user_of(&admin.users, given)) {
+        Some(user) if user.admin || request.method() == Method::GET => {
+            audited::on_behalf(&admin, caller, next.run(request)).await
+        }
         Some(user) => {
+            caller.refused(&admin.audit, "may read only");
             let msg = format!("user '{}' may read only: changes need a user with admin: true", user.username);
             ApiError::forbidden(msg).into_response()
         }
-        None => refuse(admin.users.is_empty()),
+        None => {
+            caller.refused(&admin.audit, "no user of this name, wrong password, or none given");
+            refuse(admin.users.is_empty())
+        }
     }
 }
 
@@ -37,12 +46,21 @@ fn refuse(nobody_may: bool) -> Response {
     answer
 }
 
+/// Name and password with a colon in between, as they were given.
+fn credentials(headers: &HeaderMap) -> Option<Vec<u8>> {
+    let (scheme, encoded) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    BASE64_STANDARD.decode(encoded.trim()).ok().filter(|_| scheme.eq_ignore_ascii_case("basic"))
+}
+
+/// What stands before the colon, and nothing where there is none: it could be the password.
+fn user_name(given: &[u8]) -> Option<&str> {
+    std::str::from_utf8(given).ok()?.split_once(':').map(|(name, _)| name)
+}
+
 /// Compares with every user, and digests of equal length only: the time tells neither which user was right nor how much of
 /// a password was.
-fn user_of<'a>(users: &'a [AdminUser], headers: &HeaderMap) -> Option<&'a AdminUser> {
-    let (scheme, encoded) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
-    let given = BASE64_STANDARD.decode(encoded.trim()).ok().filter(|_| scheme.eq_ignore_ascii_case("basic"))?;
-    let given = digest(&SHA256, &given);
+fn user_of<'a>(users: &'a [AdminUser], given: &[u8]) -> Option<&'a AdminUser> {
+    let given = digest(&SHA256, given);
     users.iter().fold(None, |found, user| {
         let expected = digest(&SHA256, format!("{}:{}", user.username, user.password.reveal()).as_bytes());
         if verify_slices_are_equal(given.as_ref(), expected.as_ref()).is_ok() { Some(user) } else { found }

@@ -9,6 +9,8 @@ use contract::resources::UpsertResult;
 use tokio::sync::watch;
 
 use super::answer::ApiError;
+use super::audited;
+use crate::audit::Audit;
 use crate::store::topic::{LogError, StateLog};
 use crate::store::{Change, Declarations};
 use crate::world::{self, Problem, World};
@@ -18,6 +20,7 @@ use crate::world::{self, Problem, World};
 pub(super) struct Declare {
     now: Mutex<Arc<Declarations>>,
     world: watch::Sender<Arc<World>>,
+    audit: Audit,
     /// Held during a change: two at once would each build a world without the other.
     log: tokio::sync::Mutex<Option<Follower>>,
 }
@@ -30,9 +33,9 @@ struct Follower {
 }
 
 impl Declare {
-    pub(super) fn new(world: watch::Sender<Arc<World>>, log: Option<StateLog>) -> Self {
+    pub(super) fn new(world: watch::Sender<Arc<World>>, log: Option<StateLog>, audit: Audit) -> Self {
         let log = log.map(|log| Follower { log, next: 0 });
-        Self { now: Mutex::default(), world, log: tokio::sync::Mutex::new(log) }
+        Self { now: Mutex::default(), world, audit, log: tokio::sync::Mutex::new(log) }
     }
 
     /// What is declared now.
@@ -78,6 +81,7 @@ impl Declare {
                 }
             }
         }
+        audited::changed(&self.audit, &now, &changes);
         Ok(answer)
     }
 

@@ -2,6 +2,7 @@
 //! build the world from them, keep them, publish the world.
 
 mod answer;
+mod audited;
 mod basic_auth;
 mod declare;
 mod health;
@@ -11,6 +12,7 @@ mod tokens;
 mod virtual_clusters;
 
 use std::future::Future;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -22,6 +24,7 @@ use contract::resources::{service_account, token, virtual_cluster};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use crate::audit::Audit;
 use crate::authn::sasl::Authenticator;
 use crate::config::{AdminUser, SecurityProtocol};
 use crate::observe::health::Health;
@@ -47,7 +50,19 @@ pub struct Admin {
     clients: ClientAccess,
     health: Arc<Health>,
     metrics: Arc<Metrics>,
+    audit: Audit,
+    record_requests: bool,
     log_failed: AtomicBool,
+}
+
+/// Where the admin API reads how the gateway is, and reports what it did.
+#[derive(Debug)]
+pub struct Reports {
+    pub health: Arc<Health>,
+    pub metrics: Arc<Metrics>,
+    pub audit: Audit,
+    /// Whether each request is an event; refusals and changes always are.
+    pub record_requests: bool,
 }
 
 /// How Kafka clients reach this gateway: told in answers.
@@ -65,16 +80,18 @@ impl Admin {
         users: Vec<AdminUser>,
         authenticator: Arc<Authenticator>,
         clients: ClientAccess,
-        health: Arc<Health>,
-        metrics: Arc<Metrics>,
+        reports: Reports,
     ) -> Self {
+        let Reports { health, metrics, audit, record_requests } = reports;
         Self {
-            declare: Declare::new(world, log),
+            declare: Declare::new(world, log, audit.clone()),
             users,
             authenticator,
             clients,
             health,
             metrics,
+            audit,
+            record_requests,
             log_failed: AtomicBool::new(false),
         }
     }
@@ -111,7 +128,8 @@ pub async fn serve(
     admin: Arc<Admin>,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
-    axum::serve(listener, router(admin)).with_graceful_shutdown(shutdown).await
+    let service = router(admin).into_make_service_with_connect_info::<SocketAddr>();
+    axum::serve(listener, service).with_graceful_shutdown(shutdown).await
 }
 
 /// THE TABLE of routes.

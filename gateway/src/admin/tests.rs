@@ -8,18 +8,21 @@ use contract::resources::{GatewayServiceAccount, PASSTHROUGH, TokenRequest, Upse
 use contract::secret::Secret;
 
 use super::*;
+use crate::audit::event::{Action, Change, Event};
 use crate::authn::AccountLookup as _;
 use crate::authn::sasl::Step;
 use crate::authn::tokens::TokenKey;
 use crate::config::PortRouting;
 use crate::observe::health::Part;
 use crate::routing::port::Ports;
+use tokio::sync::mpsc;
 
 struct Gateway {
     address: String,
     world: watch::Receiver<Arc<World>>,
     health: Arc<Health>,
     authenticator: Arc<Authenticator>,
+    events: mpsc::Receiver<Event>,
     _runtime: tokio::runtime::Runtime,
 }
 
@@ -37,19 +40,20 @@ impl Gateway {
         let routes = Routes::Port(Ports::new("127.0.0.1", &routing));
         let clients = ClientAccess { routes, security_protocol: SecurityProtocol::SaslPlaintext };
         let health = Arc::new(Health::default());
+        let metrics = Arc::<Metrics>::default();
+        let (audit, events) = Audit::new(100, Arc::clone(&metrics));
         let admin = Admin::new(
             sender,
             None,
             users,
             Arc::clone(&authenticator),
             clients,
-            Arc::clone(&health),
-            Arc::new(Metrics::default()),
+            Reports { health: Arc::clone(&health), metrics: Arc::clone(&metrics), audit, record_requests: true },
         );
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         runtime.spawn(serve(listener, Arc::new(admin), std::future::pending()));
-        Self { address, world, health, authenticator, _runtime: runtime }
+        Self { address, world, health, authenticator, events, _runtime: runtime }
     }
 
     fn client(&self) -> AdminClient {
@@ -252,4 +256,35 @@ fn without_a_login_the_client_settings_say_so() {
     let expected = [("bootstrap.servers", "h:1"), ("security.protocol", "PLAINTEXT")];
     let expected = expected.map(|(key, value)| (key.to_owned(), value.to_owned()));
     assert_eq!(properties, BTreeMap::from([("PLAINTEXT".to_owned(), BTreeMap::from(expected))]));
+}
+
+#[test]
+fn changes_refusals_and_requests_are_recorded_with_who_and_from_where() {
+    let mut gateway = Gateway::start();
+    gateway.client().put_virtual_cluster(&VirtualCluster::new("dev"), true).unwrap();
+    gateway.client().put_virtual_cluster(&VirtualCluster::new("dev"), false).unwrap();
+    let account = GatewayServiceAccount::local("app", "dev", Some(Secret::new("hunter2-hunter2")));
+    gateway.client().put_service_account(&account, false).unwrap();
+    let _ =
+        AdminClient::new(&gateway.address, "reader", "secret").put_virtual_cluster(&VirtualCluster::new("x"), false);
+    let _ = AdminClient::new(&gateway.address, "root", "wrong-guess").metrics();
+    let events: Vec<Event> = std::iter::from_fn(|| gateway.events.try_recv().ok()).collect();
+    let told: Vec<String> = events.iter().map(|event| format!("{event:?}")).collect();
+    let changes = events.iter().filter_map(|event| match event.action() {
+        Action::ConfigurationChanged { change, kind, name } => Some((*change, kind.as_str(), name.as_str())),
+        _ => None,
+    });
+    let created = |kind, name| (Change::Created, kind, name);
+    assert_eq!(
+        changes.collect::<Vec<_>>(),
+        [created("VirtualCluster", "dev"), created("GatewayServiceAccount", "app")],
+        "a dry run changes nothing"
+    );
+    let refused: Vec<_> = told.iter().filter(|event| event.contains("AdminRefused")).collect();
+    assert_eq!(refused.len(), 2, "{told:#?}");
+    assert!(refused[0].contains("\"reader\"") && refused[0].contains("may read only"), "{}", refused[0]);
+    assert!(refused[1].contains("\"root\"") && refused[1].contains("wrong password"), "{}", refused[1]);
+    assert_eq!(told.iter().filter(|event| event.contains("AdminRequest {")).count(), 3);
+    assert!(told.iter().all(|event| event.contains("127.0.0.1:")), "{told:#?}");
+    assert!(!told.concat().contains("hunter2") && !told.concat().contains("wrong-guess"), "{told:#?}");
 }

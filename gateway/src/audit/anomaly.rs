@@ -99,7 +99,7 @@ impl Anomalies {
     /// The alerts that an event raises.
     pub(super) fn seen(&mut self, event: &Event, now: Instant) -> Vec<Event> {
         match &event.action {
-            Action::AuthenticationFailed { .. } => self.failed(event, now),
+            Action::AuthenticationFailed { .. } | Action::AdminRefused { .. } => self.failed(event, now),
             Action::AclChanged { binding, .. } => {
                 vec![about(event, alert("acl-changed", who(event), binding.clone()))]
             }

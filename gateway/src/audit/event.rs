@@ -166,6 +166,11 @@ impl Event {
         Self { time, principal: None, user: None, virtual_cluster: None, connection, action }
     }
 
+    /// What happened.
+    pub fn action(&self) -> &Action {
+        &self.action
+    }
+
     /// Done by a client that has proved who it is.
     #[must_use]
     pub fn by(mut self, identity: &Identity) -> Self {

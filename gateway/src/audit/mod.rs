@@ -12,7 +12,7 @@ pub mod event;
 mod record;
 pub mod recorder;
 mod repeats;
-mod sinks;
+pub mod sinks;
 
 use std::sync::Arc;
 

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
@@ -61,8 +61,24 @@ impl Recorder {
         Ok(Self { node, events, metrics, anomalies, repeats, ready, keepers: Vec::new(), told_lost: 0 })
     }
 
-    /// Records until `closing` ends, then what is still in the queue.
-    pub async fn run(mut self, closing: impl Future<Output = ()>) {
+    /// Records while `work` is done, and at its end what is still in the queue.
+    pub async fn during<T>(self, work: impl Future<Output = T>) -> T {
+        let (over, closing) = oneshot::channel::<()>();
+        let work = async {
+            let done = work.await;
+            drop(over);
+            done
+        };
+        // A task of its own: the recorder must not wait while the work computes.
+        let recording = tokio::spawn(self.run(async { closing.await.unwrap_or_default() }));
+        let done = work.await;
+        if let Err(error) = recording.await {
+            tracing::warn!(%error, "the audit ended before the gateway did");
+        }
+        done
+    }
+
+    async fn run(mut self, closing: impl Future<Output = ()>) {
         let mut keeping = JoinSet::new();
         for ready in std::mem::take(&mut self.ready) {
             let (sender, receiver) = Ready::queue();

@@ -68,6 +68,19 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// For the operator; the client is told [`Failure::message`].
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::InvalidCredentials => "unknown user, no such credentials, or wrong proof",
+            Self::Malformed => "a message that does not follow the mechanism",
+            Self::TooLong => "a message that is too long",
+            Self::OtherAuthorizationId => "an authorization id other than the user name",
+            Self::ChannelBinding => "channel binding, which is not supported",
+            Self::OutOfTurn => "a message after the exchange has ended",
+            Self::NoRandomness => "the operating system gives no random bytes",
+        }
+    }
+
     /// What the client is told.
     pub fn message(self) -> &'static str {
         match self {

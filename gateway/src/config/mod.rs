@@ -19,7 +19,7 @@ use std::time::Duration;
 use contract::secret::Secret;
 
 pub use addresses::HostPort;
-pub use audit::{Audit, AuditFile};
+pub use audit::{Audit, AuditFile, AuditTopic, NamePattern};
 use reader::Reader;
 use tls::{ClientAuth, Tls};
 
@@ -33,6 +33,7 @@ pub struct Config {
     pub clients: Clients,
     pub tls: Tls,
     pub admin: Admin,
+    pub audit: Audit,
     pub state: State,
     pub tokens: Tokens,
 }

@@ -178,6 +178,17 @@ impl Reader {
         self.value(path, text)
     }
 
+    /// True or false, or the default.
+    pub(super) fn flag(&mut self, path: &'static str, default: bool) -> bool {
+        let flag = self.value(path, |value| match value {
+            Value::Bool(flag) => Ok(*flag),
+            Value::String(text) if text == "true" => Ok(true),
+            Value::String(text) if text == "false" => Ok(false),
+            _ => Err(format!("{} is not true or false", shown(value))),
+        });
+        flag.unwrap_or(default)
+    }
+
     /// A whole number from `least` to `most`, or the default.
     pub(super) fn number(&mut self, path: &'static str, default: i64, least: i64, most: i64) -> i64 {
         let number = self.value(path, |value| {

@@ -4,7 +4,9 @@ use contract::secret::Secret;
 use serde_yaml::Value;
 
 use super::reader::{Reader, listed, nearest, text};
-use super::{Admin, AdminUser, Clients, Config, INTERNAL_TOPICS, Listener, State, Tokens, clients, tls, upstream};
+use super::{
+    Admin, AdminUser, Clients, Config, INTERNAL_TOPICS, Listener, State, Tokens, audit, clients, tls, upstream,
+};
 
 /// One setting: where it stands in the file, and the variable that overrides it.
 pub(super) struct Setting {
@@ -38,13 +40,13 @@ const SETTINGS: &[Setting] = &[
 
 /// Every setting.
 pub(super) fn settings() -> impl Iterator<Item = &'static Setting> + Clone {
-    [upstream::SETTINGS, clients::SETTINGS, tls::SETTINGS, SETTINGS].into_iter().flatten()
+    [upstream::SETTINGS, clients::SETTINGS, tls::SETTINGS, audit::SETTINGS, SETTINGS].into_iter().flatten()
 }
 
 const STATE_TOPIC: &str = "_anabranch.state";
 const LOOPBACK: &str = "127.0.0.1";
-/// A signing key that is shorter can be guessed from one token.
-const SHORTEST_SIGNING_KEY: usize = 32;
+/// A key that is shorter can be guessed from one token, or one line of a chain.
+pub(super) const SHORTEST_KEY: usize = 32;
 
 /// `None` when something without a default is missing; the reader knows what.
 pub(super) fn read(reader: &mut Reader) -> Option<Config> {
@@ -54,12 +56,13 @@ pub(super) fn read(reader: &mut Reader) -> Option<Config> {
     let admin = admin(reader, &clients);
     let state = state(reader);
     let signing_key = reader.value("tokens.signingKey", |value| match text(value)? {
-        key if key.len() < SHORTEST_SIGNING_KEY => {
-            Err(format!("must have at least {SHORTEST_SIGNING_KEY} characters; make one with: openssl rand -base64 32"))
+        key if key.len() < SHORTEST_KEY => {
+            Err(format!("must have at least {SHORTEST_KEY} characters; make one with: openssl rand -base64 32"))
         }
         key => Ok(Secret::new(key)),
     });
-    Some(Config { upstream: upstream?, clients, tls, admin, state, tokens: Tokens { signing_key } })
+    let audit = audit::read(reader);
+    Some(Config { upstream: upstream?, clients, tls, admin, audit, state, tokens: Tokens { signing_key } })
 }
 
 fn admin(reader: &mut Reader, clients: &Clients) -> Admin {
@@ -119,23 +122,25 @@ fn admin_user(entry: &Value) -> Result<AdminUser, String> {
 }
 
 fn state(reader: &mut Reader) -> State {
-    let topic = reader.value("state.topic", |value| {
-        let topic = text(value)?;
-        let fits =
-            topic.len() <= 249 && topic.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
-        // Such topics are hidden from everybody, and no tenant's prefix begins with an underscore.
-        if fits && topic.starts_with(INTERNAL_TOPICS) {
-            Ok(topic)
-        } else {
-            Err(format!("'{topic}' is not a topic's name that begins with '{INTERNAL_TOPICS}'"))
-        }
-    });
+    let topic = reader.value("state.topic", internal_topic);
     let choices = [("memory", false), ("topic", true)];
     if reader.choice("state.store", &choices).unwrap_or(false) {
         let topic = topic.unwrap_or_else(|| STATE_TOPIC.to_owned());
         State::Topic(topic)
     } else {
         State::Memory
+    }
+}
+
+/// The name of a topic of the gateway's own. Such topics are hidden from everybody, and no tenant's prefix begins with an
+/// underscore.
+pub(super) fn internal_topic(value: &Value) -> Result<String, String> {
+    let topic = text(value)?;
+    let fits = topic.len() <= 249 && topic.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
+    if fits && topic.starts_with(INTERNAL_TOPICS) {
+        Ok(topic)
+    } else {
+        Err(format!("'{topic}' is not a topic's name that begins with '{INTERNAL_TOPICS}'"))
     }
 }
 

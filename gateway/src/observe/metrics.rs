@@ -41,7 +41,8 @@ impl FrameRefusal {
         Self::TooManyInFlight,
     ];
 
-    fn label(self) -> &'static str {
+    /// As it stands in metrics and audit events.
+    pub fn label(self) -> &'static str {
         match self {
             Self::Oversized => "oversized",
             Self::Malformed => "malformed",
@@ -64,11 +65,11 @@ pub struct Metrics {
     isolation_violations: AtomicU64,
     upstream_connection_failures: AtomicU64,
     answers_withheld: AtomicU64,
+    /// What became of the audit events.
+    pub audit: AuditCounters,
     tls_handshakes_failed: AtomicU64,
     certificate_reloads: [AtomicU64; 2],
     certificates: RwLock<Vec<CertificateExpiry>>,
-    /// What became of the audit events.
-    pub audit: AuditCounters,
     tenants: RwLock<BTreeMap<Arc<str>, Arc<TenantMetrics>>>,
 }
 
@@ -240,8 +241,8 @@ impl Metrics {
         let help = "Answers of brokers that were malformed or not asked for, each with its connection closed.";
         text.family("gateway_upstream_answers_withheld_total", "counter", help);
         text.sample("gateway_upstream_answers_withheld_total", &[], count(&self.answers_withheld));
-        self.render_tls(&mut text);
         self.audit.render(&mut text);
+        self.render_tls(&mut text);
         self.render_tenants(&mut text);
         text.0
     }

@@ -1,6 +1,7 @@
 //! Before a client is known: only ApiVersions, SaslHandshake and SaslAuthenticate are read, in small frames, within a
 //! deadline. Everything else closes the connection.
 
+use super::audited::Attempt;
 use super::{SessionError, Shared, local};
 use crate::apis::check::{Checked, Unserved, check};
 use crate::authn::Identity;
@@ -36,6 +37,7 @@ pub fn anonymous(virtual_cluster: &Arc<str>) -> Identity {
 #[derive(Default)]
 struct Login {
     exchange: Option<SaslExchange>,
+    attempt: Attempt,
     /// SaslHandshake v0 is followed by tokens without any header.
     raw: bool,
 }
@@ -83,7 +85,7 @@ pub async fn authenticate(
         match request.key() {
             ApiKey::ApiVersions => write(client, &local::api_versions(&request, broker, shared).await?).await?,
             ApiKey::SaslHandshake => {
-                let answer = handshake(&request, &mut login, authenticator, shared)?;
+                let answer = handshake(client, &request, &mut login, authenticator, shared)?;
                 write(client, &answer).await?;
             }
             ApiKey::SaslAuthenticate => {
@@ -100,6 +102,7 @@ pub async fn authenticate(
 }
 
 fn handshake(
+    client: &Connection,
     request: &Checked<'_>,
     login: &mut Login,
     authenticator: &Arc<Authenticator>,
@@ -107,12 +110,17 @@ fn handshake(
 ) -> Result<Vec<u8>, SessionError> {
     let asked = decode(request)?;
     let accounts = shared.world.borrow().clone();
-    let code = match authenticator.start(asked["Mechanism"].as_str().unwrap_or_default(), accounts) {
+    let mechanism = asked["Mechanism"].as_str().unwrap_or_default();
+    login.attempt.begin(mechanism);
+    let code = match authenticator.start(mechanism, accounts) {
         Ok(exchange) => {
-            *login = Login { exchange: Some(exchange), raw: request.version() == 0 };
+            (login.exchange, login.raw) = (Some(exchange), request.version() == 0);
             0
         }
-        Err(_) => UNSUPPORTED_SASL_MECHANISM,
+        Err(unknown) => {
+            shared.audit.record(login.attempt.failed(client, &unknown.to_string()));
+            UNSUPPORTED_SASL_MECHANISM
+        }
     };
     local::answer(request, &json!({ "ErrorCode": code, "Mechanisms": MECHANISMS }))
 }
@@ -137,11 +145,13 @@ async fn token(
             Ok(None)
         }
         Step::Done { answer, identity } => {
+            shared.audit.record(login.attempt.succeeded(client, &identity));
             write(client, &local::answer(request, &json!({ "AuthBytes": local::to_base64(&answer) }))?).await?;
             Ok(Some(identity))
         }
         Step::Failed(failure) => {
             shared.metrics.authentication_failed();
+            shared.audit.record(login.attempt.failed(client, failure.reason()));
             tokio::time::sleep(FAILURE_DELAY).await;
             let body = json!({ "ErrorCode": SASL_AUTHENTICATION_FAILED, "ErrorMessage": failure.message() });
             write(client, &local::answer(request, &body)?).await?;
@@ -158,9 +168,13 @@ async fn raw_token(
 ) -> Result<Option<Identity>, SessionError> {
     let (answer, identity) = match advance(login, bytes).await? {
         Some(Step::Continue(bytes)) => (bytes, None),
-        Some(Step::Done { answer, identity }) => (answer, Some(identity)),
+        Some(Step::Done { answer, identity }) => {
+            shared.audit.record(login.attempt.succeeded(client, &identity));
+            (answer, Some(identity))
+        }
         Some(Step::Failed(failure)) => {
             shared.metrics.authentication_failed();
+            shared.audit.record(login.attempt.failed(client, failure.reason()));
             tokio::time::sleep(FAILURE_DELAY).await;
             return Err(SessionError::Authentication(failure.message().to_owned()));
         }
@@ -175,6 +189,7 @@ async fn raw_token(
 /// One step of the exchange, off the threads that serve other clients: a password's hash takes milliseconds.
 async fn advance(login: &mut Login, bytes: Vec<u8>) -> Result<Option<Step>, SessionError> {
     let Some(mut exchange) = login.exchange.take() else { return Ok(None) };
+    login.attempt.said(&bytes);
     let (exchange, step) = tokio::task::spawn_blocking(move || {
         let step = exchange.step(&bytes);
         (exchange, step)

@@ -3,6 +3,7 @@
 //! A session authenticates first ([`handshake`]); then requests and answers flow through [`pipeline`], the only place that
 //! knows the order of the stages. One task serves both directions, without a lock on the path.
 
+pub mod audited;
 pub mod handshake;
 pub mod local;
 pub mod pipeline;
@@ -12,6 +13,8 @@ pub mod scram;
 #[cfg(test)]
 mod tests;
 
+use crate::audit::Audit;
+use crate::audit::event::{Action, Event};
 use crate::authn::sasl::Authenticator;
 use crate::authn::{AccountLookup as _, Identity};
 use crate::naming::sessions::FetchSessions;
@@ -52,6 +55,8 @@ pub struct Shared {
     pub world: watch::Receiver<Arc<World>>,
     /// The counters.
     pub metrics: Arc<Metrics>,
+    /// What is worth knowing afterwards.
+    pub audit: Audit,
     /// The bounds.
     pub limits: Limits,
     /// What each broker answered to ApiVersions.
@@ -104,6 +109,9 @@ pub enum SessionError {
     /// The client's connection broke, or it sent nothing in time.
     #[error("client: {0}")]
     Client(#[source] io::Error),
+    /// The client and the gateway did not agree on TLS.
+    #[error("client: TLS: {0}")]
+    Tls(#[source] io::Error),
     /// A frame was not served; the connection was closed on it.
     #[error("client: frame refused ({reason:?}): {detail}")]
     Frame {
@@ -153,7 +161,10 @@ pub async fn serve(
             match tokio::time::timeout(deadline, greeting).await {
                 Ok(Ok(Some(identity))) => identity,
                 Ok(Ok(None)) => return Ok(()),
-                Ok(Err(e)) => return Err(e),
+                Ok(Err(e)) => {
+                    audited::frame_refused(&e, &client).into_iter().for_each(|event| shared.audit.record(event));
+                    return Err(e);
+                }
                 Err(_) => return Err(SessionError::Client(io::ErrorKind::TimedOut.into())),
             }
         }
@@ -164,10 +175,18 @@ pub async fn serve(
     let tenant = tenant(&shared, &listener, &world, &identity);
     let tenant = tenant.ok_or(SessionError::Ended("the virtual cluster is gone"))?;
     let open = shared.metrics.tenant_connection_opened(&identity.virtual_cluster);
-    tokio::select! {
+    let ended = tokio::select! {
         done = pipeline::run(&client, reader, dialled.broker, &shared, &identity, tenant, open.metrics()) => done,
-        reason = ended(&shared, &listener, &world, &identity) => Err(SessionError::Ended(reason)),
+        reason = ended(&shared, &listener, &world, &identity) => {
+            let event = Event::new(Action::SessionEnded { reason: reason.into() });
+            shared.audit.record(event.by(&identity).over(audited::ends(&client)));
+            Err(SessionError::Ended(reason))
+        }
+    };
+    if let Some(event) = ended.as_ref().err().and_then(|e| audited::frame_refused(e, &client)) {
+        shared.audit.record(event.by(&identity));
     }
+    ended
 }
 
 fn tenant(shared: &Shared, listener: &Arc<Listener>, world: &World, identity: &Identity) -> Option<Tenant> {

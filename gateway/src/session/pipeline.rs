@@ -9,9 +9,10 @@
 //! A client that does not read its answers fills the queue, and then nothing more is read from it.
 
 use super::refusal::{refused, unserved, with_refused_resources};
-use super::{SessionError, Shared, handshake, local, quotas, scram};
+use super::{SessionError, Shared, audited, handshake, local, quotas, scram};
 use crate::apis::check::{Checked, Unserved, check};
 use crate::apis::{Verdict, row};
+use crate::audit::event::{Action, Event};
 use crate::authn::Identity;
 use crate::authz::permit;
 use crate::naming::request::{self, Asked, Refusal};
@@ -203,6 +204,7 @@ async fn forward(
             }
         }
     };
+    session.record(Action::RequestRefused { api: key.name().into(), reason: refusal.to_string().into() });
     session.metrics.request_refused();
     let answer = refused(&refusal, key, version, correlation_id, checked.body())?;
     queue.put(Exchange::Local(answer)).await
@@ -348,8 +350,14 @@ impl Session<'_> {
         let Some(answer) = unserved(not, frame) else {
             return Err(SessionError::Frame { reason, detail: not.to_string() });
         };
+        self.record(audited::unserved(not));
         self.shared.metrics.frame_refused(reason);
         Ok(answer)
+    }
+
+    /// Records what this client did.
+    fn record(&self, action: Action) {
+        self.shared.audit.record(Event::new(action).by(self.identity).over(audited::ends(self.client)));
     }
 
     async fn answer(&self, frame: &[u8]) -> Result<(), SessionError> {

@@ -10,6 +10,7 @@ use serde_json::json;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
 use wire::frame;
 use wire::schema::ApiKey;
 use wire::value;
@@ -61,15 +62,19 @@ struct Gateway {
     shared: Arc<Shared>,
     listener: Arc<Listener>,
     world: watch::Sender<Arc<World>>,
+    events: mpsc::Receiver<Event>,
 }
 
 fn gateway(broker: &HostPort, sasl: bool) -> Gateway {
     let (world, receiver) = watch::channel(Arc::new(World::empty()));
     let authenticator = Authenticator::new(TokenKey::random().unwrap()).unwrap();
+    let metrics = Arc::<Metrics>::default();
+    let (audit, events) = Audit::new(100, Arc::clone(&metrics));
     let shared = Arc::new(Shared {
         cluster: Arc::new(Cluster::new(std::slice::from_ref(broker), Arc::new(TopicIds::new(&[9; 16]).unwrap()))),
         world: receiver,
-        metrics: Arc::default(),
+        metrics,
+        audit,
         limits: Limits {
             max_in_flight: 3,
             max_produce_bytes: 10_000,
@@ -84,7 +89,7 @@ fn gateway(broker: &HostPort, sasl: bool) -> Gateway {
     let routing = PortRouting { start: 6969, count: 1, advertised_start: 6969, min_broker_id: 1 };
     let routes = Routes::Port(Ports::new("gateway.test", &routing));
     let listener = Arc::new(Listener { name: "default".into(), login, routes });
-    Gateway { shared, listener, world }
+    Gateway { shared, listener, world, events }
 }
 
 type Ended = tokio::task::JoinHandle<Result<(), SessionError>>;
@@ -326,4 +331,52 @@ async fn a_topic_that_was_made_a_moment_ago_is_looked_for_before_it_is_assigned(
     let (_, start) = frame::response_header(key.response_header(version), &frame).unwrap();
     let answer = value::decode(key.response(), version, &frame[start..]).unwrap();
     assert_eq!(answer["Assignment"]["TopicPartitions"][0]["TopicId"], value::uuid_text(&[5; 16]), "{answer}");
+}
+
+fn recorded(gateway: &mut Gateway) -> Vec<String> {
+    std::iter::from_fn(|| gateway.events.try_recv().ok()).map(|event| format!("{event:?}")).collect()
+}
+
+#[tokio::test]
+async fn refused_frames_and_failed_logins_are_recorded_without_what_was_secret() {
+    let (address, _) = broker(Duration::ZERO).await;
+    let mut gateway = gateway(&address, true);
+    let (mut stranger, ended) = client(&gateway).await;
+    stranger.write_all(&request(ApiKey::Metadata, 9, 2, &json!({ "Topics": null }))).await.unwrap();
+    let _ = ended.await.unwrap().unwrap_err();
+    let told = recorded(&mut gateway);
+    assert!(told.len() == 1 && told[0].contains("unauthenticated") && told[0].contains("127.0.0.1:"), "{told:#?}");
+
+    let (mut guesser, ended) = client(&gateway).await;
+    for (mechanism, code) in [("NONE-SUCH", 33), ("PLAIN", 0)] {
+        guesser.write_all(&request(ApiKey::SaslHandshake, 1, 3, &json!({ "Mechanism": mechanism }))).await.unwrap();
+        let answer = answer(&mut guesser).await;
+        assert_eq!(value::decode(ApiKey::SaslHandshake.response(), 1, &answer[4..]).unwrap()["ErrorCode"], code);
+    }
+    let token = local::to_base64(b"\0alice\0wrong-guess");
+    guesser.write_all(&request(ApiKey::SaslAuthenticate, 1, 4, &json!({ "AuthBytes": token }))).await.unwrap();
+    let _ = ended.await.unwrap().unwrap_err();
+    let told = recorded(&mut gateway);
+    assert_eq!(told.len(), 2, "{told:#?}");
+    assert!(told[0].contains("AuthenticationFailed") && told[0].contains("\"NONE-SUCH\""), "{}", told[0]);
+    assert!(
+        told[1].contains("\"PLAIN\"") && told[1].contains("\"alice\"") && told[1].contains("unknown user"),
+        "{}",
+        told[1]
+    );
+    assert!(!told.concat().contains("wrong-guess"), "{told:#?}");
+}
+
+#[tokio::test]
+async fn a_request_that_is_not_served_is_recorded_with_who_sent_it() {
+    let (address, _) = broker(Duration::ZERO).await;
+    let mut gateway = gateway(&address, false);
+    let (mut client, _session) = client(&gateway).await;
+    client.write_all(&request(ApiKey::DescribeLogDirs, 4, 2, &json!({ "Topics": null }))).await.unwrap();
+    client.write_all(&request(ApiKey::CreateDelegationToken, 3, 3, &json!({}))).await.unwrap();
+    client.write_all(&request(ApiKey::Heartbeat, 4, 4, &json!({ "GroupId": "g" }))).await.unwrap();
+    while correlation_id(&answer(&mut client).await) != 4 {}
+    let told = recorded(&mut gateway);
+    let refused: Vec<_> = told.iter().filter(|event| event.contains("CreateDelegationToken")).collect();
+    assert!(refused.len() == 1 && refused[0].contains("passthrough") && refused[0].contains("ANONYMOUS"), "{told:#?}");
 }

@@ -4,6 +4,7 @@
 //! under a lock that nobody else holds.
 
 use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::server::Acceptor;
 use rustls::{ClientConfig, ServerConfig};
 use socket2::{SockRef, TcpKeepalive};
 use std::future::poll_fn;
@@ -13,14 +14,17 @@ use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::io::{AsyncReadExt as _, AsyncWrite as _};
+use tokio::io::{AsyncReadExt as _, AsyncWrite as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
+use tokio_rustls::{LazyConfigAcceptor, TlsConnector, TlsStream};
 
 /// A connection that is silent for this long is probed.
 const KEEPALIVE: Duration = Duration::from_secs(60);
 /// Probes follow each other in this time.
 const KEEPALIVE_PROBES: Duration = Duration::from_secs(10);
+
+/// A fatal alert (RFC 8446, section 6; RFC 6066, section 3): type 21, TLS 1.2's record version, two bytes, unrecognized_name.
+const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
 
 /// A connection to a client or to a broker.
 #[derive(Debug)]
@@ -46,13 +50,26 @@ impl Connection {
         Ok(Self { stream: Stream::Plain(socket), local, remote })
     }
 
-    /// The server's side of a TLS handshake. The caller bounds the time.
+    /// The server's side of a TLS handshake, by the configuration for the name that the client asks for (SNI); without one
+    /// the client is told that the name is unknown. The caller bounds the time.
     ///
     /// # Errors
-    /// The socket's, and rustls' as [`io::ErrorKind::InvalidData`].
-    pub async fn accept(socket: TcpStream, config: Arc<ServerConfig>) -> io::Result<Self> {
+    /// The socket's, rustls' as [`io::ErrorKind::InvalidData`], and [`io::ErrorKind::AddrNotAvailable`] for an unknown name.
+    pub async fn accept(
+        socket: TcpStream,
+        choose: impl FnOnce(Option<&str>) -> Option<Arc<ServerConfig>>,
+    ) -> io::Result<Self> {
         let (local, remote) = prepare(&socket)?;
-        let stream = TlsAcceptor::from(config).accept(socket).await?;
+        let mut start = LazyConfigAcceptor::new(Acceptor::default(), socket).await?;
+        let name = start.client_hello().server_name().map(str::to_owned);
+        let Some(config) = choose(name.as_deref()) else {
+            // The client hangs up by itself when it is told; if it does not, the connection ends all the same.
+            start.io.write_all(&UNRECOGNIZED_NAME).await?;
+            let asked = name.map_or_else(|| "no name".to_owned(), |name| format!("'{name}'"));
+            let text = format!("the client asked for {asked} (SNI), which stands for no broker");
+            return Err(io::Error::new(io::ErrorKind::AddrNotAvailable, text));
+        };
+        let stream = start.into_stream(config).await?;
         Ok(Self { stream: Stream::Tls(Box::new(Mutex::new(stream.into()))), local, remote })
     }
 

@@ -137,6 +137,17 @@ pub struct AclBinding {
     pub permission_type: PermissionType,
 }
 
+impl std::fmt::Display for AclBinding {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { resource_pattern, principal, host, operation, permission_type } = self;
+        let ResourcePattern { resource_type, name, pattern_type } = resource_pattern;
+        write!(
+            f,
+            "{permission_type:?} {principal} from {host} {operation:?} on {resource_type:?} {name} ({pattern_type:?})"
+        )
+    }
+}
+
 /// The rules of a virtual cluster: a set, written back in the order in which they came.
 #[derive(Debug, Clone, Default, Eq, Serialize, Deserialize)]
 #[serde(transparent)]

@@ -1,0 +1,97 @@
+//! Who asked the admin API for what, for the audit. The caller is known from the first look at a request to the last change that it
+//! makes, without a word in between.
+
+use std::future::Future;
+use std::net::SocketAddr;
+
+use axum::extract::{ConnectInfo, Request};
+use axum::response::Response;
+
+use super::Admin;
+use crate::audit::Audit;
+use crate::audit::event::{self, Action, Connection, Event};
+use crate::observe::shown::Shown;
+use crate::store::{Change, Declarations};
+
+tokio::task_local! {
+    static CALLER: Caller;
+}
+
+/// Who asks, and for what.
+#[derive(Debug, Clone)]
+pub(super) struct Caller {
+    user: Option<Shown>,
+    remote: Option<SocketAddr>,
+    method: Shown,
+    path: Shown,
+}
+
+impl Caller {
+    /// The one behind a request; `user` is the name that it gave, right or wrong.
+    pub(super) fn of(request: &Request, user: Option<&str>) -> Self {
+        Self {
+            user: user.map(Shown::from),
+            remote: request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0),
+            method: request.method().as_str().into(),
+            path: request.uri().path().into(),
+        }
+    }
+
+    fn event(&self, action: Action) -> Event {
+        let event = Event::new(action).over(Connection { local: None, remote: self.remote });
+        self.user.as_ref().map_or(event.clone(), |user| event.claimed(user.as_str()))
+    }
+
+    /// Records that it was refused.
+    pub(super) fn refused(&self, audit: &Audit, reason: &str) {
+        let (method, path) = (self.method.clone(), self.path.clone());
+        audit.record(self.event(Action::AdminRefused { method, path, reason: reason.into() }));
+    }
+}
+
+/// Answers a request on behalf of its caller.
+pub(super) async fn on_behalf(admin: &Admin, caller: Caller, answer: impl Future<Output = Response>) -> Response {
+    let answer = CALLER.scope(caller.clone(), answer).await;
+    if admin.record_requests {
+        let (method, path) = (caller.method.clone(), caller.path.clone());
+        admin.audit.record(caller.event(Action::AdminRequest { method, path, status: answer.status().as_u16() }));
+    }
+    answer
+}
+
+/// Records changes that hold now. They are the caller's whose request is being answered.
+pub(super) fn changed(audit: &Audit, before: &Declarations, changes: &[Change]) {
+    for change in changes {
+        let (virtual_cluster, action) = described(before, change);
+        let event = CALLER.try_with(|caller| caller.event(action.clone())).unwrap_or_else(|_| Event::new(action));
+        audit.record(event.virtual_cluster(&virtual_cluster));
+    }
+}
+
+/// The virtual cluster that a change is about, and what it is.
+fn described(before: &Declarations, change: &Change) -> (String, Action) {
+    let put = |known: bool| if known { event::Change::Updated } else { event::Change::Created };
+    let action =
+        |change, kind: &str, name: &str| Action::ConfigurationChanged { change, kind: kind.into(), name: name.into() };
+    match change {
+        Change::PutVirtualCluster(cluster) => {
+            let name = &cluster.metadata.name;
+            (name.clone(), action(put(before.virtual_clusters.contains_key(name)), "VirtualCluster", name))
+        }
+        Change::DeleteVirtualCluster(name) => (name.clone(), action(event::Change::Deleted, "VirtualCluster", name)),
+        Change::PutAccount(account) => {
+            let key = (account.virtual_cluster.to_string(), account.username.to_string());
+            let change = put(before.accounts.contains_key(&key));
+            (key.0, action(change, "GatewayServiceAccount", &key.1))
+        }
+        Change::DeleteAccount { virtual_cluster, username } => {
+            (virtual_cluster.clone(), action(event::Change::Deleted, "GatewayServiceAccount", username))
+        }
+        Change::PutAcl { virtual_cluster, rule } => {
+            (virtual_cluster.clone(), action(event::Change::Created, "Acl", &rule.to_string()))
+        }
+        Change::DeleteAcl { virtual_cluster, rule } => {
+            (virtual_cluster.clone(), action(event::Change::Deleted, "Acl", &rule.to_string()))
+        }
+    }
+}
