@@ -202,6 +202,7 @@ pub fn connection(found: &Value) -> Connection {
         mechanism: of("mechanism"),
         username: of("username"),
         password: of("password"),
+        ..Connection::default()
     }
 }
 

@@ -30,6 +30,8 @@ use admin::{Admin, ClientAccess, Reports};
 use audit::Audit;
 use audit::recorder::Recorder;
 use audit::sinks::SinkError;
+use authn::oauth::OAuth;
+use authn::oauth::provider::{self, CaFileError, Provider};
 use authn::sasl::Authenticator;
 use authn::tokens::TokenKey;
 use config::{Config, HostPort, State};
@@ -45,6 +47,7 @@ use store::topic::StateLog;
 use transport::tls::reload;
 use transport::tls::server::ServerTls;
 use upstream::cluster::Cluster;
+use upstream::security::{Security, SecurityError};
 use world::World;
 
 /// Why the gateway could not start or go on.
@@ -54,10 +57,14 @@ pub enum RunError {
     Listen { address: String, purpose: &'static str, source: std::io::Error },
     #[error(transparent)]
     Clients(#[from] ListenError),
+    #[error(transparent)]
+    Upstream(#[from] SecurityError),
     #[error("the admin API ended: {0}")]
     Admin(std::io::Error),
     #[error("cannot wait for signals: {0}")]
     Signals(std::io::Error),
+    #[error(transparent)]
+    CaFile(#[from] CaFileError),
     #[error("the operating system gives no random bytes")]
     NoRandomness,
     #[error("cannot keep the audit: {0}")]
@@ -81,7 +88,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     let (audit, recorder) = audit_of(&config, &metrics).await?;
     let Material { servers, principals: _ } = Material::read(&config)?;
     let authenticator = authenticator(&config)?;
-    let cluster = Arc::new(Cluster::new(&config.upstream.bootstrap_servers, Arc::new(topic_ids()?)));
+    let cluster = Arc::new(cluster(&config)?);
     let log = match &config.state {
         State::Memory => None,
         State::Topic(topic) => Some(StateLog::new(Arc::clone(&cluster), topic.clone())),
@@ -111,6 +118,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         Arc::clone(&health),
         Arc::clone(&shared.metrics),
     );
+    let follow_provider = follow_provider(&config, &authenticator, &shared.metrics)?;
     let shutdown = shutdown(Arc::clone(&health))?;
     let clients = async {
         // Before the declarations are known every login would fail, and clients give up for good on a failed login.
@@ -125,6 +133,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
                 () = admin.follow() => Ok(()),
                 () = watch_upstream(&cluster, &health) => Ok(()),
                 ended = certificates => ended.map_err(RunError::Signals),
+                done = follow_provider => done,
                 done = admin::serve(admin_listener, Arc::clone(&admin), shutdown) => done.map_err(RunError::Admin),
             }
         })
@@ -180,6 +189,23 @@ async fn client_listeners(
     Ok((listeners, bootstrap.join(",")))
 }
 
+/// Keeps the keys of the identity provider fresh; does not end.
+fn follow_provider(
+    config: &Config,
+    authenticator: &Authenticator,
+    metrics: &Arc<Metrics>,
+) -> Result<impl Future<Output = Result<(), RunError>> + use<>, RunError> {
+    let provider = config.oauth.as_ref().map(Provider::new).transpose()?;
+    let keys = authenticator.oauth().map(|oauth| Arc::clone(oauth.keys()));
+    let metrics = Arc::clone(metrics);
+    Ok(async move {
+        match keys.zip(provider) {
+            Some((keys, provider)) => provider::follow(keys, provider, metrics).await,
+            None => std::future::pending().await,
+        }
+    })
+}
+
 fn limits(config: &Config) -> Limits {
     let limits = &config.clients.limits;
     Limits {
@@ -191,10 +217,16 @@ fn limits(config: &Config) -> Limits {
     }
 }
 
+fn cluster(config: &Config) -> Result<Cluster, RunError> {
+    let security = Security::new(&config.upstream.security)?;
+    Ok(Cluster::new(&config.upstream.bootstrap_servers, security, Arc::new(topic_ids()?)))
+}
+
 /// Keeps the view of the physical cluster fresh; says once when it is lost and once when it is back.
 async fn watch_upstream(cluster: &Cluster, health: &Health) {
     let report = |seen: Result<&upstream::metadata::Topology, &upstream::broker::BrokerError>| {
-        let was_up = matches!(health.upstream(), Part::Up(_));
+        let before = health.upstream();
+        let was_up = matches!(before, Part::Up(_));
         match seen {
             Ok(topology) => {
                 if !was_up {
@@ -207,10 +239,11 @@ async fn watch_upstream(cluster: &Cluster, health: &Health) {
                 health.set_upstream(Part::Up(format!("{} brokers", topology.brokers.len())));
             }
             Err(error) => {
-                if was_up {
+                let now = Part::Down(error.to_string());
+                if before != now {
                     tracing::warn!(%error, "Kafka is not reachable; trying again until it is");
                 }
-                health.set_upstream(Part::Down(error.to_string()));
+                health.set_upstream(now);
             }
         }
     };
@@ -245,7 +278,9 @@ fn authenticator(config: &Config) -> Result<Arc<Authenticator>, RunError> {
             TokenKey::random().map_err(|_| RunError::NoRandomness)?
         }
     };
-    Authenticator::new(tokens).map(Arc::new).map_err(|_| RunError::NoRandomness)
+    let oauth = config.oauth.clone().map(|rules| Arc::new(OAuth::new(rules, Arc::default())));
+    let authenticator = Authenticator::new(tokens).map_err(|_| RunError::NoRandomness)?;
+    Ok(Arc::new(authenticator.with_logins(&config.logins, oauth)))
 }
 
 async fn listen(host: &str, port: u16, purpose: &'static str) -> Result<TcpListener, RunError> {

@@ -4,6 +4,7 @@ pub mod process;
 pub mod socket;
 pub mod wire;
 
+use std::ffi::OsStr;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -73,14 +74,23 @@ pub fn find(name: &str) -> Option<&'static Driver> {
     TABLE.iter().find(|driver| driver.name == name)
 }
 
-/// How a client connects: the connection block of a sandbox.
-#[derive(Clone, PartialEq, Eq)]
+/// How a client connects: the connection block of a sandbox, and what a listener asks for beyond it.
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Connection {
     pub bootstrap: String,
     pub security_protocol: String,
     pub mechanism: String,
+    /// With OAUTHBEARER the id that the token is asked for with.
     pub username: String,
     pub password: String,
+    /// The authority that the server's certificate must come from, PEM.
+    pub ca: Option<PathBuf>,
+    /// The client's own key and certificate, in one PEM file.
+    pub identity: Option<PathBuf>,
+    /// Where OAUTHBEARER's tokens come from: a provider's token endpoint, or a `file:` with a token.
+    pub token_endpoint: Option<String>,
+    /// Host names beside those that the machine knows, `name=address` with blanks between. Only Java and franz-go can.
+    pub hosts: String,
 }
 
 // By hand, so that no password can end in a log.
@@ -93,25 +103,27 @@ impl fmt::Debug for Connection {
 impl Connection {
     /// A broker that asks for no credentials.
     pub fn plain(bootstrap: &str) -> Self {
-        Self {
-            bootstrap: bootstrap.to_owned(),
-            security_protocol: "PLAINTEXT".to_owned(),
-            mechanism: String::new(),
-            username: String::new(),
-            password: String::new(),
-        }
+        Self { bootstrap: bootstrap.to_owned(), security_protocol: "PLAINTEXT".to_owned(), ..Self::default() }
     }
 
-    /// As `sandbox env` names the values.
-    pub fn variables(&self) -> [(&'static str, &str); 5] {
+    /// As `sandbox env` names the values; the rest as `fixtures/clients/README.md` does.
+    pub fn variables(&self) -> [(&'static str, &OsStr); 9] {
         [
-            ("KAFKA_BOOTSTRAP_SERVERS", &self.bootstrap),
-            ("KAFKA_SECURITY_PROTOCOL", &self.security_protocol),
-            ("KAFKA_SASL_MECHANISM", &self.mechanism),
-            ("KAFKA_SASL_USERNAME", &self.username),
-            ("KAFKA_SASL_PASSWORD", &self.password),
+            ("KAFKA_BOOTSTRAP_SERVERS", self.bootstrap.as_ref()),
+            ("KAFKA_SECURITY_PROTOCOL", self.security_protocol.as_ref()),
+            ("KAFKA_SASL_MECHANISM", self.mechanism.as_ref()),
+            ("KAFKA_SASL_USERNAME", self.username.as_ref()),
+            ("KAFKA_SASL_PASSWORD", self.password.as_ref()),
+            ("KAFKA_SSL_CA_FILE", path(self.ca.as_ref())),
+            ("KAFKA_SSL_IDENTITY_FILE", path(self.identity.as_ref())),
+            ("KAFKA_SASL_TOKEN_ENDPOINT", self.token_endpoint.as_deref().unwrap_or_default().as_ref()),
+            ("KAFKA_HOSTS", self.hosts.as_ref()),
         ]
     }
+}
+
+fn path(given: Option<&PathBuf>) -> &OsStr {
+    given.map_or(OsStr::new(""), |path| path.as_os_str())
 }
 
 /// The folder `fixtures` of this project, looked for from the given folder upwards.

@@ -18,6 +18,7 @@ mod members;
 mod needs;
 mod restart;
 mod scenarios;
+mod secure_kafka;
 mod share;
 mod share_groups;
 mod stand;

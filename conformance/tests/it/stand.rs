@@ -94,7 +94,7 @@ impl Team {
     }
 }
 
-fn start(name: &str, connection: &Connection) -> TeamClient {
+pub(crate) fn start(name: &str, connection: &Connection) -> TeamClient {
     let client = ProcessClient::start(&needs::fixtures(), name, connection);
     TeamClient { client: client.unwrap_or_else(|error| panic!("{error}")) }
 }

@@ -7,7 +7,7 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{StatusCode, Uri};
 use contract::resources::service_account::{ServiceAccountFilter, ServiceAccountId};
-use contract::resources::{GatewayServiceAccount, PASSTHROUGH, Upserted};
+use contract::resources::{AccountType, GatewayServiceAccount, PASSTHROUGH, Upserted};
 use contract::secret::Secret;
 
 use super::Admin;
@@ -48,9 +48,18 @@ pub(super) async fn put(
     if password.as_ref().is_some_and(|password| password.reveal().is_empty()) {
         return Err(ApiError::invalid("spec.password: is empty; leave it out to keep the one that is set"));
     }
+    let is_local = resource.spec.account_type == AccountType::Local;
+    if password.is_some() && !is_local {
+        return Err(ApiError::invalid(
+            "spec.password: an EXTERNAL account proves who it is elsewhere and has no password here: leave it out, or \
+             declare a LOCAL one",
+        ));
+    }
     let key = (resource.virtual_cluster().to_owned(), resource.metadata.name.clone());
     let old = admin.declare.now().accounts.get(&key).cloned();
-    let credentials = credentials(old.and_then(|old| old.credentials.clone()), password).await?;
+    // What a local account knew is worth nothing to the external one that takes its place.
+    let old = old.filter(|_| is_local).and_then(|old| old.credentials.clone());
+    let credentials = credentials(old, password).await?;
     let account = Arc::new(Account::new(resource.clone(), credentials));
     let change = |declared: &mut Declarations| {
         let old = declared.accounts.insert(key, Arc::clone(&account));

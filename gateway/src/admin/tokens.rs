@@ -17,8 +17,15 @@ pub(super) async fn issue(State(admin): State<Arc<Admin>>, body: Bytes) -> Resul
     let username = request.username;
     let vcluster = request.v_cluster.unwrap_or_else(|| PASSTHROUGH.to_owned());
     let key = (vcluster.clone(), username.clone());
-    if !admin.declare.now().accounts.contains_key(&key) {
-        return Err(ApiError::not_found(format!("there is no service account '{username}' in '{vcluster}'")));
+    match admin.declare.now().accounts.get(&key) {
+        Some(account) if account.is_local() => {}
+        Some(_) => {
+            return Err(ApiError::conflict(format!(
+                "service account '{username}' in '{vcluster}' is EXTERNAL: it gets its tokens or certificates from \
+                 whoever vouches for it; only LOCAL accounts get tokens here"
+            )));
+        }
+        None => return Err(ApiError::not_found(format!("there is no service account '{username}' in '{vcluster}'"))),
     }
     let life_time = u64::try_from(request.life_time_seconds).ok().filter(|seconds| *seconds > 0);
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |now| now.as_secs());

@@ -199,6 +199,9 @@ fn number(place: Place<'_>) -> Option<Decision> {
         "ErrorCode" if message == "FindCoordinatorResponse" => Role::ErrorCode,
         "TotalBytes" | "UsableBytes" => Role::VolumeBytes,
         "ReadOnly" if message == "DescribeConfigsResponse" => Role::ReadOnly,
+        "AllowAutoTopicCreation" => Role::AutoCreation,
+        "TopicAuthorizedOperations" | "AuthorizedOperations" => Role::AuthorizedOperations,
+        "ClusterAuthorizedOperations" => Role::ClusterOperations,
         _ => return None,
     };
     Some(Decision::Role(role))

@@ -30,7 +30,8 @@ impl Hash {
         }
     }
 
-    fn digest(self) -> &'static digest::Algorithm {
+    /// The hash function itself.
+    pub fn digest(self) -> &'static digest::Algorithm {
         match self {
             Self::Sha256 => &digest::SHA256,
             Self::Sha512 => &digest::SHA512,
@@ -170,13 +171,15 @@ impl fmt::Debug for Verifier {
     }
 }
 
-pub(super) fn salted_password(hash: Hash, password: &[u8], salt: &[u8], iterations: NonZeroU32) -> Vec<u8> {
+/// SaltedPassword of RFC 5802. Takes milliseconds of CPU for each ten thousand iterations.
+pub fn salted_password(hash: Hash, password: &[u8], salt: &[u8], iterations: NonZeroU32) -> Vec<u8> {
     let mut salted = vec![0; hash.digest().output_len()];
     pbkdf2::derive(hash.pbkdf2(), iterations, salt, password, &mut salted);
     salted
 }
 
-pub(super) fn sign(hash: Hash, key: &[u8], message: &[u8]) -> Vec<u8> {
+/// HMAC of a message.
+pub fn sign(hash: Hash, key: &[u8], message: &[u8]) -> Vec<u8> {
     hmac::sign(&hmac::Key::new(hash.hmac(), key), message).as_ref().to_vec()
 }
 

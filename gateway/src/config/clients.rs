@@ -53,7 +53,7 @@ const FIRST: &str = "default";
 /// The longest name of a listener: it is a label of metrics.
 const LONGEST_NAME: usize = 32;
 
-const PROTOCOLS: [(&str, SecurityProtocol); 4] = [
+pub(super) const PROTOCOLS: [(&str, SecurityProtocol); 4] = [
     ("PLAINTEXT", SecurityProtocol::Plaintext),
     ("SSL", SecurityProtocol::Ssl),
     ("SASL_PLAINTEXT", SecurityProtocol::SaslPlaintext),

@@ -6,10 +6,16 @@
 mod addresses;
 mod audit;
 mod clients;
+mod jaas;
+mod keys;
+mod login;
+mod logins;
+mod oauth;
+mod properties;
 mod reader;
 mod settings;
 pub mod tls;
-mod upstream;
+pub mod upstream;
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -20,6 +26,8 @@ use contract::secret::Secret;
 
 pub use addresses::HostPort;
 pub use audit::{Audit, AuditFile, AuditTopic, NamePattern};
+pub use logins::{Logins, MECHANISMS, OAUTHBEARER, Unmapped};
+pub use oauth::{JwksSource, OAuth, RequiredClaim, TOKEN_ALGORITHMS};
 use reader::Reader;
 use tls::{ClientAuth, Tls};
 
@@ -32,6 +40,9 @@ pub struct Config {
     pub upstream: Upstream,
     pub clients: Clients,
     pub tls: Tls,
+    pub logins: Logins,
+    /// Where the tokens of an identity provider are taken.
+    pub oauth: Option<OAuth>,
     pub admin: Admin,
     pub audit: Audit,
     pub state: State,
@@ -42,6 +53,7 @@ pub struct Config {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Upstream {
     pub bootstrap_servers: Vec<HostPort>,
+    pub security: upstream::Security,
 }
 
 /// The side that Kafka clients connect to.

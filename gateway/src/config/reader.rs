@@ -13,6 +13,8 @@ const ALIKE: f64 = 0.8;
 /// The values of all settings that were given, by path.
 pub(super) struct Reader {
     given: BTreeMap<&'static str, Given>,
+    /// Variables that are in no table: Kafka client properties, and AWS' own.
+    variables: BTreeMap<String, String>,
     /// Whether the file could be read at all: what is missing from one that could not says nothing.
     readable: bool,
     problems: Vec<Problem>,
@@ -27,7 +29,7 @@ struct Given {
 
 impl Reader {
     pub(super) fn new(text: &str) -> Self {
-        let mut reader = Self { given: BTreeMap::new(), readable: true, problems: Vec::new(), warnings: Vec::new() };
+        let mut reader = Self::empty();
         match serde_yaml::from_str::<Value>(text) {
             Ok(Value::Mapping(root)) => reader.collect("", root),
             Ok(Value::Null) => {}
@@ -35,6 +37,16 @@ impl Reader {
             Err(error) => reader.unreadable(format!("is not YAML: {error}")),
         }
         reader
+    }
+
+    fn empty() -> Self {
+        Self {
+            given: BTreeMap::new(),
+            variables: BTreeMap::new(),
+            readable: true,
+            problems: Vec::new(),
+            warnings: Vec::new(),
+        }
     }
 
     /// Reads with the keys of `entry` in the place of those of `section`; what is wrong with them is at `place`.
@@ -45,7 +57,7 @@ impl Reader {
         entry: Mapping,
         read: impl FnOnce(&mut Self) -> T,
     ) -> T {
-        let mut inner = Self { given: BTreeMap::new(), readable: true, problems: Vec::new(), warnings: Vec::new() };
+        let mut inner = Self::empty();
         for (key, value) in entry {
             let path = format!("{section}.{}", key.as_str().unwrap_or_default());
             // Which keys an entry may have is checked before.
@@ -108,7 +120,8 @@ impl Reader {
     /// A variable that is given wins over the file.
     pub(super) fn override_with(&mut self, environment: impl IntoIterator<Item = (String, String)>) {
         for (name, value) in environment {
-            let Some(family) = ["GATEWAY_", "KAFKA_"].into_iter().find(|family| name.starts_with(family)) else {
+            let Some(family) = ["GATEWAY_", "KAFKA_", "AWS_"].into_iter().find(|family| name.starts_with(family))
+            else {
                 continue;
             };
             match settings().find(|setting| setting.variable == Some(&name)) {
@@ -118,6 +131,9 @@ impl Reader {
                         self.given.insert(setting.path, Given { place: name, value });
                     }
                 }
+                None if family != "GATEWAY_" => {
+                    let _ = self.variables.insert(name, value);
+                }
                 None => {
                     let known = settings().filter_map(|setting| setting.variable?.strip_prefix(family));
                     let hint = nearest(&name[family.len()..], known);
@@ -126,6 +142,11 @@ impl Reader {
                 }
             }
         }
+    }
+
+    /// The variables that the table does not name.
+    pub(super) fn take_variables(&mut self) -> BTreeMap<String, String> {
+        std::mem::take(&mut self.variables)
     }
 
     fn structured(&mut self, name: &str, text: &str) -> Option<Value> {

@@ -65,6 +65,12 @@ fn the_documented_file_says_the_defaults() {
     assert_eq!(shown.clients, clients);
     assert_eq!(shown.admin, Admin { users: shown.admin.users.clone(), ..bare.admin });
     assert_eq!(shown.state, bare.state);
+    assert_eq!(bare.oauth, None);
+    assert_eq!(bare.logins.mechanisms, ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]);
+    let provider = "{upstream: {bootstrapServers: 'k:1'}, oauth: {jwksUrl: 'https://login.example.com/keys', \
+                    expectedIssuer: 'https://login.example.com/', expectedAudiences: kafka}}";
+    let provider = Config::parse(provider, []).unwrap().config;
+    assert_eq!((shown.oauth, shown.logins), (provider.oauth, provider.logins));
 }
 
 #[test]
@@ -78,9 +84,83 @@ fn a_variable_wins_and_an_unknown_one_is_named() {
         named,
         [
             "GATEWAY_PORT_STRT means nothing to this version and has no effect; did you mean GATEWAY_PORT_START?",
-            "KAFKA_SSL_KEY means nothing to this version and has no effect",
+            "KAFKA_SSL_KEY means nothing to this version and has no effect; did you mean KAFKA_SSL_KEYSTORE_KEY?",
         ]
     );
+}
+
+#[test]
+fn a_provider_is_described_by_variables_alone() {
+    let variables = [
+        ("KAFKA_BOOTSTRAP_SERVERS", "k:1"),
+        ("GATEWAY_SECURITY_PROTOCOL", "SASL_PLAINTEXT"),
+        ("GATEWAY_OAUTH_JWKS_URL", "https://login.microsoftonline.com/common/discovery/keys"),
+        ("GATEWAY_OAUTH_EXPECTED_ISSUER", "https://sts.windows.net/xxxxxxxx-df00-48cd-805b-1ebe914e8b11/"),
+        ("GATEWAY_OAUTH_EXPECTED_AUDIENCES", "[00000002-0000-0000-c000-000000000000]"),
+        ("GATEWAY_OAUTH_REQUIRED_CLAIMS", "{roles: kafka, ver: 2, mfa: true}"),
+    ];
+    let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let config = Config::parse("", variables).unwrap().config;
+    assert_eq!(config.logins.mechanisms, MECHANISMS);
+    let oauth = config.oauth.unwrap();
+    assert_eq!(oauth.expected_audiences, ["00000002-0000-0000-c000-000000000000"]);
+    let claims = oauth.required_claims.iter().map(|claim| (claim.name.as_str(), claim.value.as_str()));
+    assert_eq!(claims.collect::<Vec<_>>(), [("roles", "kafka"), ("ver", "2"), ("mfa", "true")]);
+}
+
+#[test]
+fn what_opens_the_door_to_others_is_said_aloud() {
+    let text = "{upstream: {bootstrapServers: 'k:1'}, clients: {securityProtocol: SASL_PLAINTEXT, \
+                unmappedIdentities: passthrough}, admin: {users: [{username: a, password: b}]}, \
+                oauth: {jwksUrl: 'http://login/keys', expectedIssuer: 'http://login', expectedAudiences: []}}";
+    let warnings = Config::parse(text, []).unwrap().warnings;
+    let starts = [
+        "oauth.expectedAudiences is empty: tokens that the provider made for anybody else",
+        "oauth.jwksUrl is not https: whoever is on the way to http://login/keys can make tokens",
+        "clients.unmappedIdentities is passthrough: everybody whom",
+    ];
+    assert_eq!(warnings.len(), starts.len(), "{warnings:?}");
+    for (warning, start) in warnings.iter().zip(starts) {
+        assert!(warning.starts_with(start), "{warning}");
+    }
+    let local = text.replace("http://login/keys", "http://127.0.0.1:8080/keys");
+    assert_eq!(Config::parse(&local, []).unwrap().warnings.len(), 2, "nobody is on the way to this machine");
+}
+
+#[test]
+fn kafka_properties_of_the_environment_win_and_what_changes_nothing_is_named() {
+    let jaas = "org.apache.kafka.common.security.plain.PlainLoginModule required username=\"gw\" password=\"b\" x=1;";
+    let variables = [
+        ("KAFKA_SASL_JAAS_CONFIG", jaas),
+        ("KAFKA_SASL_LOGIN_CALLBACK_HANDLER_CLASS", "org.example.Handler"),
+        ("KAFKA_SSL_TRUSTSTORE_LOCATION", "/x"),
+        ("KAFKA_SSL_ENDPOINT_IDENTIFICATION_ALGORITM", ""),
+    ];
+    let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let text = "upstream: {bootstrapServers: 'k:1', securityProtocol: SASL_PLAINTEXT, properties: {sasl.mechanism: plain, \
+                sasl.jaas.config: none, client.id: me}}";
+    let loaded = Config::parse(text, variables).unwrap();
+    let Some(upstream::Sasl::Plain(login)) = loaded.config.upstream.security.sasl else { panic!() };
+    assert_eq!((login.username.as_str(), login.password.reveal()), ("gw", "b"));
+    let said = loaded.warnings.join("\n");
+    for expected in [
+        "KAFKA_SASL_JAAS_CONFIG: 1 of its options mean nothing to this version",
+        "KAFKA_SASL_LOGIN_CALLBACK_HANDLER_CLASS changes nothing: the gateway loads no Java classes",
+        "KAFKA_SSL_TRUSTSTORE_LOCATION is not used: nothing of the kind is needed for SASL_PLAINTEXT upstream",
+        "no effect; did you mean KAFKA_SSL_ENDPOINT_IDENTIFICATION_ALGORITHM?",
+        "upstream.properties.client.id means nothing to this version and has no effect",
+    ] {
+        assert!(said.contains(expected), "{expected} not in:\n{said}");
+    }
+}
+
+#[test]
+fn a_switched_off_comparison_of_host_names_is_said_aloud() {
+    let text = "upstream: {bootstrapServers: 'k:1', securityProtocol: SSL, properties: \
+                {ssl.endpoint.identification.algorithm: ''}}";
+    let loaded = Config::parse(text, []).unwrap();
+    assert!(!loaded.config.upstream.security.tls.unwrap().verify_host_name);
+    assert!(loaded.warnings.iter().any(|warning| warning.contains("can pose as a broker")), "{:?}", loaded.warnings);
 }
 
 #[test]

@@ -8,6 +8,7 @@ use crate::apis::{plans, settings};
 use crate::authz::Permitted;
 use std::borrow::Cow;
 use std::collections::HashSet;
+use std::sync::Arc;
 use wire::plan::Role;
 use wire::schema::ApiKey;
 use wire::segments::Segments;
@@ -85,6 +86,8 @@ pub struct Asked {
     pub said: Vec<u8>,
     /// No answer will come (acks=0).
     pub silent: bool,
+    /// To whom a fetch session of the answer is issued; `None` stands for all of the virtual cluster.
+    pub sessions: Option<Arc<str>>,
 }
 
 impl Asked {
@@ -168,14 +171,15 @@ pub fn map<'a>(
 ) -> Result<(Physical<'a>, Asked), Stop<Refusal>> {
     let request = permitted.request();
     let plan = plans::request(request.key(), request.version());
+    let sessions = permitted.sessions().cloned();
+    let (mut body, foreign) = permitted.into_body();
     let mut coordinator = CoordinatorType(None);
     if request.key() == ApiKey::FindCoordinator {
-        scan(plan, request.body(), &mut coordinator).map_err(Stop::lift)?;
+        scan(plan, &body, &mut coordinator).map_err(Stop::lift)?;
     }
-    let mut body = Cow::Borrowed(request.body());
-    let mut asked = Asked { coordinator: coordinator.0, ..Asked::default() };
+    let mut asked = Asked { coordinator: coordinator.0, sessions, ..Asked::default() };
     if request.key() == ApiKey::DescribeTopicPartitions {
-        let page = paging::page(plan, request.version(), request.body())?;
+        let page = paging::page(plan, request.version(), &body)?;
         asked.all = page != Page::Named;
         if let Page::FromTheStart(written) = page {
             body = Cow::Owned(written);
@@ -186,6 +190,7 @@ pub fn map<'a>(
         named: false,
         growth: growth_allowed(request.body().len()),
         tenant,
+        foreign,
         broker,
         last_word,
         memory,
@@ -250,6 +255,8 @@ struct Names<'a> {
     /// Names may still grow by this much.
     growth: usize,
     tenant: &'a Tenant,
+    /// Ids that were nobody's when the request was permitted: whosever they are by now, nobody asked whether they may.
+    foreign: HashSet<[u8; 16]>,
     broker: i32,
     last_word: bool,
     memory: &'a mut Memory,
@@ -363,7 +370,7 @@ impl Names<'_> {
 
     fn topic_id(&mut self, id: [u8; 16]) -> Result<Action<'static>, Refusal> {
         self.named = true;
-        if self.memory.own_ids.owns(self.tenant, &id) {
+        if !self.foreign.contains(&id) && self.memory.own_ids.owns(self.tenant, &id) {
             Ok(Action::Keep)
         } else if self.last_word {
             if self.tenant.namespace.is_transparent() && !self.tenant.topic_ids.knows(&id) {
@@ -408,7 +415,8 @@ impl Names<'_> {
     }
 
     fn holds_session(&self, session: i32) -> bool {
-        self.tenant.fetch_sessions.holds(self.tenant.namespace.prefix(), self.broker, session)
+        let owner = self.asked.sessions.as_deref().unwrap_or(self.tenant.namespace.prefix());
+        self.tenant.fetch_sessions.holds(owner, self.broker, session)
     }
 
     fn embedded(&mut self, role: Role, bytes: &[u8]) -> Result<Action<'_>, Refusal> {

@@ -362,7 +362,7 @@ impl Names<'_> {
             if self.key == ApiKey::Fetch && self.memory.own_ids.owns(self.tenant, &sent) {
                 // The gateway met a topic of the tenant's only after the session had taken it for a foreign one: as long as
                 // the session lasts, its broker knows no such topic. The client is told to begin anew, as after an eviction.
-                self.tenant.fetch_sessions.revoke(self.tenant.namespace.prefix(), self.broker, self.session);
+                self.tenant.fetch_sessions.revoke(self.session_owner(), self.broker, self.session);
             }
             Action::Uuid(sent)
         } else if names_follow_ids(self.key) {
@@ -405,11 +405,15 @@ impl Names<'_> {
             }
             Role::FetchSessionId => {
                 self.session = number;
-                self.tenant.fetch_sessions.issue(self.tenant.namespace.prefix(), self.broker, number);
+                self.tenant.fetch_sessions.issue(self.session_owner(), self.broker, number);
             }
             _ => {}
         }
         Action::Keep
+    }
+
+    fn session_owner(&self) -> &str {
+        self.asked.sessions.as_deref().unwrap_or(self.tenant.namespace.prefix())
     }
 
     fn embedded(&mut self, role: Role, bytes: &[u8]) -> Action<'_> {

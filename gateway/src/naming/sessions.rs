@@ -6,6 +6,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 /// A broker, and the number of a session that it issued.
 type Session = (i32, i32);
 
+/// No prefix holds it.
+const BEHIND_PREFIX: char = '\0';
+
 /// The fetch sessions that brokers issued through this gateway, each with the prefix of the virtual cluster that it was issued
 /// to. Their numbers are the brokers' own: a number that was not issued to the tenant would continue somebody else's session
 /// (KIP-227). A broker that gives a number again gives it to one client, so that the last owner is the only one.
@@ -24,6 +27,19 @@ struct Issued {
 impl FetchSessions {
     /// A broker keeps 1,000 sessions by default; older ones of one owner than this were evicted there too.
     const MOST: usize = 10_000;
+
+    /// The name of an owner within the virtual cluster of this prefix, beside that which has the prefix itself as its name.
+    pub fn owner(prefix: &str, number: u64) -> Arc<str> {
+        format!("{prefix}{BEHIND_PREFIX}{number}").into()
+    }
+
+    /// Forgets all sessions of `owner`.
+    pub fn forget(&self, owner: &str) {
+        let mut issued = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        for session in issued.order.remove(owner).unwrap_or_default() {
+            issued.remove(owner, session);
+        }
+    }
 
     /// Takes note that `broker` issued `session` to `owner`.
     pub fn issue(&self, owner: &str, broker: i32, session: i32) {
@@ -53,8 +69,9 @@ impl FetchSessions {
         self.0.write().unwrap_or_else(PoisonError::into_inner).remove(owner, (broker, session));
     }
 
-    /// Forgets the sessions of owners that are gone, when there are more than `most`.
+    /// Forgets the sessions of owners that are gone, when there are more than `most`; `is_there` is asked about prefixes.
     pub fn retain(&self, most: usize, is_there: impl Fn(&str) -> bool) {
+        let is_there = |owner: &str| is_there(owner.split(BEHIND_PREFIX).next().unwrap_or_default());
         if self.0.read().unwrap_or_else(PoisonError::into_inner).order.len() > most {
             let mut issued = self.0.write().unwrap_or_else(PoisonError::into_inner);
             issued.order.retain(|owner, _| is_there(owner));

@@ -68,6 +68,11 @@ impl TopicIds {
         names.get(id).is_some_and(|name| namespace.unmap_topic(name).is_some())
     }
 
+    /// The physical name of the topic that the id stands for.
+    pub fn name(&self, id: &[u8; 16]) -> Option<Arc<str>> {
+        self.names.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+    }
+
     /// Whether it is known which topic the id stands for.
     pub fn knows(&self, id: &[u8; 16]) -> bool {
         self.names.read().unwrap_or_else(PoisonError::into_inner).contains_key(id)

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::audit::AuditCounters;
+use super::identity_keys::IdentityKeyCounters;
 
 /// How many virtual clusters get counters of their own; the rest share one set, labelled `(other)`.
 const MAX_TENANTS: usize = 2_000;
@@ -65,6 +66,8 @@ pub struct Metrics {
     isolation_violations: AtomicU64,
     upstream_connection_failures: AtomicU64,
     answers_withheld: AtomicU64,
+    /// The keys of the identity provider.
+    pub identity_keys: IdentityKeyCounters,
     /// What became of the audit events.
     pub audit: AuditCounters,
     tls_handshakes_failed: AtomicU64,
@@ -241,6 +244,7 @@ impl Metrics {
         let help = "Answers of brokers that were malformed or not asked for, each with its connection closed.";
         text.family("gateway_upstream_answers_withheld_total", "counter", help);
         text.sample("gateway_upstream_answers_withheld_total", &[], count(&self.answers_withheld));
+        self.identity_keys.render(&mut text);
         self.audit.render(&mut text);
         self.render_tls(&mut text);
         self.render_tenants(&mut text);

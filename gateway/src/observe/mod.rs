@@ -2,5 +2,6 @@
 
 pub mod audit;
 pub mod health;
+pub mod identity_keys;
 pub mod metrics;
 pub mod shown;

@@ -5,7 +5,7 @@ use super::audited::Attempt;
 use super::{SessionError, Shared, local};
 use crate::apis::check::{Checked, Unserved, check};
 use crate::authn::Identity;
-use crate::authn::sasl::{Authenticator, MECHANISMS, SaslExchange, Step};
+use crate::authn::sasl::{Authenticator, SaslExchange, Step};
 use crate::observe::metrics::FrameRefusal;
 use crate::routing::Dialled;
 use crate::transport::connection::Connection;
@@ -55,7 +55,8 @@ pub async fn authenticate(
 ) -> Result<Option<Identity>, SessionError> {
     let (mut login, broker) = (Login::default(), dialled.broker);
     loop {
-        let range = match reader.next(client, |_| LONGEST).await {
+        let longest = login.exchange.as_ref().map_or(LONGEST, |exchange| exchange.longest_message().max(LONGEST));
+        let range = match reader.next(client, |_| longest).await {
             Ok(Some(range)) => range,
             Ok(None) => return Ok(None),
             Err(FrameError::Io(e)) => return Err(SessionError::Client(e)),
@@ -122,7 +123,7 @@ fn handshake(
             UNSUPPORTED_SASL_MECHANISM
         }
     };
-    local::answer(request, &json!({ "ErrorCode": code, "Mechanisms": MECHANISMS }))
+    local::answer(request, &json!({ "ErrorCode": code, "Mechanisms": authenticator.mechanisms() }))
 }
 
 async fn token(
@@ -151,11 +152,11 @@ async fn token(
         }
         Step::Failed(failure) => {
             shared.metrics.authentication_failed();
-            shared.audit.record(login.attempt.failed(client, failure.reason()));
+            shared.audit.record(login.attempt.failed(client, &failure.reason()));
             tokio::time::sleep(FAILURE_DELAY).await;
             let body = json!({ "ErrorCode": SASL_AUTHENTICATION_FAILED, "ErrorMessage": failure.message() });
             write(client, &local::answer(request, &body)?).await?;
-            Err(SessionError::Authentication(failure.message().to_owned()))
+            Err(SessionError::Authentication(failure.to_string()))
         }
     }
 }
@@ -174,9 +175,9 @@ async fn raw_token(
         }
         Some(Step::Failed(failure)) => {
             shared.metrics.authentication_failed();
-            shared.audit.record(login.attempt.failed(client, failure.reason()));
+            shared.audit.record(login.attempt.failed(client, &failure.reason()));
             tokio::time::sleep(FAILURE_DELAY).await;
-            return Err(SessionError::Authentication(failure.message().to_owned()));
+            return Err(SessionError::Authentication(failure.to_string()));
         }
         None => return Err(SessionError::Authentication("a token without a handshake".to_owned())),
     };
@@ -190,6 +191,7 @@ async fn raw_token(
 async fn advance(login: &mut Login, bytes: Vec<u8>) -> Result<Option<Step>, SessionError> {
     let Some(mut exchange) = login.exchange.take() else { return Ok(None) };
     login.attempt.said(&bytes);
+    exchange.prepare(&bytes).await;
     let (exchange, step) = tokio::task::spawn_blocking(move || {
         let step = exchange.step(&bytes);
         (exchange, step)

@@ -5,6 +5,7 @@ use crate::apis::check::Checked;
 use crate::apis::{self, SHOWN_FEATURES};
 use crate::observe::metrics::FrameRefusal;
 use crate::upstream::broker::{self, BrokerError};
+use crate::upstream::security::Link;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
@@ -106,7 +107,7 @@ async fn offered(broker: i32, shared: &Shared) -> Result<Arc<Value>, SessionErro
     {
         return Ok(known);
     }
-    let (id, address, connection) = shared.cluster.connect(broker).await?;
+    let Link { broker: id, address, connection, .. } = shared.cluster.connect(broker).await?;
     let request = json!({ "ClientSoftwareName": "anabranch", "ClientSoftwareVersion": env!("CARGO_PKG_VERSION") });
     let wrong = |reason: String| BrokerError::Answer { address: address.clone(), key: ApiKey::ApiVersions, reason };
     let ask = async |version| {

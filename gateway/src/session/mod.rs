@@ -4,11 +4,16 @@
 //! knows the order of the stages. One task serves both directions, without a lock on the path.
 
 pub mod audited;
+mod denied;
+mod enforce;
 pub mod handshake;
+mod joined;
 pub mod local;
 pub mod pipeline;
 pub mod quotas;
 pub mod refusal;
+mod renewal;
+mod rights;
 pub mod scram;
 #[cfg(test)]
 mod tests;
@@ -16,7 +21,7 @@ mod tests;
 use crate::audit::Audit;
 use crate::audit::event::{Action, Event};
 use crate::authn::sasl::Authenticator;
-use crate::authn::{AccountLookup as _, Identity};
+use crate::authn::{Identity, external};
 use crate::naming::sessions::FetchSessions;
 use crate::naming::{Addresses, Tenant, prefix::Namespace};
 use crate::observe::metrics::{FrameRefusal, Metrics};
@@ -214,8 +219,7 @@ async fn ended(shared: &Shared, listener: &Listener, before: &World, identity: &
         }
     };
     let prefix = |world: &World| world.virtual_cluster(&identity.virtual_cluster).map(|v| v.prefix.clone());
-    let account =
-        |world: &World| world.account(&identity.username).map(|a| (a.virtual_cluster.clone(), a.credentials.clone()));
+    let account = |world: &World| external::basis(world, identity);
     let removal = async {
         let mut world = shared.world.clone();
         loop {

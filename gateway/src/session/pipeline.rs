@@ -8,13 +8,15 @@
 //! Each request leaves an [`Exchange`] in one bounded queue before it is sent; the answering side takes them out in order.
 //! A client that does not read its answers fills the queue, and then nothing more is read from it.
 
+use super::enforce::{self, Apart, Ruling, Written};
 use super::refusal::{refused, unserved, with_refused_resources};
-use super::{SessionError, Shared, audited, handshake, local, quotas, scram};
+use super::rights::Rights;
+use super::{SessionError, Shared, audited, handshake, local, quotas, renewal, scram};
 use crate::apis::check::{Checked, Unserved, check};
 use crate::apis::{Verdict, row};
 use crate::audit::event::{Action, Event};
 use crate::authn::Identity;
-use crate::authz::permit;
+use crate::authz::Authorizer;
 use crate::naming::request::{self, Asked, Refusal};
 use crate::naming::{Tenant, response};
 use crate::observe::metrics::{FrameRefusal, TenantMetrics};
@@ -22,10 +24,11 @@ use crate::transport::connection::Connection;
 use crate::transport::frames::{FrameError, FrameReader};
 use crate::transport::vectored;
 use crate::upstream::broker;
+use crate::upstream::security::Renewal;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc::{self, error::TryRecvError};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use wire::schema::ApiKey;
 use wire::segments::Segments;
 use wire::walk::Stop;
@@ -43,9 +46,11 @@ const SCRATCH: usize = 4 << 10;
 
 /// One request in flight: everything that its answer needs lives here.
 #[derive(Debug)]
-enum Exchange {
+pub(super) enum Exchange {
     /// The broker answers.
     Upstream(Awaited),
+    /// The broker answers the gateway itself, which waits for the body.
+    Own(ApiKey, i16, oneshot::Sender<Vec<u8>>),
     /// The answer was made here: a whole frame.
     Local(Vec<u8>),
 }
@@ -54,14 +59,17 @@ impl Exchange {
     /// How much memory it holds beside itself, in bytes.
     fn held(&self) -> usize {
         match self {
-            Self::Upstream(awaited) => awaited.asked.held(),
+            Self::Upstream(awaited) => {
+                awaited.asked.held() + awaited.apart.as_ref().map_or(0, |apart| apart.body.len())
+            }
+            Self::Own(..) => 0,
             Self::Local(answer) => answer.len(),
         }
     }
 }
 
 /// The queue between the two sides of a session, bounded in number and in memory.
-struct Queue {
+pub(super) struct Queue {
     sender: mpsc::Sender<Held>,
     room: Arc<Semaphore>,
 }
@@ -75,7 +83,7 @@ impl Queue {
         (Self { sender, room: Arc::new(Semaphore::new(HELD)) }, receiver)
     }
 
-    async fn put(&self, exchange: Exchange) -> Result<(), SessionError> {
+    pub(super) async fn put(&self, exchange: Exchange) -> Result<(), SessionError> {
         const ENDED: SessionError = SessionError::Ended("the answering side ended");
         // One that is larger than all the room waits until it is alone.
         let room = match u32::try_from(exchange.held().min(HELD)) {
@@ -88,11 +96,15 @@ impl Queue {
 
 /// What an answer from the broker must be the answer to.
 #[derive(Debug)]
-struct Awaited {
+pub(super) struct Awaited {
     key: ApiKey,
     version: i16,
     correlation_id: i32,
     asked: Asked,
+    /// What was refused of the request.
+    apart: Option<Apart>,
+    /// The rights with which records were asked for, which may be others when they come.
+    then: Option<Arc<Authorizer>>,
 }
 
 /// What becomes of a frame.
@@ -127,19 +139,21 @@ pub async fn run(
     metrics: &TenantMetrics,
 ) -> Result<(), SessionError> {
     let mut session = Session { client, broker, shared, identity, tenant, metrics };
+    let mut rights = session.rights();
     // A client that only asks for versions needs no broker.
     loop {
         let Some(range) = session.next(&mut reader).await? else { return Ok(()) };
-        let Course::Answer(answer) = session.course(reader.bytes(range.clone())).await? else { break };
+        let Course::Answer(answer) = session.course(reader.bytes(range.clone()), &mut rights).await? else { break };
         session.answer(&answer).await?;
         reader.consume(&range);
     }
     let connected = shared.cluster.connect(broker).await;
-    let (id, _, upstream) = connected.inspect_err(|_| shared.metrics.upstream_connection_failed())?;
+    let link = connected.inspect_err(|_| shared.metrics.upstream_connection_failed())?;
+    let (id, upstream, renewal) = (link.broker, link.connection, link.renewal);
     let dialled = std::mem::replace(&mut session.broker, id);
     let (queue, exchanges) = Queue::new(shared.limits.max_in_flight);
     tokio::select! {
-        done = requests(&session, &upstream, reader, queue) => done,
+        done = requests(&session, &upstream, reader, rights, queue, renewal) => done,
         done = answers(&session, &upstream, exchanges) => done,
         () = shared.cluster.returned(dialled), if dialled != id => {
             Err(SessionError::Ended("the broker that the address stands for is back; another one stood in for it"))
@@ -152,15 +166,28 @@ async fn requests(
     session: &Session<'_>,
     upstream: &Connection,
     mut reader: FrameReader,
+    mut rights: Rights,
     queue: Queue,
+    mut renewal: Option<Renewal>,
 ) -> Result<(), SessionError> {
     let (mut segments, mut memory) = (Segments::default(), request::Memory::default());
-    while let Some(range) = session.next(&mut reader).await? {
+    loop {
+        let range = tokio::select! {
+            biased;
+            () = renewal::due(renewal.as_ref()) => {
+                renewal::renew(renewal.as_mut(), upstream, &queue).await?;
+                continue;
+            }
+            range = session.next(&mut reader) => range?,
+        };
+        let Some(range) = range else { break };
         let frame = reader.bytes(range.clone());
         session.metrics.request(frame.len());
-        match session.course(frame).await? {
+        match session.course(frame, &mut rights).await? {
             Course::Answer(answer) => queue.put(Exchange::Local(answer)).await?,
-            Course::Forward(checked) => forward(session, upstream, checked, &mut memory, &mut segments, &queue).await?,
+            Course::Forward(checked) => {
+                forward(session, upstream, checked, &mut rights, &mut memory, &mut segments, &queue).await?;
+            }
         }
         reader.consume(&range);
         segments.clear(SCRATCH);
@@ -175,20 +202,35 @@ async fn forward(
     session: &Session<'_>,
     upstream: &Connection,
     checked: Checked<'_>,
+    rights: &mut Rights,
     memory: &mut request::Memory,
     segments: &mut Segments,
     queue: &Queue,
 ) -> Result<(), SessionError> {
-    let permitted = permit(checked, session.identity);
     let (key, version, correlation_id) = (checked.key(), checked.version(), checked.header().correlation_id);
     let mut last_word = false;
     let refusal = loop {
         segments.clear(SCRATCH);
+        // Decided anew after each look: an id that was nobody's may have become a topic's.
+        let (permitted, apart) = match enforce::rule(checked, rights, &session.tenant, session.shared, last_word)? {
+            Ruling::Serve(permitted, apart) => (permitted, apart),
+            Ruling::Answer(answer) => {
+                session.metrics.request_refused();
+                return queue.put(Exchange::Local(answer)).await;
+            }
+            Ruling::LookAgain => {
+                let _ = session.shared.cluster.refresh().await;
+                last_word = true;
+                continue;
+            }
+        };
         match request::map(permitted, &session.tenant, session.broker, last_word, memory, segments) {
             Ok((physical, asked)) => {
-                queue.put(Exchange::Upstream(Awaited { key, version, correlation_id, asked })).await?;
+                let then = matches!(key, ApiKey::Fetch | ApiKey::ShareFetch).then(|| rights.authorizer().clone());
+                let silent = apart.as_ref().is_some_and(|apart| apart.silent);
+                queue.put(Exchange::Upstream(Awaited { key, version, correlation_id, asked, apart, then })).await?;
                 let _ = broker::send(upstream, &physical).await.map_err(SessionError::Upstream)?;
-                return Ok(());
+                return if silent { Err(SessionError::Ended(enforce::SILENT)) } else { Ok(()) };
             }
             Err(Stop::Refused(Refusal::UnknownTopicId)) if !last_word => {
                 // Without a broker to ask, the id stays unknown.
@@ -218,6 +260,7 @@ async fn answers(
 ) -> Result<(), SessionError> {
     let mut reader = FrameReader::default();
     let (mut segments, mut memory) = (Segments::default(), response::Memory::default());
+    let mut rights = session.rights();
     loop {
         let exchange = if reader.buffered() == 0 {
             tokio::select! {
@@ -242,15 +285,15 @@ async fn answers(
         match exchange {
             Exchange::Local(answer) => session.answer(&answer).await?,
             Exchange::Upstream(awaited) if awaited.asked.silent => {}
+            Exchange::Own(key, version, waiting) => {
+                let range = answer_of(session, upstream, &mut reader).await?;
+                renewal::hand_over(key, version, reader.bytes(range.clone()), waiting)?;
+                reader.consume(&range);
+            }
             Exchange::Upstream(awaited) => {
-                let most = session.shared.limits.max_answer_bytes;
-                let range = match reader.next(upstream, |_| most).await {
-                    Ok(Some(range)) => range,
-                    Ok(None) => return Err(SessionError::Upstream(std::io::ErrorKind::UnexpectedEof.into())),
-                    Err(FrameError::Io(e)) => return Err(SessionError::Upstream(e)),
-                    Err(e @ FrameError::TooLong { .. }) => return Err(SessionError::Answer(e.to_string())),
-                };
-                send_back(session, &awaited, reader.bytes(range.clone()), &mut memory, &mut segments).await?;
+                let range = answer_of(session, upstream, &mut reader).await?;
+                let frame = reader.bytes(range.clone());
+                send_back(session, &awaited, frame, &mut rights, &mut memory, &mut segments).await?;
                 reader.consume(&range);
                 segments.clear(SCRATCH);
             }
@@ -258,14 +301,30 @@ async fn answers(
     }
 }
 
+/// The next frame of the broker.
+async fn answer_of(
+    session: &Session<'_>,
+    upstream: &Connection,
+    reader: &mut FrameReader,
+) -> Result<std::ops::Range<usize>, SessionError> {
+    let most = session.shared.limits.max_answer_bytes;
+    match reader.next(upstream, |_| most).await {
+        Ok(Some(range)) => Ok(range),
+        Ok(None) => Err(SessionError::Upstream(std::io::ErrorKind::UnexpectedEof.into())),
+        Err(FrameError::Io(e)) => Err(SessionError::Upstream(e)),
+        Err(e @ FrameError::TooLong { .. }) => Err(SessionError::Answer(e.to_string())),
+    }
+}
+
 async fn send_back(
     session: &Session<'_>,
     awaited: &Awaited,
     frame: &[u8],
+    rights: &mut Rights,
     memory: &mut response::Memory,
     segments: &mut Segments,
 ) -> Result<(), SessionError> {
-    let Awaited { key, version, correlation_id, asked } = awaited;
+    let Awaited { key, version, correlation_id, asked, apart, then } = awaited;
     // A broker that does not know the version answers as version 0 does; the session asks for none such.
     let (answered, start) = wire::frame::response_header(key.response_header(*version), frame)
         .map_err(|e| SessionError::Answer(e.to_string()))?;
@@ -291,17 +350,32 @@ async fn send_back(
     if let Some(broker) = found.unreachable {
         tracing::warn!(broker, "a coordinator has no port on this gateway: raise clients.portCount");
     }
+    let (mut whole, mut front) = (None, Vec::new());
+    let (apart, then) = (apart.as_ref(), then.as_ref());
+    match enforce::shown((*key, *version), segments, body, apart, then, rights, &session.tenant, session.shared)? {
+        Some(Written::Body(body)) => whole = Some(body),
+        Some(Written::Front(bytes)) => front = bytes,
+        None => {}
+    }
     if !asked.refused.is_empty() {
-        let body = with_refused_resources(*key, *version, &segments.to_vec(body), asked)?;
+        let body = whole.unwrap_or_else(|| segments.to_vec(body));
+        whole = Some(with_refused_resources(*key, *version, &body, asked)?);
+    }
+    if let Some(body) = whole {
         return session.answer(&wire::frame::response(*key, *version, *correlation_id, &body)).await;
     }
-    let length = head.len() + segments.len();
+    let length = head.len() + front.len() + segments.len();
     let prefix = u32::try_from(length).map_err(|_| SessionError::Answer(format!("{length} bytes")))?.to_be_bytes();
     session.metrics.answer(length + 4);
-    vectored::write(session.client, &[&prefix, head], segments, body).await.map_err(SessionError::Client)
+    vectored::write(session.client, &[&prefix, head, &front], segments, body).await.map_err(SessionError::Client)
 }
 
 impl Session<'_> {
+    /// The rights of the client as they are now. Each side has its own, so that none waits for the other.
+    fn rights(&self) -> Rights {
+        Rights::new(self.shared.world.clone(), self.identity, self.client.remote().ip())
+    }
+
     async fn next(&self, reader: &mut FrameReader) -> Result<Option<std::ops::Range<usize>>, SessionError> {
         let limits = self.shared.limits;
         let most =
@@ -316,7 +390,7 @@ impl Session<'_> {
     }
 
     /// Whether a frame is answered here or goes to the broker.
-    async fn course<'f>(&self, frame: &'f [u8]) -> Result<Course<'f>, SessionError> {
+    async fn course<'f>(&self, frame: &'f [u8], rights: &mut Rights) -> Result<Course<'f>, SessionError> {
         let checked = match check(frame) {
             Ok(checked) => checked,
             Err(Unserved::Version { key: ApiKey::ApiVersions, correlation_id, .. }) => {
@@ -325,8 +399,13 @@ impl Session<'_> {
             }
             Err(not) => return self.refuse(&not, frame).map(Course::Answer),
         };
+        rights.renew();
         if row(checked.key()).verdict != Verdict::Own {
             return Ok(Course::Forward(checked));
+        }
+        if let Ruling::Answer(answer) = enforce::rule(checked, rights, &self.tenant, self.shared, true)? {
+            self.metrics.request_refused();
+            return Ok(Course::Answer(answer));
         }
         let answer = match checked.key() {
             ApiKey::ApiVersions => local::api_versions(&checked, self.broker, self.shared).await,

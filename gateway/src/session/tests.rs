@@ -6,6 +6,7 @@ use crate::config::{HostPort, PortRouting};
 use crate::naming::topic_ids::TopicIds;
 use crate::routing::port::Ports;
 use crate::upstream::metadata;
+use crate::upstream::security::Security;
 use serde_json::json;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -71,7 +72,11 @@ fn gateway(broker: &HostPort, sasl: bool) -> Gateway {
     let metrics = Arc::<Metrics>::default();
     let (audit, events) = Audit::new(100, Arc::clone(&metrics));
     let shared = Arc::new(Shared {
-        cluster: Arc::new(Cluster::new(std::slice::from_ref(broker), Arc::new(TopicIds::new(&[9; 16]).unwrap()))),
+        cluster: Arc::new(Cluster::new(
+            std::slice::from_ref(broker),
+            Security::default(),
+            Arc::new(TopicIds::new(&[9; 16]).unwrap()),
+        )),
         world: receiver,
         metrics,
         audit,
@@ -316,6 +321,7 @@ async fn a_topic_that_was_made_a_moment_ago_is_looked_for_before_it_is_assigned(
     let world = crate::world::build([&declared], [], []).unwrap();
     let identity = Identity { username: "app".into(), virtual_cluster: "team-a".into(), expires_at: None };
     let tenant = tenant(&gateway.shared, &gateway.listener, &world, &identity).unwrap();
+    let _ = gateway.world.send_replace(Arc::new(world));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (client, accepted) = tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
     let accepted = Connection::plain(accepted.unwrap().0).unwrap();

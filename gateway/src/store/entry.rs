@@ -131,6 +131,7 @@ mod tests {
             Change::PutVirtualCluster(Box::new(VirtualCluster::new("dev").with_prefix("d-"))),
             Change::DeleteVirtualCluster("dev".into()),
             Change::PutAccount(account(None)),
+            Change::PutAccount(Arc::new(Account::new(GatewayServiceAccount::external("ext", "dev", "CN=a"), None))),
             Change::PutAccount(account(Some(Credentials::from_password("pencil").unwrap()))),
             Change::DeleteAccount { virtual_cluster: "dev".into(), username: "app".into() },
             Change::PutAcl { virtual_cluster: "dev".into(), rule: rule("a/b\"c") },

@@ -22,9 +22,11 @@ use wire::walk::{KeepAll, scan};
 
 use super::{Change, entry};
 use crate::apis::plans;
+use crate::config::HostPort;
 use crate::transport::connection::Connection;
 use crate::upstream::broker::{self, BrokerError};
 use crate::upstream::cluster::Cluster;
+use crate::upstream::security::Link;
 
 /// Versions that address topics by name; every Kafka from 4.0 on serves them.
 const CREATE_TOPICS: i16 = 5;
@@ -64,7 +66,7 @@ pub enum LogError {
 pub struct StateLog {
     cluster: Arc<Cluster>,
     topic: String,
-    leader: Option<(String, Connection)>,
+    leader: Option<Link>,
 }
 
 /// What was read.
@@ -143,19 +145,19 @@ impl StateLog {
         version: i16,
         request: &Q,
     ) -> Result<A, LogError> {
-        let (address, connection) = match self.leader.take() {
+        let leader = match self.leader.take().filter(Link::is_fresh) {
             Some(leader) => leader,
             None => self.connect().await?,
         };
-        let answer = self.ask(&connection, &address, key, version, request).await?;
+        let answer = self.ask(&leader.connection, &leader.address, key, version, request).await?;
         // Only a connection that worked is kept.
-        self.leader = Some((address, connection));
+        self.leader = Some(leader);
         Ok(answer)
     }
 
     /// Connects to the partition's leader; makes the topic if it is not there.
-    async fn connect(&self) -> Result<(String, Connection), LogError> {
-        let (_, address, connection) = self.cluster.connect(-1).await?;
+    async fn connect(&self) -> Result<Link, LogError> {
+        let Link { address, connection, .. } = self.cluster.connect(-1).await?;
         let config = |name: &'static str, value: &'static str| {
             let config = CreatableTopicConfig::default().with_name(StrBytes::from_static_str(name));
             config.with_value(Some(StrBytes::from_static_str(value)))
@@ -170,9 +172,8 @@ impl StateLog {
         let topic = MetadataRequestTopic::default().with_name(Some(self.name()));
         let request = MetadataRequest::default().with_topics(Some(vec![topic])).with_allow_auto_topic_creation(false);
         let metadata: MetadataResponse = self.ask(&connection, &address, ApiKey::Metadata, METADATA, &request).await?;
-        let leader = leader_of(&metadata).ok_or_else(|| LogError::NoLeader { topic: self.topic.clone() })?;
-        let connection = broker::connect(&leader).await?;
-        Ok((leader, connection))
+        let (id, leader) = leader_of(&metadata).ok_or_else(|| LogError::NoLeader { topic: self.topic.clone() })?;
+        Ok(self.cluster.connect_to(id, leader).await?)
     }
 
     async fn ask<Q: Encodable, A: Decodable>(
@@ -219,10 +220,11 @@ impl Page {
     }
 }
 
-fn leader_of(metadata: &MetadataResponse) -> Option<String> {
+fn leader_of(metadata: &MetadataResponse) -> Option<(i32, String)> {
     let leader: BrokerId = metadata.topics.first()?.partitions.first()?.leader_id;
     let broker = metadata.brokers.iter().find(|broker| broker.node_id == leader)?;
-    Some(format!("{}:{}", broker.host.as_str(), broker.port))
+    let address = HostPort { host: broker.host.as_str().to_owned(), port: u16::try_from(broker.port).ok()? };
+    Some((leader.0, address.to_string()))
 }
 
 /// Cuts changes into pieces that a broker takes as one batch (`max.message.bytes`, 1 MiB unless it is set).

@@ -1,18 +1,17 @@
 //! A connection to one broker.
 
+use super::sasl::{Login, LoginError};
+use super::tls;
 use crate::naming::request::Physical;
 use crate::transport::connection::Connection;
 use crate::transport::frames::{FrameError, FrameReader};
 use crate::transport::vectored;
 use std::io;
 use std::time::Duration;
-use tokio::net::TcpStream;
 use wire::frame;
 use wire::schema::ApiKey;
 use wire::segments::Segments;
 
-/// A broker that does not accept within this time counts as down.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The gateway's own requests are answered within this time or count as failed.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// No answer to the gateway's own requests is longer: the metadata of a million partitions is.
@@ -39,19 +38,54 @@ pub enum BrokerError {
         /// What is wrong with the answer.
         reason: String,
     },
+    /// TLS was not agreed on.
+    #[error("broker at {address}: TLS: {reason} ({hint})")]
+    Tls {
+        /// Where the broker is.
+        address: String,
+        /// What happened.
+        reason: String,
+        /// What to do.
+        hint: &'static str,
+    },
+    /// The broker does not know the gateway, or the gateway not the broker.
+    #[error("broker at {address}: login as '{principal}' by {mechanism}: {source}")]
+    Login {
+        /// Where the broker is.
+        address: String,
+        /// By what.
+        mechanism: &'static str,
+        /// Who the gateway said it is.
+        principal: String,
+        /// What happened.
+        source: LoginError,
+    },
+    /// The connection ended where the first answer should be.
+    #[error(
+        "broker at {address} closed the connection on the first request: does the listener want TLS or a login that \
+             security.protocol, KAFKA_SECURITY_PROTOCOL, does not say?"
+    )]
+    Closed {
+        /// Where the broker is.
+        address: String,
+    },
 }
 
-/// Opens a connection.
-///
-/// # Errors
-/// [`BrokerError::Io`], also where the broker does not accept in time.
-pub async fn connect(address: &str) -> Result<Connection, BrokerError> {
-    let failed = |source| BrokerError::Io { address: address.to_owned(), source };
-    let socket = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(address))
-        .await
-        .map_err(|_| failed(io::ErrorKind::TimedOut.into()))?
-        .map_err(failed)?;
-    Connection::plain(socket).map_err(failed)
+impl BrokerError {
+    /// What became of a connection.
+    pub fn of(address: &str, source: io::Error) -> Self {
+        let address = address.to_owned();
+        match tls::hint(&source) {
+            Some(hint) => Self::Tls { address, reason: source.to_string(), hint },
+            None => Self::Io { address, source },
+        }
+    }
+
+    /// What became of a login.
+    pub fn login(address: &str, login: &Login, source: LoginError) -> Self {
+        let (mechanism, principal) = (login.mechanism(), login.principal().to_owned());
+        Self::Login { address: address.to_owned(), mechanism, principal, source }
+    }
 }
 
 /// Sends a request on: the only way on which a client's request reaches a broker.
@@ -76,7 +110,7 @@ pub async fn ask(
     version: i16,
     body: &[u8],
 ) -> Result<Vec<u8>, BrokerError> {
-    let failed = |source| BrokerError::Io { address: address.to_owned(), source };
+    let failed = |source| BrokerError::of(address, source);
     let exchange = async {
         let request = frame::request(key, version, 0, Some("gateway"), body);
         vectored::write(connection, &[&request], &Segments::default(), &[]).await?;
@@ -91,7 +125,12 @@ pub async fn ask(
     let answer = tokio::time::timeout(ANSWER_TIMEOUT, exchange)
         .await
         .map_err(|_| failed(io::ErrorKind::TimedOut.into()))?
-        .map_err(failed)?;
+        .map_err(|error| match error.kind() {
+            io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => {
+                BrokerError::Closed { address: address.to_owned() }
+            }
+            _ => failed(error),
+        })?;
     let (_, start) = frame::response_header(key.response_header(version), &answer)
         .map_err(|e| BrokerError::Answer { address: address.to_owned(), key, reason: e.to_string() })?;
     Ok(answer[start..].to_vec())

@@ -2,9 +2,9 @@
 
 use super::broker::{self, BrokerError};
 use super::metadata::{self, Topology};
+use super::security::{Link, Security};
 use crate::config::HostPort;
 use crate::naming::topic_ids::TopicIds;
-use crate::transport::connection::Connection;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Mutex, watch};
@@ -22,6 +22,7 @@ const RETRY: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub struct Cluster {
     bootstrap: Vec<String>,
+    security: Security,
     topology: watch::Sender<Arc<Topology>>,
     /// Which topic each id stands for.
     pub topic_ids: Arc<TopicIds>,
@@ -30,9 +31,15 @@ pub struct Cluster {
 
 impl Cluster {
     /// A cluster of which nothing is known but where to ask.
-    pub fn new(bootstrap: &[HostPort], topic_ids: Arc<TopicIds>) -> Self {
+    pub fn new(bootstrap: &[HostPort], security: Security, topic_ids: Arc<TopicIds>) -> Self {
         let bootstrap = bootstrap.iter().map(HostPort::to_string).collect();
-        Self { bootstrap, topology: watch::Sender::new(Arc::default()), topic_ids, refreshed: Mutex::default() }
+        Self {
+            bootstrap,
+            security,
+            topology: watch::Sender::new(Arc::default()),
+            topic_ids,
+            refreshed: Mutex::default(),
+        }
     }
 
     /// What is known of it now; without brokers as long as none has answered.
@@ -40,31 +47,60 @@ impl Cluster {
         self.topology.borrow().clone()
     }
 
-    /// Connects to `broker`, or to any when there is no such broker: its port is then a bootstrap address. Returns which.
+    /// Connects to `broker`, or to any when there is no such broker: its port is then a bootstrap address. The connection is
+    /// logged in as the gateway.
     ///
     /// # Errors
     /// [`BrokerError`] of the last one that was tried.
-    pub async fn connect(&self, broker: i32) -> Result<(i32, String, Connection), BrokerError> {
+    pub async fn connect(&self, broker: i32) -> Result<Link, BrokerError> {
+        let mut last =
+            BrokerError::Io { address: self.bootstrap.join(","), source: std::io::ErrorKind::NotConnected.into() };
+        for (broker, address) in self.candidates(broker).await? {
+            match self.connect_to(broker, address).await {
+                Ok(link) => return Ok(link),
+                Err(e) => last = e,
+            }
+        }
+        Err(last)
+    }
+
+    /// As [`Self::connect`], without logging in: for clients that bring credentials which the broker shall judge.
+    ///
+    /// # Errors
+    /// [`BrokerError`] of the last one that was tried.
+    pub async fn dial(&self, broker: i32) -> Result<Link, BrokerError> {
+        let mut last =
+            BrokerError::Io { address: self.bootstrap.join(","), source: std::io::ErrorKind::NotConnected.into() };
+        for (broker, address) in self.candidates(broker).await? {
+            match self.security.dial(&address).await {
+                Ok(connection) => return Ok(Link { broker, address, connection, renewal: None }),
+                Err(e) => last = e,
+            }
+        }
+        Err(last)
+    }
+
+    /// Connects to the broker of this id at this address.
+    ///
+    /// # Errors
+    /// [`BrokerError`]
+    pub async fn connect_to(&self, broker: i32, address: String) -> Result<Link, BrokerError> {
+        let (connection, renewal) = self.security.connect(&address).await?;
+        Ok(Link { broker, address, connection, renewal })
+    }
+
+    /// The broker alone if there is one of this id, and else all.
+    async fn candidates(&self, broker: i32) -> Result<Vec<(i32, String)>, BrokerError> {
         let mut topology = self.topology();
         if topology.brokers.is_empty() {
             self.refresh().await?;
             topology = self.topology();
         }
-        if let Some((host, port)) = topology.brokers.get(&broker) {
-            let address = format!("{host}:{port}");
-            let stream = broker::connect(&address).await?;
-            return Ok((broker, address, stream));
-        }
-        let mut last =
-            BrokerError::Io { address: self.bootstrap.join(","), source: std::io::ErrorKind::NotConnected.into() };
-        for (id, (host, port)) in &topology.brokers {
-            let address = format!("{host}:{port}");
-            match broker::connect(&address).await {
-                Ok(stream) => return Ok((*id, address, stream)),
-                Err(e) => last = e,
-            }
-        }
-        Err(last)
+        let all = topology.brokers.iter().map(|(id, (host, port))| (*id, address(host, *port)));
+        Ok(match topology.brokers.contains_key(&broker) {
+            true => all.filter(|(id, _)| *id == broker).collect(),
+            false => all.collect(),
+        })
     }
 
     /// Returns when there is a broker of this id.
@@ -89,7 +125,7 @@ impl Cluster {
         }
         let started = Instant::now();
         let known = self.topology();
-        let known = known.brokers.values().map(|(host, port)| format!("{host}:{port}"));
+        let known = known.brokers.values().map(|(host, port)| address(host, *port));
         let mut last = None;
         for address in known.chain(self.bootstrap.iter().cloned()) {
             match self.look_up(&address).await {
@@ -111,7 +147,7 @@ impl Cluster {
 
     async fn look_up(&self, address: &str) -> Result<Topology, BrokerError> {
         let wrong = |reason: String| BrokerError::Answer { address: address.to_owned(), key: ApiKey::Metadata, reason };
-        let connection = broker::connect(address).await?;
+        let (connection, _) = self.security.connect(address).await?;
         let request = metadata::request(true).map_err(|e| wrong(e.to_string()))?;
         let body = broker::ask(&connection, address, ApiKey::Metadata, metadata::VERSION, &request).await?;
         let topology = metadata::read(&body).map_err(|e| wrong(e.to_string()))?;
@@ -134,4 +170,9 @@ impl Cluster {
             tokio::time::sleep(pause).await;
         }
     }
+}
+
+/// An IPv6 address in brackets.
+fn address(host: &str, port: u16) -> String {
+    HostPort { host: host.to_owned(), port }.to_string()
 }

@@ -3,3 +3,6 @@
 pub mod broker;
 pub mod cluster;
 pub mod metadata;
+pub mod sasl;
+pub mod security;
+pub mod tls;

@@ -14,9 +14,12 @@ use super::acls::{self, MOST_RULES, check_rule};
 use super::names::{check_cluster_name, check_prefix, check_username, comparable};
 use super::{Problem, ProblemKind, VirtualCluster, World};
 use crate::authn::Account;
+use crate::authn::external::check_name;
 
 /// A Kafka cluster id is 16 bytes, written in 22 characters.
 const CLUSTER_ID_BYTES: usize = 16;
+/// One per way of proving who one is, and some to change from and to.
+const MOST_EXTERNAL_NAMES: usize = 16;
 
 /// The world that these declarations describe; `rules` are those that came by Kafka's API, by virtual cluster.
 pub fn build<'a>(
@@ -38,6 +41,9 @@ pub fn build<'a>(
     for account in accounts {
         check_account(account, &world, &mut problems);
         world.accounts.entry(Arc::clone(&account.username)).or_insert_with(|| Arc::clone(account));
+        for name in account.external_names() {
+            world.external.entry(name.clone()).or_insert_with(|| Arc::clone(account));
+        }
     }
     if problems.is_empty() { Ok(world) } else { Err(problems) }
 }
@@ -140,7 +146,6 @@ fn check_overlaps(world: &World, problems: &mut Vec<Problem>) {
 }
 
 fn check_account(account: &Account, world: &World, problems: &mut Vec<Problem>) {
-    let spec = &account.declared.spec;
     let mut problem = |kind, path: &'static str, message| {
         let resource = format!("GatewayServiceAccount/{}", account.username);
         problems.push(Problem { kind, resource, path: path.into(), message });
@@ -148,12 +153,8 @@ fn check_account(account: &Account, world: &World, problems: &mut Vec<Problem>) 
     if let Err(message) = check_username(&account.username) {
         problem(ProblemKind::Invalid, "metadata.name", message);
     }
-    if spec.account_type == AccountType::External {
-        let message = "external accounts need mTLS or OAUTHBEARER, which this version does not serve: use LOCAL";
-        problem(ProblemKind::Invalid, "spec.type", message.to_owned());
-    } else if spec.external_names.is_some() {
-        let message = "belongs to external accounts: leave it out of a LOCAL one";
-        problem(ProblemKind::Invalid, "spec.externalNames", message.to_owned());
+    for (kind, message) in external_names(account, world) {
+        problem(kind, "spec.externalNames", message);
     }
     if !world.virtual_clusters.contains_key(&account.virtual_cluster) {
         let message = format!("there is no virtual cluster '{}'", account.virtual_cluster);
@@ -166,6 +167,43 @@ fn check_account(account: &Account, world: &World, problems: &mut Vec<Problem>) 
         );
         problem(ProblemKind::Conflict, "metadata.name", message);
     }
+}
+
+/// What is wrong with the names that others have for an account.
+fn external_names(account: &Account, world: &World) -> Vec<(ProblemKind, String)> {
+    let invalid = |message: &str| vec![(ProblemKind::Invalid, message.to_owned())];
+    let names = account.external_names();
+    match account.declared.spec.account_type {
+        AccountType::Local if account.declared.spec.external_names.is_none() => return Vec::new(),
+        AccountType::Local => return invalid("belongs to external accounts: leave it out of a LOCAL one"),
+        AccountType::External if names.is_empty() => {
+            return invalid(
+                "an EXTERNAL account needs one: the distinguished name of a certificate, the subject of a token or a \
+                 principal of Kafka",
+            );
+        }
+        AccountType::External if names.len() > MOST_EXTERNAL_NAMES => {
+            let message = format!("holds {} names; at most {MOST_EXTERNAL_NAMES} are taken", names.len());
+            return vec![(ProblemKind::Invalid, message)];
+        }
+        AccountType::External => {}
+    }
+    let mut problems = Vec::new();
+    for (at, name) in names.iter().enumerate() {
+        if let Err(message) = check_name(name) {
+            problems.push((ProblemKind::Invalid, format!("entry {}: {message}", at + 1)));
+        } else if names[..at].contains(name) {
+            problems.push((ProblemKind::Invalid, format!("'{name}' is there twice")));
+        } else if let Some(other) = world.external.get(name) {
+            let (username, cluster) = (&other.username, &other.virtual_cluster);
+            let message = format!(
+                "'{name}' is account '{username}' of virtual cluster '{cluster}' already: an identity belongs to one \
+                 account; delete it there, or give each environment an identity of its own"
+            );
+            problems.push((ProblemKind::Conflict, message));
+        }
+    }
+    problems
 }
 
 #[cfg(test)]
@@ -225,11 +263,14 @@ mod tests {
     fn every_problem_is_told() {
         let mut external = GatewayServiceAccount::local("ext", "dev", None);
         external.spec.account_type = AccountType::External;
+        let mut named = GatewayServiceAccount::local("named", "dev", None);
+        named.spec.external_names = Some(vec![]);
+        let named = Arc::new(Account::new(named, None));
         let mut acls = cluster("acls");
         acls.spec.super_users = Some(vec![String::new()]);
         let clusters = [cluster("dev"), cluster("a b"), cluster("_x"), acls, cluster(PASSTHROUGH).with_prefix("p.")];
         let external = Arc::new(Account::new(external, None));
-        let accounts = [account("x", "dev"), account("app", "none"), external, account("app", "dev")];
+        let accounts = [account("x", "dev"), account("app", "none"), external, named, account("app", "dev")];
         let texts = problems(&clusters, &accounts).into_iter().map(|(_, text)| text).collect::<Vec<_>>();
         let expected = [
             "VirtualCluster/a b metadata.name: 'a b' may hold only",
@@ -238,12 +279,40 @@ mod tests {
             "VirtualCluster/passthrough spec.namespace.prefix: ",
             "GatewayServiceAccount/x metadata.name: 'x' must have 3 to 64",
             "GatewayServiceAccount/app metadata.vCluster: there is no virtual cluster 'none'",
-            "GatewayServiceAccount/ext spec.type: external accounts",
+            "GatewayServiceAccount/ext spec.externalNames: an EXTERNAL account needs one",
+            "GatewayServiceAccount/named spec.externalNames: belongs to external accounts",
             "GatewayServiceAccount/app metadata.name: the user name is taken in virtual cluster 'none'",
         ];
         assert_eq!(texts.len(), expected.len(), "{texts:#?}");
         for (text, start) in texts.iter().zip(expected) {
             assert!(text.starts_with(start), "{text} should start with {start}");
+        }
+    }
+
+    fn external(name: &str, virtual_cluster: &str, external_names: &[&str]) -> Arc<Account> {
+        let mut declared = GatewayServiceAccount::external(name, virtual_cluster, "");
+        declared.spec.external_names = Some(external_names.iter().map(|name| (*name).to_owned()).collect());
+        Arc::new(Account::new(declared, None))
+    }
+
+    #[test]
+    fn an_external_name_leads_to_its_one_account() {
+        let clusters = [cluster("dev"), cluster("prod")];
+        let app = external("app", "dev", &["CN=app,O=Acme", "0oa1"]);
+        let world = build(&clusters, &[app.clone(), account("0oa2", "prod")]).unwrap();
+        for name in ["CN=app,O=Acme", "0oa1"] {
+            assert_eq!(world.by_external_name(name).as_ref(), Some(&app));
+        }
+        assert_eq!(world.by_external_name("app"), None, "its name here is not one of theirs");
+        assert_eq!(world.by_external_name("0oa2"), None, "a local account has none");
+
+        let found = problems(&clusters, &[app.clone(), external("other", "prod", &["x", "0oa1"])]);
+        let [(ProblemKind::Conflict, text)] = found.as_slice() else { panic!("{found:?}") };
+        let start = "GatewayServiceAccount/other spec.externalNames: '0oa1' is account 'app' of virtual cluster 'dev'";
+        assert!(text.starts_with(start), "{text}");
+        for names in [&["x", "x"][..], &[""], &[" x"], &["a\u{0}"], &["n"; 17]] {
+            let found = problems(&clusters, &[external("other", "prod", names)]);
+            assert!(matches!(found.as_slice(), [(ProblemKind::Invalid, _), ..]), "{names:?}: {found:?}");
         }
     }
 

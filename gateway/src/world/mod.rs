@@ -19,11 +19,14 @@ pub use build::{build, prefix_of};
 
 /// All virtual clusters and accounts at one moment.
 ///
-/// Invariants: `passthrough` exists; no prefix begins with another; every account's virtual cluster exists.
+/// Invariants: `passthrough` exists; no prefix begins with another; every account's virtual cluster exists; a user name
+/// and an external name belong to one account each.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct World {
     virtual_clusters: BTreeMap<Arc<str>, Arc<VirtualCluster>>,
     accounts: BTreeMap<Arc<str>, Arc<Account>>,
+    /// The external accounts once more, by each of their external names.
+    external: BTreeMap<String, Arc<Account>>,
 }
 
 /// A tenant at run time.
@@ -44,7 +47,8 @@ impl World {
     /// The world before anything is declared: `passthrough` and nobody.
     pub fn empty() -> Self {
         let passthrough = Arc::new(VirtualCluster::passthrough());
-        Self { virtual_clusters: [(Arc::clone(&passthrough.name), passthrough)].into(), accounts: BTreeMap::new() }
+        let virtual_clusters = [(Arc::clone(&passthrough.name), passthrough)].into();
+        Self { virtual_clusters, accounts: BTreeMap::new(), external: BTreeMap::new() }
     }
 
     pub fn virtual_cluster(&self, name: &str) -> Option<&Arc<VirtualCluster>> {
@@ -64,6 +68,10 @@ impl World {
 impl AccountLookup for World {
     fn account(&self, username: &str) -> Option<Arc<Account>> {
         self.accounts.get(username).cloned()
+    }
+
+    fn by_external_name(&self, name: &str) -> Option<Arc<Account>> {
+        self.external.get(name).cloned()
     }
 }
 

@@ -3,13 +3,14 @@
 //! A property panics where it does not hold. What it returns tells a test whether its frames got anywhere.
 
 use crate::inside::{Answered, Sent, Violations};
-use crate::tenant::{BROKER, THEIRS, identity, tenant};
+use crate::tenant::{BROKER, THEIRS, permitted, tenant};
 use gateway::apis::check::{Checked, check};
 use gateway::apis::{self, Verdict, plans};
-use gateway::authn::sasl::{Authenticator, MECHANISMS, Step};
+use gateway::authn::oauth::OAuth;
+use gateway::authn::sasl::{Authenticator, Step};
 use gateway::authn::tokens::TokenKey;
 use gateway::authn::{Account, AccountLookup};
-use gateway::authz::permit;
+use gateway::config::Config;
 use gateway::naming::Tenant;
 use gateway::naming::embedded::{self, Embedded};
 use gateway::naming::prefix::Namespace;
@@ -67,7 +68,7 @@ fn mapped(checked: Checked<'_>, tenant: &Tenant) -> Outcome {
     let mut memory = request::Memory::default();
     for last_word in [false, true] {
         let mut segments = Segments::default();
-        match request::map(permit(checked, &identity()), tenant, BROKER, last_word, &mut memory, &mut segments) {
+        match request::map(permitted(checked), tenant, BROKER, last_word, &mut memory, &mut segments) {
             Ok((physical, _)) => {
                 assert_eq!(physical.head(), checked.head());
                 let sent = physical.segments().to_vec(physical.body());
@@ -239,14 +240,29 @@ impl AccountLookup for Nobody {
     fn account(&self, _: &str) -> Option<Arc<Account>> {
         None
     }
+
+    fn by_external_name(&self, _: &str) -> Option<Arc<Account>> {
+        None
+    }
+}
+
+/// An authenticator that offers every mechanism, with an identity provider that publishes nothing.
+fn every_mechanism() -> Arc<Authenticator> {
+    let settings = "{upstream: {bootstrapServers: 'k:1'}, oauth: {jwksUrl: 'https://login.test/keys', \
+                    expectedIssuer: x, expectedAudiences: x}}";
+    let config = Config::parse(settings, []).unwrap().config;
+    let oauth = config.oauth.map(|rules| Arc::new(OAuth::new(rules, Arc::default())));
+    let authenticator = Authenticator::new(TokenKey::random().unwrap()).unwrap();
+    Arc::new(authenticator.with_logins(&config.logins, oauth))
 }
 
 /// Frames before authentication, each behind a byte of length: nobody gets in without an account, and every message has an
 /// answer or ends the login.
 pub(crate) fn handshake(bytes: &[u8]) -> Outcome {
     let Some((mechanism, mut rest)) = bytes.split_first() else { return Outcome::Closed };
-    let authenticator = Arc::new(Authenticator::new(TokenKey::random().unwrap()).unwrap());
-    let mechanism = MECHANISMS[usize::from(*mechanism) % MECHANISMS.len()];
+    let authenticator = every_mechanism();
+    let offered = authenticator.mechanisms();
+    let mechanism = offered[usize::from(*mechanism) % offered.len()];
     let mut login = authenticator.start(mechanism, Arc::new(Nobody)).unwrap();
     let mut outcome = Outcome::Closed;
     // A login has two rounds; more than that only cost time here.

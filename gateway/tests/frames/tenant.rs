@@ -1,10 +1,12 @@
 //! The virtual cluster whose client or broker is hostile, and what the gateway knows of it.
 
-use gateway::authn::Identity;
+use gateway::apis::check::Checked;
+use gateway::authz::{Access, Authorizer, Decision, Permitted, Requester, Topics, permit};
 use gateway::naming::prefix::Namespace;
 use gateway::naming::sessions::FetchSessions;
 use gateway::naming::topic_ids::TopicIds;
 use gateway::naming::{Addresses, Tenant};
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 /// The broker that the client is connected to.
@@ -42,7 +44,25 @@ pub(crate) fn tenant(prefix: Option<&str>) -> Tenant {
     }
 }
 
-/// Who is served as the tenant.
-pub(crate) fn identity() -> Identity {
-    Identity { username: "app".into(), virtual_cluster: "team-a".into(), expires_at: None }
+/// A request of somebody who may do everything.
+pub(crate) fn permitted(checked: Checked<'_>) -> Permitted<'_> {
+    struct NoTopics;
+    impl Topics for NoTopics {
+        fn name(&self, _: &[u8; 16]) -> Option<String> {
+            None
+        }
+        fn exists(&self, _: &str) -> bool {
+            false
+        }
+        fn are_made_when_absent(&self) -> bool {
+            true
+        }
+    }
+    let who = Requester { principal: "User:app", host: Ipv4Addr::LOCALHOST.into() };
+    let authorizer = Authorizer::unrestricted();
+    let access = Access { authorizer: &authorizer, who, topics: &NoTopics, sessions: None };
+    match permit(checked, &access, true) {
+        Ok(Decision::Serve(permitted, None)) => permitted,
+        other => panic!("{other:?}"),
+    }
 }

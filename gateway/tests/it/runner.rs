@@ -4,9 +4,9 @@ use crate::model::{Answer, Case, Given, ServiceAccount, Then, VEIL, resolve};
 use contract::resources::{GatewayServiceAccount, VirtualCluster};
 use gateway::apis::check::{Checked, check};
 use gateway::apis::{Verdict, row};
+use gateway::authn::Account;
 use gateway::authn::credentials::Credentials;
-use gateway::authn::{Account, Identity};
-use gateway::authz::permit;
+use gateway::authz::{Access, Authorizer, Decision, Permitted, Requester, Topics, permit};
 use gateway::naming::prefix::Namespace;
 use gateway::naming::request::{self, Asked, Physical, Refusal};
 use gateway::naming::sessions::FetchSessions;
@@ -16,6 +16,7 @@ use gateway::session::{handshake, quotas, refusal, scram};
 use gateway::world::{self, World};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use wire::schema::{ApiKey, Message};
 use wire::segments::Segments;
@@ -171,11 +172,9 @@ pub(crate) fn send(frame: &[u8], tenant: &Tenant, memory: &mut request::Memory) 
     if row(key).verdict != Verdict::Map {
         return Err("the gateway answers this API itself: use then.answered".to_owned());
     }
-    let identity = Identity { username: "case".into(), virtual_cluster: "case".into(), expires_at: None };
-    let permitted = permit(checked, &identity);
     for last_word in [false, true] {
         let mut segments = Segments::default();
-        match request::map(permitted, tenant, BROKER, last_word, memory, &mut segments) {
+        match request::map(permitted(checked), tenant, BROKER, last_word, memory, &mut segments) {
             Ok((physical, asked)) => {
                 if physical.head() != checked.head() {
                     return Err("the header changed".to_owned());
@@ -197,11 +196,33 @@ pub(crate) fn send(frame: &[u8], tenant: &Tenant, memory: &mut request::Memory) 
 /// Whether the request waits until the gateway has looked at the physical cluster again.
 pub(crate) fn asks_again(key: ApiKey, version: i16, body: &[u8], tenant: &Tenant) -> bool {
     let frame = frame::request(key, version, CORRELATION, None, body);
-    let identity = Identity { username: "case".into(), virtual_cluster: "case".into(), expires_at: None };
-    let permitted = permit(checked(&frame).unwrap(), &identity);
+    let permitted = permitted(checked(&frame).unwrap());
     let (mut memory, mut segments) = (request::Memory::default(), Segments::default());
     let first = request::map(permitted, tenant, BROKER, false, &mut memory, &mut segments);
     matches!(first, Err(Stop::Refused(Refusal::UnknownTopicId)))
+}
+
+/// A request of somebody who may do everything.
+pub(crate) fn permitted(checked: Checked<'_>) -> Permitted<'_> {
+    struct NoTopics;
+    impl Topics for NoTopics {
+        fn name(&self, _: &[u8; 16]) -> Option<String> {
+            None
+        }
+        fn exists(&self, _: &str) -> bool {
+            false
+        }
+        fn are_made_when_absent(&self) -> bool {
+            true
+        }
+    }
+    let who = Requester { principal: "User:app", host: Ipv4Addr::LOCALHOST.into() };
+    let authorizer = Authorizer::unrestricted();
+    let access = Access { authorizer: &authorizer, who, topics: &NoTopics, sessions: None };
+    match permit(checked, &access, true) {
+        Ok(Decision::Serve(permitted, None)) => permitted,
+        other => panic!("{other:?}"),
+    }
 }
 
 fn body_of(physical: &Physical<'_>) -> Vec<u8> {

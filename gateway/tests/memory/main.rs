@@ -12,14 +12,13 @@ use base64::engine::general_purpose::STANDARD;
 use dense::KINDS;
 use gateway::apis::check::check;
 use gateway::apis::{self, Verdict, plans};
-use gateway::authz::permit;
 use gateway::naming::request::{self, Asked, Refusal, RefusedResource};
 use gateway::naming::{Tenant, growth_allowed, response};
 use gateway::session::{handshake, quotas, refusal, scram};
 use gateway::world::World;
 use peak_alloc::PeakAlloc;
 use serde_json::json;
-use tenant::{BROKER, identity, tenant};
+use tenant::{BROKER, permitted, tenant};
 use wire::schema::{ApiKey, Kind, Message, Versions};
 use wire::segments::Segments;
 use wire::walk::Stop;
@@ -120,7 +119,7 @@ fn look_at(bytes: &[u8], tenant: &Tenant) -> Option<usize> {
     let (mut memory, mut segments) = (request::Memory::default(), Segments::default());
     for last_word in [false, true] {
         segments.clear(4 << 10);
-        match request::map(permit(checked, &identity()), tenant, BROKER, last_word, &mut memory, &mut segments) {
+        match request::map(permitted(checked), tenant, BROKER, last_word, &mut memory, &mut segments) {
             Err(Stop::Refused(Refusal::UnknownTopicId)) => {}
             Err(Stop::Refused(why)) => {
                 drop(refusal::refused(&why, checked.key(), checked.version(), 7, checked.body()).unwrap());

@@ -77,6 +77,12 @@ pub enum Role {
     SettingValue,
     /// Whether a setting can't be changed.
     ReadOnly,
+    /// Whether a topic that is asked for and absent is to be made.
+    AutoCreation,
+    /// What the client may do on the resource around it (KIP-430).
+    AuthorizedOperations,
+    /// What the client may do on the cluster (KIP-430).
+    ClusterOperations,
 }
 
 /// Where a field stands: its message, the names of the arrays and structs around it joined by dots, and itself.

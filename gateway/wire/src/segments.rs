@@ -92,6 +92,34 @@ impl Segments {
         out
     }
 
+    /// The first bytes of the output, up to `most`, in one piece.
+    pub fn front(&self, input: &[u8], most: usize) -> Vec<u8> {
+        let mut out = Vec::new();
+        for slice in self.slices(input, 0) {
+            if out.len() == most {
+                break;
+            }
+            out.extend_from_slice(&slice[..slice.len().min(most - out.len())]);
+        }
+        out
+    }
+
+    /// Leaves the first `n` bytes of the output out.
+    pub fn cut(&mut self, n: usize) {
+        let mut left = n.min(self.len);
+        self.len -= left;
+        let mut whole = 0;
+        for Segment::Input(range) | Segment::Scratch(range) in &mut self.list {
+            if range.len() > left {
+                range.start += left;
+                break;
+            }
+            left -= range.len();
+            whole += 1;
+        }
+        drop(self.list.drain(..whole));
+    }
+
     /// How long the output would be if the input up to `at` were taken over.
     pub(crate) const fn len_at(&self, at: usize) -> usize {
         self.len + at - self.copied

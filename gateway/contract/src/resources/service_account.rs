@@ -33,6 +33,18 @@ impl GatewayServiceAccount {
         }
     }
 
+    /// An account of `virtual_cluster` for whom somebody else calls `external_name`.
+    pub fn external(
+        name: impl Into<String>,
+        virtual_cluster: impl Into<String>,
+        external_name: impl Into<String>,
+    ) -> Self {
+        let local = Self::local(name, virtual_cluster, None);
+        let names = Some(vec![external_name.into()]);
+        let spec = ServiceAccountSpec { account_type: AccountType::External, external_names: names, password: None };
+        Self { spec, ..local }
+    }
+
     /// The virtual cluster it belongs to.
     pub fn virtual_cluster(&self) -> &str {
         self.metadata.v_cluster.as_deref().unwrap_or(PASSTHROUGH)
@@ -65,7 +77,8 @@ pub struct ServiceAccountSpec {
     /// Who knows the account's credentials.
     #[serde(rename = "type")]
     pub account_type: AccountType,
-    /// The names of an external account, at present exactly one.
+    /// The names of an external account, at least one: a certificate's distinguished name, an identity provider's
+    /// subject, Kafka's principal. A name belongs to one account of all virtual clusters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub external_names: Option<Vec<String>>,
     /// A password to set, for local accounts. Never in an answer: the gateway keeps verifiers only.

@@ -2,6 +2,7 @@
 //!
 //! [`Authenticator::start`] picks the mechanism of SaslHandshake; each SaslAuthenticate is one [`SaslExchange::step`].
 
+mod oauthbearer;
 mod plain;
 mod scram;
 
@@ -11,15 +12,15 @@ use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::rand;
 
 use super::credentials::Hash;
+use super::oauth::OAuth;
 use super::tokens::TokenKey;
 use super::{AccountLookup, Failure, Identity};
+use crate::config::{Logins, OAUTHBEARER, Unmapped};
+use oauthbearer::OAuthBearer;
 use plain::Plain;
 use scram::Scram;
 
-/// The mechanisms, in the order in which they are offered.
-pub const MECHANISMS: [&str; 3] = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"];
-
-/// No honest message of these mechanisms is longer.
+/// No honest message is longer, except where it carries somebody else's token.
 const LONGEST_MESSAGE: usize = 4 * 1024;
 
 /// What all logins of a process share.
@@ -27,12 +28,18 @@ pub struct Authenticator {
     tokens: TokenKey,
     /// Makes the salts of users that do not exist.
     nobody: [u8; 32],
+    mechanisms: Vec<&'static str>,
+    oauth: Option<Arc<OAuth>>,
+    unmapped: Unmapped,
 }
 
-/// A mechanism was asked for that is not in [`MECHANISMS`].
+/// A mechanism was asked for that is not offered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the client asked for a SASL mechanism that is not served; served are {}", MECHANISMS.join(", "))]
-pub struct UnknownMechanism;
+#[error("the client asked for a SASL mechanism that is not served; served are {}", .offered.join(", "))]
+pub struct UnknownMechanism {
+    /// Those that are.
+    pub offered: Vec<&'static str>,
+}
 
 /// What follows from a client's message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,10 +53,36 @@ pub enum Step {
 }
 
 impl Authenticator {
+    /// Offers the mechanisms that need nobody else.
+    ///
+    /// # Errors
+    /// The system gives no random bytes.
     pub fn new(tokens: TokenKey) -> Result<Self, Unspecified> {
         let mut nobody = [0; 32];
         rand::fill(&mut nobody)?;
-        Ok(Self { tokens, nobody })
+        let Logins { mechanisms, unmapped } = Logins::default();
+        Ok(Self { tokens, nobody, mechanisms, oauth: None, unmapped })
+    }
+
+    /// The same with the mechanisms that the settings name. Tokens are taken where `oauth` checks them.
+    #[must_use]
+    pub fn with_logins(self, logins: &Logins, oauth: Option<Arc<OAuth>>) -> Self {
+        Self { mechanisms: logins.mechanisms.clone(), unmapped: logins.unmapped, oauth, ..self }
+    }
+
+    /// The mechanisms, in the order in which they are offered.
+    pub fn mechanisms(&self) -> &[&'static str] {
+        &self.mechanisms
+    }
+
+    /// What becomes of identities that somebody else vouches for and no account names.
+    pub fn unmapped(&self) -> Unmapped {
+        self.unmapped
+    }
+
+    /// What checks the tokens of the identity provider, if there is one.
+    pub fn oauth(&self) -> Option<&Arc<OAuth>> {
+        self.oauth.as_ref()
     }
 
     pub fn tokens(&self) -> &TokenKey {
@@ -62,12 +95,16 @@ impl Authenticator {
         mechanism: &str,
         accounts: Arc<dyn AccountLookup>,
     ) -> Result<SaslExchange, UnknownMechanism> {
-        let scram = |hash, accounts| Mechanism::Scram(Scram::new(hash, Arc::clone(self), accounts));
-        let mechanism = match mechanism {
-            "PLAIN" => Mechanism::Plain(Plain::new(Arc::clone(self), accounts)),
-            "SCRAM-SHA-256" => scram(Hash::Sha256, accounts),
-            "SCRAM-SHA-512" => scram(Hash::Sha512, accounts),
-            _ => return Err(UnknownMechanism),
+        let this = || Arc::clone(self);
+        let offered = self.mechanisms.iter().find(|offered| **offered == mechanism);
+        let mechanism = match (offered.copied(), &self.oauth) {
+            (Some("PLAIN"), _) => Mechanism::Plain(Plain::new(this(), accounts)),
+            (Some("SCRAM-SHA-256"), _) => Mechanism::Scram(Scram::new(Hash::Sha256, this(), accounts)),
+            (Some("SCRAM-SHA-512"), _) => Mechanism::Scram(Scram::new(Hash::Sha512, this(), accounts)),
+            (Some(OAUTHBEARER), Some(oauth)) => {
+                Mechanism::OAuthBearer(OAuthBearer::new(this(), Arc::clone(oauth), accounts))
+            }
+            _ => return Err(UnknownMechanism { offered: self.mechanisms.clone() }),
         };
         Ok(SaslExchange { mechanism })
     }
@@ -87,19 +124,38 @@ pub struct SaslExchange {
 enum Mechanism {
     Plain(Plain),
     Scram(Scram),
+    OAuthBearer(OAuthBearer),
     Ended,
 }
 
 impl SaslExchange {
+    /// The longest message that is looked at, in bytes.
+    pub fn longest_message(&self) -> usize {
+        match &self.mechanism {
+            Mechanism::OAuthBearer(oauthbearer) => oauthbearer.longest_message(),
+            Mechanism::Plain(_) | Mechanism::Scram(_) | Mechanism::Ended => LONGEST_MESSAGE,
+        }
+    }
+
+    /// Before [`Self::step`] with the same message: waits where something has to be fetched for it, seconds at most.
+    pub async fn prepare(&self, message: &[u8]) {
+        if let Mechanism::OAuthBearer(oauthbearer) = &self.mechanism
+            && message.len() <= self.longest_message()
+        {
+            oauthbearer.prepare(message).await;
+        }
+    }
+
     /// Takes a client's message. PLAIN takes some milliseconds of CPU: run it off the threads that serve other clients.
     pub fn step(&mut self, message: &[u8]) -> Step {
-        if message.len() > LONGEST_MESSAGE {
+        if message.len() > self.longest_message() {
             self.mechanism = Mechanism::Ended;
             return Step::Failed(Failure::TooLong);
         }
         let step = match &mut self.mechanism {
             Mechanism::Plain(plain) => plain.step(message),
             Mechanism::Scram(scram) => scram.step(message),
+            Mechanism::OAuthBearer(oauthbearer) => oauthbearer.step(message),
             Mechanism::Ended => Step::Failed(Failure::OutOfTurn),
         };
         if !matches!(step, Step::Continue(_)) {
@@ -114,13 +170,14 @@ impl std::fmt::Debug for SaslExchange {
         f.write_str(match self.mechanism {
             Mechanism::Plain(_) => "SaslExchange(PLAIN)",
             Mechanism::Scram(_) => "SaslExchange(SCRAM)",
+            Mechanism::OAuthBearer(_) => "SaslExchange(OAUTHBEARER)",
             Mechanism::Ended => "SaslExchange(ended)",
         })
     }
 }
 
 #[cfg(test)]
-pub(super) mod fixtures {
+pub(in crate::authn) mod fixtures {
     use std::collections::BTreeMap;
 
     use contract::resources::GatewayServiceAccount;
@@ -130,10 +187,21 @@ pub(super) mod fixtures {
     use crate::authn::credentials::Credentials;
 
     #[derive(Default)]
-    pub(super) struct Accounts(BTreeMap<String, Arc<Account>>);
+    pub(in crate::authn) struct Accounts(BTreeMap<String, Arc<Account>>);
 
     impl Accounts {
-        pub(super) fn with(mut self, username: &str, virtual_cluster: &str, credentials: Option<Credentials>) -> Self {
+        pub(in crate::authn) fn with_external(mut self, username: &str, virtual_cluster: &str, name: &str) -> Self {
+            let declared = GatewayServiceAccount::external(username, virtual_cluster, name);
+            self.0.insert(username.to_owned(), Arc::new(Account::new(declared, None)));
+            self
+        }
+
+        pub(in crate::authn) fn with(
+            mut self,
+            username: &str,
+            virtual_cluster: &str,
+            credentials: Option<Credentials>,
+        ) -> Self {
             let declared = GatewayServiceAccount::local(username, virtual_cluster, None);
             self.0.insert(username.to_owned(), Arc::new(Account::new(declared, credentials)));
             self
@@ -143,6 +211,10 @@ pub(super) mod fixtures {
     impl AccountLookup for Accounts {
         fn account(&self, username: &str) -> Option<Arc<Account>> {
             self.0.get(username).cloned()
+        }
+
+        fn by_external_name(&self, name: &str) -> Option<Arc<Account>> {
+            self.0.values().find(|account| account.external_names().iter().any(|known| known == name)).cloned()
         }
     }
 
@@ -167,15 +239,25 @@ mod tests {
     }
 
     #[test]
+    fn a_mechanism_that_is_not_chosen_does_not_start() {
+        let logins = Logins { mechanisms: vec!["SCRAM-SHA-512"], ..Logins::default() };
+        let chosen = Authenticator::new(TokenKey::random().unwrap()).unwrap().with_logins(&logins, None);
+        let chosen = Arc::new(chosen);
+        assert!(chosen.start("SCRAM-SHA-512", fixtures::jdoe()).is_ok());
+        let error = chosen.start("PLAIN", fixtures::jdoe()).unwrap_err();
+        assert!(error.to_string().ends_with("; served are SCRAM-SHA-512"), "{error}");
+    }
+
+    #[test]
     fn every_mechanism_offered_starts() {
-        for mechanism in MECHANISMS {
+        for mechanism in fixtures::authenticator().mechanisms() {
             fixtures::authenticator().start(mechanism, fixtures::jdoe()).unwrap();
         }
     }
 
     #[test]
     fn an_exchange_ends_with_its_first_failure() {
-        for mechanism in MECHANISMS {
+        for mechanism in fixtures::authenticator().mechanisms() {
             let mut exchange = fixtures::authenticator().start(mechanism, fixtures::jdoe()).unwrap();
             assert_eq!(exchange.step(&[0; LONGEST_MESSAGE + 1]), Step::Failed(Failure::TooLong));
             assert_eq!(exchange.step(b"\0jdoe\0pencil"), Step::Failed(Failure::OutOfTurn));

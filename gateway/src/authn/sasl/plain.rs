@@ -36,7 +36,8 @@ impl Plain {
 
     fn by_token(&self, username: &str, token: &str) -> Option<Identity> {
         let claims = self.authenticator.tokens.verify(token, SystemTime::now())?;
-        let account = self.accounts.account(username)?;
+        // A token of an account that was local before it became external holds no longer.
+        let account = self.accounts.account(username).filter(|account| account.is_local())?;
         let same = claims.username == username && claims.vcluster == *account.virtual_cluster;
         same.then(|| Identity {
             username: Arc::clone(&account.username),

@@ -145,7 +145,7 @@ impl<'a> ClientFirst<'a> {
 }
 
 /// Undoes the escapes `=2C` for a comma and `=3D` for an equals sign; any other equals sign is an error.
-fn decode_name(name: &str) -> Option<String> {
+pub(super) fn decode_name(name: &str) -> Option<String> {
     let mut parts = name.split('=');
     let mut decoded = parts.next()?.to_owned();
     for part in parts {

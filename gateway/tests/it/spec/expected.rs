@@ -70,6 +70,9 @@ fn transparent(way: Way, leaf: &Leaf) -> Vec<Probe> {
         }
         (Role::ReadOnly, Way::Out) => vec![Probe::kept("a broker's", false).beside(Role::ResourceType, 4)],
         (Role::VolumeBytes, Way::Out) => vec![Probe::kept("a size", 4711)],
+        // Where there are no rules, what the broker says.
+        (Role::AuthorizedOperations | Role::ClusterOperations, Way::Out) => vec![Probe::kept("rights", 328)],
+        (Role::AutoCreation, Way::In) => vec![Probe::kept("a truth value", false)],
         (_, Way::In) => request(leaf),
         (_, Way::Out) => response(leaf),
     }
@@ -143,6 +146,7 @@ fn request(leaf: &Leaf) -> Vec<Probe> {
         Role::Records | Role::AuthBytes => vec![Probe::kept("bytes", STANDARD.encode("sentinel"))],
         Role::FetchSessionEpoch | Role::ShareSessionEpoch | Role::Acks => vec![Probe::kept("a number", 1)],
         Role::ResourceType => vec![Probe::kept("a group", 32)],
+        Role::AutoCreation => vec![Probe::kept("a truth value", false)],
         Role::CoordinatorType => vec![Probe::kept("a transactional id", 1)],
         Role::Principal | Role::Mechanism | Role::Rack | Role::ErrorText => vec![Probe::kept("text", "sentinel")],
         _ => Vec::new(),
@@ -258,6 +262,7 @@ fn physical(leaf: &Leaf) -> Vec<Probe> {
         Role::ClusterId => vec![Probe::is("the cluster's", "physical-2", "virtual-cluster")],
         Role::LogDir => vec![Probe::is("a path", "/disk-2", "/log-dir-1")],
         Role::VolumeBytes => vec![Probe::is("a size", 4711, -1)],
+        Role::AuthorizedOperations | Role::ClusterOperations => vec![Probe::kept("rights", 328)],
         _ => Vec::new(),
     }
 }

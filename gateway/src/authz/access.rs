@@ -1,0 +1,61 @@
+//! What decides about the requests of one client: who it is, the rules, and what the names and ids stand for.
+
+use super::acl::{Operation, ResourceType};
+use super::authorizer::{Authorizer, Requester};
+use std::sync::Arc;
+
+/// The name of the cluster as a resource.
+pub(super) const CLUSTER: &str = "kafka-cluster";
+
+/// The topics of the requester's virtual cluster, by the names that its clients use.
+pub trait Topics {
+    /// The name that an id stands for; `None` where it is not known to be the virtual cluster's.
+    fn name(&self, id: &[u8; 16]) -> Option<String>;
+
+    /// Whether there is a topic of this name, as far as is known.
+    fn exists(&self, name: &str) -> bool;
+
+    /// Whether brokers make a topic that is asked for and absent. In doubt they do.
+    fn are_made_when_absent(&self) -> bool;
+}
+
+/// The rights of one client.
+#[derive(Clone, Copy)]
+pub struct Access<'a> {
+    /// The rules of its virtual cluster.
+    pub authorizer: &'a Authorizer,
+    /// Who it is.
+    pub who: Requester<'a>,
+    /// What its topic ids stand for.
+    pub topics: &'a dyn Topics,
+    /// To whom the brokers' fetch sessions belong; `None` where all of the virtual cluster share them.
+    pub sessions: Option<&'a Arc<str>>,
+}
+
+impl std::fmt::Debug for Access<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Access").field("who", &self.who).finish_non_exhaustive()
+    }
+}
+
+impl Access<'_> {
+    /// Whether there is nothing to decide.
+    pub const fn is_unrestricted(&self) -> bool {
+        self.authorizer.is_unrestricted()
+    }
+
+    /// Whether the requester may do `operation` on the resource `name`.
+    pub fn allows(&self, operation: Operation, ty: ResourceType, name: &str) -> bool {
+        self.authorizer.allows(&self.who, operation, ty, name)
+    }
+
+    /// As [`Self::allows`], of the cluster.
+    pub fn allows_on_cluster(&self, operation: Operation) -> bool {
+        self.allows(operation, ResourceType::Cluster, CLUSTER)
+    }
+
+    /// What the requester may do on the resource `name`, as the bits that clients are told (KIP-430).
+    pub fn operations(&self, ty: ResourceType, name: &str) -> i32 {
+        self.authorizer.operations(&self.who, ty, name)
+    }
+}
