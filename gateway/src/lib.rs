@@ -10,6 +10,7 @@ pub mod authn;
 pub mod authz;
 pub mod config;
 pub mod listeners;
+pub mod material;
 pub mod naming;
 pub mod observe;
 pub mod routing;
@@ -36,12 +37,15 @@ use authn::tokens::TokenKey;
 use config::{Config, HostPort, State};
 use contract::resources::PASSTHROUGH;
 use listeners::{ListenError, Listeners};
+use material::{Material, MaterialError};
 use naming::topic_ids::TopicIds;
 use observe::health::{Health, Part};
 use observe::metrics::Metrics;
 use routing::Routes;
 use session::{Limits, Listener, Login, Shared};
 use store::topic::StateLog;
+use transport::tls::reload;
+use transport::tls::server::ServerTls;
 use upstream::cluster::Cluster;
 use upstream::security::{Security, SecurityError};
 use world::World;
@@ -65,6 +69,8 @@ pub enum RunError {
     NoRandomness,
     #[error("cannot keep the audit: {0}")]
     Audit(#[from] SinkError),
+    #[error(transparent)]
+    Material(#[from] MaterialError),
 }
 
 /// No answer of a broker is longer: `fetch.max.bytes` of a client is 50 MiB unless it raises it.
@@ -80,6 +86,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     let (sender, world) = watch::channel(Arc::new(World::empty()));
     let (health, metrics) = (Arc::<Health>::default(), Arc::<Metrics>::default());
     let (audit, recorder) = audit_of(&config, &metrics).await?;
+    let Material { servers, principals: _ } = Material::read(&config)?;
     let authenticator = authenticator(&config)?;
     let cluster = Arc::new(cluster(&config)?);
     let log = match &config.state {
@@ -95,7 +102,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         reports(&config, &health, &metrics, &audit),
     ));
     let admin_listener = listen(&config.admin.bind_host, config.admin.port, "the admin API").await?;
-    let (listeners, bootstrap) = client_listeners(&config, &authenticator).await?;
+    let (listeners, bootstrap) = client_listeners(&config, &authenticator, &servers).await?;
     let shared = Arc::new(Shared {
         cluster: Arc::clone(&cluster),
         world,
@@ -106,6 +113,12 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         fetch_sessions: Arc::default(),
         acls: Arc::clone(&admin) as Arc<dyn session::acls::AclKeeper>,
     });
+    let certificates = reload::watch(
+        servers.into_iter().flatten(),
+        config.tls.update_every,
+        Arc::clone(&health),
+        Arc::clone(&shared.metrics),
+    );
     let follow_provider = follow_provider(&config, &authenticator, &shared.metrics)?;
     let shutdown = shutdown(Arc::clone(&health))?;
     let clients = async {
@@ -120,6 +133,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
                 () = clients => Ok(()),
                 () = admin.follow() => Ok(()),
                 () = watch_upstream(&cluster, &health) => Ok(()),
+                ended = certificates => ended.map_err(RunError::Signals),
                 done = follow_provider => done,
                 done = admin::serve(admin_listener, Arc::clone(&admin), shutdown) => done.map_err(RunError::Admin),
             }
@@ -157,17 +171,18 @@ fn client_access(config: &Config) -> ClientAccess {
 async fn client_listeners(
     config: &Config,
     authenticator: &Arc<Authenticator>,
+    servers: &[Option<Arc<ServerTls>>],
 ) -> Result<(Listeners, String), RunError> {
     let mut listeners = Listeners::default();
     let mut bootstrap = Vec::new();
-    for settings in &config.clients.listeners {
+    for (settings, tls) in config.clients.listeners.iter().zip(servers) {
         let anonymous = settings.anonymous.as_deref().unwrap_or(PASSTHROUGH);
         let login = match settings.protocol.is_sasl() {
             true => Login::Sasl(Arc::clone(authenticator)),
             false => Login::Anonymous(anonymous.into()),
         };
         let listener = Listener { name: settings.name.as_str().into(), login, routes: Routes::new(settings) };
-        listeners.bind(&Arc::new(listener), None, &settings.bind_host, settings.ports()).await?;
+        listeners.bind(&Arc::new(listener), tls.as_ref(), &settings.bind_host, settings.ports()).await?;
         let (name, protocol) = (&settings.name, settings.protocol.as_str());
         tracing::info!(name, protocol, bootstrap = %settings.bootstrap(), "listening for Kafka clients");
         bootstrap.push(settings.bootstrap().to_string());

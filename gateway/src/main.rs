@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand, ValueEnum};
 use gateway::apis::listing;
 use gateway::config::{Config, ConfigError, Loaded};
+use gateway::material::Material;
 use tracing_subscriber::EnvFilter;
 
 /// A proxy that speaks the Kafka protocol: virtual clusters on one physical Kafka.
@@ -68,7 +69,7 @@ fn execute(command: Command) -> anyhow::Result<()> {
         }
         Command::Validate { file } => {
             let name = file.display().to_string();
-            load(Some(file))?;
+            Material::read(&load(Some(file))?)?;
             println!("{name} is valid");
             Ok(())
         }

@@ -5,7 +5,8 @@ use serde_yaml::Value;
 
 use super::reader::{Reader, listed, nearest, text};
 use super::{
-    Admin, AdminUser, Clients, Config, INTERNAL_TOPICS, Listener, State, Tokens, audit, clients, logins, oauth, upstream,
+    Admin, AdminUser, Clients, Config, INTERNAL_TOPICS, Listener, State, Tokens, audit, clients, logins, oauth, tls,
+    upstream,
 };
 
 /// One setting: where it stands in the file, and the variable that overrides it.
@@ -40,8 +41,15 @@ const SETTINGS: &[Setting] = &[
 
 /// Every setting.
 pub(super) fn settings() -> impl Iterator<Item = &'static Setting> + Clone {
-    let parts: [&[Setting]; 6] =
-        [upstream::SETTINGS, clients::SETTINGS, logins::SETTINGS, oauth::SETTINGS, audit::SETTINGS, SETTINGS];
+    let parts: [&[Setting]; 7] = [
+        upstream::SETTINGS,
+        clients::SETTINGS,
+        logins::SETTINGS,
+        oauth::SETTINGS,
+        tls::SETTINGS,
+        audit::SETTINGS,
+        SETTINGS,
+    ];
     parts.into_iter().flatten()
 }
 
@@ -54,6 +62,7 @@ pub(super) const SHORTEST_KEY: usize = 32;
 pub(super) fn read(reader: &mut Reader) -> Option<Config> {
     let upstream = upstream::read(reader);
     let clients = clients::read(reader);
+    let tls = tls::read(reader, &clients.listeners);
     let oauth = oauth::read(reader);
     let logins = logins::read(reader);
     let admin = admin(reader, &clients);
@@ -65,7 +74,17 @@ pub(super) fn read(reader: &mut Reader) -> Option<Config> {
         key => Ok(Secret::new(key)),
     });
     let audit = audit::read(reader);
-    Some(Config { upstream: upstream?, clients, logins, oauth, admin, audit, state, tokens: Tokens { signing_key } })
+    Some(Config {
+        upstream: upstream?,
+        clients,
+        tls,
+        logins,
+        oauth,
+        admin,
+        audit,
+        state,
+        tokens: Tokens { signing_key },
+    })
 }
 
 fn admin(reader: &mut Reader, clients: &Clients) -> Admin {

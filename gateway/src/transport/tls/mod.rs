@@ -4,7 +4,7 @@
 //! offers, and `reload` keeps that fresh. Nothing here opens a connection.
 
 pub mod certificate;
-pub(crate) mod der;
+pub mod der;
 mod jks;
 pub mod names;
 mod pem;
