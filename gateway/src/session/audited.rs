@@ -28,6 +28,11 @@ impl Attempt {
         }
     }
 
+    /// The name that was proven, or claimed, outside of a mechanism's messages.
+    pub fn is(&mut self, principal: &str) {
+        self.principal = Some(principal.into());
+    }
+
     /// The client is who it says.
     pub fn succeeded(&self, client: &Connection, identity: &Identity) -> Event {
         let event = Event::new(Action::AuthenticationSucceeded { mechanism: self.mechanism() });
