@@ -32,8 +32,10 @@ use audit::recorder::Recorder;
 use audit::sinks::SinkError;
 use authn::oauth::OAuth;
 use authn::oauth::provider::{self, CaFileError, Provider};
+use authn::principal::PrincipalRules;
 use authn::sasl::Authenticator;
 use authn::tokens::TokenKey;
+use config::tls::ClientAuth;
 use config::{Config, HostPort, State};
 use contract::resources::PASSTHROUGH;
 use listeners::{ListenError, Listeners};
@@ -42,6 +44,7 @@ use naming::topic_ids::TopicIds;
 use observe::health::{Health, Part};
 use observe::metrics::Metrics;
 use routing::Routes;
+use session::certificate::ByCertificate;
 use session::{Limits, Listener, Login, Shared};
 use store::topic::StateLog;
 use transport::tls::reload;
@@ -182,10 +185,14 @@ async fn client_listeners(config: &Config, authenticator: &Arc<Authenticator>) -
     let (mut listeners, mut servers) = (Listeners::default(), Vec::new());
     let mut bootstrap = Vec::new();
     for (settings, tls) in config.clients.listeners.iter().zip(servers) {
-        let anonymous = settings.anonymous.as_deref().unwrap_or(PASSTHROUGH);
-        let login = match settings.protocol.is_sasl() {
-            true => Login::Sasl(Arc::clone(authenticator)),
-            false => Login::Anonymous(anonymous.into()),
+        let anonymous = settings.anonymous.as_deref();
+        let login = if settings.protocol.is_sasl() {
+            Login::Sasl(Arc::clone(authenticator))
+        } else if tls.is_some() && settings.client_auth != ClientAuth::None {
+            let (rules, unmapped) = (Arc::clone(principals), config.logins.unmapped);
+            Login::Certificate(ByCertificate { rules, unmapped, anonymous: anonymous.map(Arc::from) })
+        } else {
+            Login::Anonymous(anonymous.unwrap_or(PASSTHROUGH).into())
         };
         let listener = Listener { name: settings.name.as_str().into(), login, routes: Routes::new(settings) };
         let tls = match settings.protocol.is_tls() {
