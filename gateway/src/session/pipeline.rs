@@ -212,7 +212,9 @@ async fn forward(
     let refusal = loop {
         segments.clear(SCRATCH);
         // Decided anew after each look: an id that was nobody's may have become a topic's.
-        let (permitted, apart) = match enforce::rule(checked, rights, &session.tenant, session.shared, last_word)? {
+        let tell = |action| session.record(action);
+        let ruling = enforce::rule(checked, rights, &session.tenant, session.shared, last_word, &tell)?;
+        let (permitted, apart) = match ruling {
             Ruling::Serve(permitted, apart) => (permitted, apart),
             Ruling::Answer(answer) => {
                 session.metrics.request_refused();
@@ -403,9 +405,13 @@ impl Session<'_> {
         if row(checked.key()).verdict != Verdict::Own {
             return Ok(Course::Forward(checked));
         }
-        if let Ruling::Answer(answer) = enforce::rule(checked, rights, &self.tenant, self.shared, true)? {
+        let tell = |action| self.record(action);
+        if let Ruling::Answer(answer) = enforce::rule(checked, rights, &self.tenant, self.shared, true, &tell)? {
             self.metrics.request_refused();
-            return Ok(Course::Answer(answer));
+            // Rules have answers of their own for those who may not see them.
+            if !matches!(checked.key(), ApiKey::DescribeAcls | ApiKey::CreateAcls | ApiKey::DeleteAcls) {
+                return Ok(Course::Answer(answer));
+            }
         }
         let answer = match checked.key() {
             ApiKey::ApiVersions => local::api_versions(&checked, self.broker, self.shared).await,
