@@ -4,6 +4,7 @@
 //! as in CI, it fails instead.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test says what went wrong by failing
 
+mod acls;
 mod applications;
 mod broker;
 mod cli;
