@@ -39,10 +39,10 @@ pub const INTERNAL_TOPICS: &str = "_anabranch.";
 pub struct Config {
     pub upstream: Upstream,
     pub clients: Clients,
-    pub tls: Tls,
     pub logins: Logins,
     /// Where the tokens of an identity provider are taken.
     pub oauth: Option<OAuth>,
+    pub tls: Tls,
     pub admin: Admin,
     pub audit: Audit,
     pub state: State,

@@ -3,6 +3,7 @@
 //! A session authenticates first ([`handshake`]); then requests and answers flow through [`pipeline`], the only place that
 //! knows the order of the stages. One task serves both directions, without a lock on the path.
 
+pub mod acls;
 pub mod audited;
 pub mod certificate;
 mod denied;
@@ -70,6 +71,8 @@ pub struct Shared {
     pub api_versions: local::ApiVersionsCache,
     /// The fetch sessions of all virtual clusters.
     pub fetch_sessions: Arc<FetchSessions>,
+    /// Where the rules are kept that clients make.
+    pub acls: Arc<dyn acls::AclKeeper>,
 }
 
 impl std::fmt::Debug for Shared {

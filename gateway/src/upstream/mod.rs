@@ -6,3 +6,4 @@ pub mod metadata;
 pub mod sasl;
 pub mod security;
 pub mod tls;
+pub mod topic_log;
