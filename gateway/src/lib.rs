@@ -8,6 +8,7 @@ pub mod apis;
 pub mod audit;
 pub mod authn;
 pub mod authz;
+pub mod certs;
 pub mod config;
 pub mod listeners;
 pub mod material;
