@@ -23,3 +23,4 @@ mod share;
 mod share_groups;
 mod stand;
 mod tools;
+mod upstream;
