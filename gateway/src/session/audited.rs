@@ -28,6 +28,11 @@ impl Attempt {
         }
     }
 
+    /// Somebody else vouches for this name, which the message itself does not show.
+    pub fn is(&mut self, principal: &str) {
+        self.principal = Some(principal.into());
+    }
+
     /// The client is who it says.
     pub fn succeeded(&self, client: &Connection, identity: &Identity) -> Event {
         let event = Event::new(Action::AuthenticationSucceeded { mechanism: self.mechanism() });

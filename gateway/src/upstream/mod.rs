@@ -8,3 +8,4 @@ pub mod security;
 #[cfg(test)]
 mod tests;
 pub mod tls;
+pub mod topic_log;
