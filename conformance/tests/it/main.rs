@@ -24,3 +24,4 @@ mod share;
 mod share_groups;
 mod stand;
 mod tools;
+mod upstream;
