@@ -4,13 +4,13 @@
 //! understood is an error; a `GATEWAY_*` or `KAFKA_*` variable that means nothing here is a warning by name.
 
 mod addresses;
-mod logins;
-mod oauth;
 mod audit;
 mod clients;
 mod jaas;
 mod keys;
 mod login;
+mod logins;
+mod oauth;
 mod properties;
 mod reader;
 mod settings;
