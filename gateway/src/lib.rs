@@ -10,6 +10,7 @@ pub mod authn;
 pub mod authz;
 pub mod config;
 pub mod listeners;
+pub mod material;
 pub mod naming;
 pub mod observe;
 pub mod routing;
@@ -31,17 +32,23 @@ use audit::recorder::Recorder;
 use audit::sinks::SinkError;
 use authn::oauth::OAuth;
 use authn::oauth::provider::{self, CaFileError, Provider};
+use authn::principal::PrincipalRules;
 use authn::sasl::Authenticator;
 use authn::tokens::TokenKey;
+use config::tls::ClientAuth;
 use config::{Config, HostPort, State};
 use contract::resources::PASSTHROUGH;
 use listeners::{ListenError, Listeners};
+use material::{Material, MaterialError};
 use naming::topic_ids::TopicIds;
 use observe::health::{Health, Part};
 use observe::metrics::Metrics;
 use routing::Routes;
+use session::certificate::ByCertificate;
 use session::{Limits, Listener, Login, Shared};
 use store::topic::StateLog;
+use transport::tls::reload;
+use transport::tls::server::ServerTls;
 use upstream::cluster::Cluster;
 use upstream::security::{Security, SecurityError};
 use world::World;
@@ -65,6 +72,8 @@ pub enum RunError {
     NoRandomness,
     #[error("cannot keep the audit: {0}")]
     Audit(#[from] SinkError),
+    #[error(transparent)]
+    Material(#[from] MaterialError),
 }
 
 /// No answer of a broker is longer: `fetch.max.bytes` of a client is 50 MiB unless it raises it.
@@ -79,9 +88,10 @@ const MAX_REQUEST_BYTES: usize = 4 << 20;
 pub async fn run(config: Config) -> Result<(), RunError> {
     let (sender, world) = watch::channel(Arc::new(World::empty()));
     let (health, metrics) = (Arc::<Health>::default(), Arc::<Metrics>::default());
-    let (audit, recorder) = audit_of(&config, &metrics).await?;
+    let Material { servers, principals } = Material::read(&config)?;
     let authenticator = authenticator(&config)?;
     let cluster = Arc::new(cluster(&config)?);
+    let (audit, recorder) = audit_of(&config, &cluster, &metrics).await?;
     let log = match &config.state {
         State::Memory => None,
         State::Topic(topic) => Some(StateLog::new(Arc::clone(&cluster), topic.clone())),
@@ -95,7 +105,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         reports(&config, &health, &metrics, &audit),
     ));
     let admin_listener = listen(&config.admin.bind_host, config.admin.port, "the admin API").await?;
-    let (listeners, bootstrap) = client_listeners(&config, &authenticator).await?;
+    let (listeners, bootstrap) = client_listeners(&config, &authenticator, &servers, &principals).await?;
     let shared = Arc::new(Shared {
         cluster: Arc::clone(&cluster),
         world,
@@ -104,7 +114,14 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         limits: limits(&config),
         api_versions: session::local::ApiVersionsCache::default(),
         fetch_sessions: Arc::default(),
+        acls: Arc::clone(&admin) as Arc<dyn session::acls::AclKeeper>,
     });
+    let certificates = reload::watch(
+        servers.into_iter().flatten(),
+        config.tls.update_every,
+        Arc::clone(&health),
+        Arc::clone(&shared.metrics),
+    );
     let follow_provider = follow_provider(&config, &authenticator, &shared.metrics)?;
     let shutdown = shutdown(Arc::clone(&health))?;
     let clients = async {
@@ -119,6 +136,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
                 () = clients => Ok(()),
                 () = admin.follow() => Ok(()),
                 () = watch_upstream(&cluster, &health) => Ok(()),
+                ended = certificates => ended.map_err(RunError::Signals),
                 done = follow_provider => done,
                 done = admin::serve(admin_listener, Arc::clone(&admin), shutdown) => done.map_err(RunError::Admin),
             }
@@ -127,13 +145,17 @@ pub async fn run(config: Config) -> Result<(), RunError> {
 }
 
 /// The audit's two ends, its sinks open.
-async fn audit_of(config: &Config, metrics: &Arc<Metrics>) -> Result<(Audit, Recorder), RunError> {
+async fn audit_of(
+    config: &Config,
+    cluster: &Arc<Cluster>,
+    metrics: &Arc<Metrics>,
+) -> Result<(Audit, Recorder), RunError> {
     let (audit, events) = Audit::new(config.audit.queue, Arc::clone(metrics));
     let node = config.audit.node.clone().unwrap_or_else(|| {
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
         format!("{host}:{}", config.clients.listeners[0].ports().start())
     });
-    let recorder = Recorder::open(&config.audit, node, events, Arc::clone(metrics)).await?;
+    let recorder = Recorder::open(&config.audit, node, cluster, events, Arc::clone(metrics)).await?;
     Ok((audit, recorder))
 }
 
@@ -156,17 +178,23 @@ fn client_access(config: &Config) -> ClientAccess {
 async fn client_listeners(
     config: &Config,
     authenticator: &Arc<Authenticator>,
+    servers: &[Option<Arc<ServerTls>>],
+    principals: &Arc<PrincipalRules>,
 ) -> Result<(Listeners, String), RunError> {
     let mut listeners = Listeners::default();
     let mut bootstrap = Vec::new();
-    for settings in &config.clients.listeners {
-        let anonymous = settings.anonymous.as_deref().unwrap_or(PASSTHROUGH);
-        let login = match settings.protocol.is_sasl() {
-            true => Login::Sasl(Arc::clone(authenticator)),
-            false => Login::Anonymous(anonymous.into()),
+    for (settings, tls) in config.clients.listeners.iter().zip(servers) {
+        let anonymous = settings.anonymous.as_deref();
+        let login = if settings.protocol.is_sasl() {
+            Login::Sasl(Arc::clone(authenticator))
+        } else if tls.is_some() && settings.client_auth != ClientAuth::None {
+            let (rules, unmapped) = (Arc::clone(principals), config.logins.unmapped);
+            Login::Certificate(ByCertificate { rules, unmapped, anonymous: anonymous.map(Arc::from) })
+        } else {
+            Login::Anonymous(anonymous.unwrap_or(PASSTHROUGH).into())
         };
         let listener = Listener { name: settings.name.as_str().into(), login, routes: Routes::new(settings) };
-        listeners.bind(&Arc::new(listener), None, &settings.bind_host, settings.ports()).await?;
+        listeners.bind(&Arc::new(listener), tls.as_ref(), &settings.bind_host, settings.ports()).await?;
         let (name, protocol) = (&settings.name, settings.protocol.as_str());
         tracing::info!(name, protocol, bootstrap = %settings.bootstrap(), "listening for Kafka clients");
         bootstrap.push(settings.bootstrap().to_string());

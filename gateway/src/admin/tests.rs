@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use contract::client::{AdminClient, ClientError};
 use contract::resources::service_account::ServiceAccountFilter;
-use contract::resources::{AccountType, GatewayServiceAccount, PASSTHROUGH, TokenRequest, UpsertResult, VirtualCluster};
+use contract::resources::{
+    AccountType, GatewayServiceAccount, PASSTHROUGH, TokenRequest, UpsertResult, VirtualCluster,
+};
 use contract::secret::Secret;
 
 use super::*;
@@ -308,7 +310,11 @@ fn an_external_account_has_names_elsewhere_and_nothing_to_log_in_with_here() {
 
     let external = GatewayServiceAccount::external("app", "dev", "CN=app,O=Acme");
     let changed = client.put_service_account(&external, false).unwrap();
-    assert_eq!((changed.upsert_result, changed.resource), (UpsertResult::Updated, external.clone()), "the echo is exact");
+    assert_eq!(
+        (changed.upsert_result, changed.resource),
+        (UpsertResult::Updated, external.clone()),
+        "the echo is exact"
+    );
     assert_eq!(client.put_service_account(&external, false).unwrap().upsert_result, UpsertResult::NotChanged);
     let found = gateway.world.borrow().by_external_name("CN=app,O=Acme").unwrap();
     assert_eq!((&*found.username, &*found.virtual_cluster), ("app", "dev"));

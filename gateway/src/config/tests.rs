@@ -112,6 +112,7 @@ fn a_provider_is_described_by_variables_alone() {
 fn what_opens_the_door_to_others_is_said_aloud() {
     let text = "{upstream: {bootstrapServers: 'k:1'}, clients: {securityProtocol: SASL_PLAINTEXT, \
                 unmappedIdentities: passthrough}, admin: {users: [{username: a, password: b}]}, \
+                audit: {sinks: [stdout]}, \
                 oauth: {jwksUrl: 'http://login/keys', expectedIssuer: 'http://login', expectedAudiences: []}}";
     let opened = |text: &str| {
         let warnings = Config::parse(text, []).unwrap().warnings;

@@ -3,6 +3,7 @@
 use super::*;
 use crate::authn::oauth::OAuth;
 use crate::authn::tokens::TokenKey;
+use crate::authz::acl::{AclBinding, AclFilter};
 use crate::config::{Config, HostPort, PortRouting};
 use crate::naming::topic_ids::TopicIds;
 use crate::routing::port::Ports;
@@ -60,6 +61,20 @@ async fn broker_connection(mut stream: TcpStream, port: u16, delay: Duration, pr
     }
 }
 
+/// Keeps no rules.
+#[derive(Debug)]
+struct NoRules;
+
+impl acls::AclKeeper for NoRules {
+    fn create(self: Arc<Self>, _: Arc<str>, _: Vec<AclBinding>) -> acls::Kept<()> {
+        Box::pin(async { Err(acls::NotKept::Unavailable("no rules".into())) })
+    }
+
+    fn delete(self: Arc<Self>, _: Arc<str>, _: Vec<AclFilter>) -> acls::Kept<Vec<Vec<AclBinding>>> {
+        Box::pin(async { Err(acls::NotKept::Unavailable("no rules".into())) })
+    }
+}
+
 struct Gateway {
     shared: Arc<Shared>,
     listener: Arc<Listener>,
@@ -90,6 +105,7 @@ fn gateway(broker: &HostPort, sasl: bool) -> Gateway {
         },
         api_versions: local::ApiVersionsCache::default(),
         fetch_sessions: Arc::default(),
+        acls: Arc::new(NoRules),
     });
     let login = if sasl { Login::Sasl(Arc::new(authenticator)) } else { Login::Anonymous("passthrough".into()) };
     let routing = PortRouting { start: 6969, count: 1, advertised_start: 6969, min_broker_id: 1 };
@@ -137,7 +153,7 @@ async fn answers_leave_in_the_order_of_the_requests_also_when_some_are_made_here
     for id in 0..12 {
         let frame = match id % 3 {
             0 => request(ApiKey::Heartbeat, 4, id, &json!({ "GroupId": "g" })),
-            1 => request(ApiKey::DescribeAcls, 3, id, &json!({})),
+            1 => request(ApiKey::DescribeQuorum, 1, id, &json!({})),
             _ => request(ApiKey::ApiVersions, 3, id, &json!({})),
         };
         sent.extend(frame);
@@ -440,7 +456,8 @@ async fn a_refused_token_is_counted_once_and_there_is_no_second_attempt() {
 #[tokio::test]
 async fn a_frame_may_be_as_long_as_a_token_only_for_who_brings_one() {
     let (address, _) = broker(Duration::ZERO).await;
-    for (mechanism, length, refused) in [("OAUTHBEARER", 30_000, false), ("OAUTHBEARER", 40_000, true), ("PLAIN", 30_000, true)]
+    for (mechanism, length, refused) in
+        [("OAUTHBEARER", 30_000, false), ("OAUTHBEARER", 40_000, true), ("PLAIN", 30_000, true)]
     {
         let gateway = gateway_with_tokens(&address);
         let (mut client, session) = client(&gateway).await;
