@@ -4,8 +4,9 @@
 use super::denied;
 use super::joined::{self, Front};
 use super::rights::Rights;
-use super::{SessionError, Shared, local};
+use super::{SessionError, Shared, audited, local};
 use crate::apis::check::Checked;
+use crate::audit;
 use crate::authz::answer::{self, Shown};
 use crate::authz::{Access, Authorizer, Decision, Denial, Operation, Permitted, ResourceType, Topics, permit};
 use crate::naming::Tenant;
@@ -55,6 +56,7 @@ pub(super) fn rule<'f>(
     tenant: &Tenant,
     shared: &Shared,
     last_word: bool,
+    record: &(dyn Fn(audit::event::Action) + Sync),
 ) -> Result<Ruling<'f>, SessionError> {
     let (key, version) = (checked.key(), checked.version());
     let malformed =
@@ -67,28 +69,28 @@ pub(super) fn rule<'f>(
     match permit(checked, &access, last_word).map_err(|e| malformed(e.to_string()))? {
         Decision::Serve(permitted, None) => Ok(Ruling::Serve(permitted, None)),
         Decision::Serve(permitted, Some(refused)) => {
-            report(&access, key, &refused.denials);
+            report(record, key, &refused.denials);
             let apart = denied::elements(key, version, &refused, &access);
             let body = value::encode(key.response(), version, &apart);
             let body = body.map_err(|e| SessionError::Gateway(e.to_string()))?;
             Ok(Ruling::Serve(permitted, Some(Apart { body, silent: refused.silent })))
         }
         Decision::Answer(refused) => {
-            report(&access, key, &refused.denials);
+            report(record, key, &refused.denials);
             if refused.silent {
                 return Err(SessionError::Ended(SILENT));
             }
             denied::nothing_left(&checked, &refused, &access).map(Ruling::Answer)
         }
         Decision::Refuse { denial, silent } => {
-            report(&access, key, std::slice::from_ref(&denial));
+            report(record, key, std::slice::from_ref(&denial));
             if silent {
                 return Err(SessionError::Ended(SILENT));
             }
             denied::whole(&checked, &denial).map(Ruling::Answer)
         }
         Decision::NewFetchSession(denials) => {
-            report(&access, key, &denials);
+            report(record, key, &denials);
             local::answer(&checked, &json!({ "ErrorCode": FETCH_SESSION_ID_NOT_FOUND })).map(Ruling::Answer)
         }
         Decision::LookAgain => Ok(Ruling::LookAgain),
@@ -100,10 +102,8 @@ pub(super) fn rule<'f>(
 pub(super) const SILENT: &str = "records were refused for want of a right, and their client expects no answer";
 
 /// THE place where a missing right is told.
-fn report(access: &Access<'_>, key: ApiKey, denials: &[Denial]) {
-    for Denial { operation, ty, name } in denials {
-        tracing::debug!(principal = ?access.who.principal, api = ?key, ?operation, resource = ?ty, ?name, "denied");
-    }
+fn report(record: &(dyn Fn(audit::event::Action) + Sync), key: ApiKey, denials: &[Denial]) {
+    denials.iter().for_each(|denial| record(audited::denied(key, denial)));
 }
 
 /// An answer that is not what the broker said word for word.

@@ -11,7 +11,7 @@
 use super::enforce::{self, Apart, Ruling, Written};
 use super::refusal::{refused, unserved, with_refused_resources};
 use super::rights::Rights;
-use super::{SessionError, Shared, acls, audited, handshake, local, quotas, renewal, scram};
+use super::{SessionError, Shared, acls, audited, handshake, local, quotas, renewal, scram, topic_uses};
 use crate::apis::check::{Checked, Unserved, check};
 use crate::apis::{Verdict, row};
 use crate::audit::event::{Action, Event};
@@ -208,22 +208,27 @@ async fn forward(
     queue: &Queue,
 ) -> Result<(), SessionError> {
     let (key, version, correlation_id) = (checked.key(), checked.version(), checked.header().correlation_id);
+    let record: &(dyn Fn(Action) + Sync) = &|action| session.record(action);
     let mut last_word = false;
     let refusal = loop {
         segments.clear(SCRATCH);
         // Decided anew after each look: an id that was nobody's may have become a topic's.
-        let (permitted, apart) = match enforce::rule(checked, rights, &session.tenant, session.shared, last_word)? {
-            Ruling::Serve(permitted, apart) => (permitted, apart),
-            Ruling::Answer(answer) => {
-                session.metrics.request_refused();
-                return queue.put(Exchange::Local(answer)).await;
-            }
-            Ruling::LookAgain => {
-                let _ = session.shared.cluster.refresh().await;
-                last_word = true;
-                continue;
-            }
-        };
+        let (permitted, apart) =
+            match enforce::rule(checked, rights, &session.tenant, session.shared, last_word, record)? {
+                Ruling::Serve(permitted, apart) => {
+                    topic_uses::tell(&permitted, &session.tenant, session.shared.audit.watched(), record);
+                    (permitted, apart)
+                }
+                Ruling::Answer(answer) => {
+                    session.metrics.request_refused();
+                    return queue.put(Exchange::Local(answer)).await;
+                }
+                Ruling::LookAgain => {
+                    let _ = session.shared.cluster.refresh().await;
+                    last_word = true;
+                    continue;
+                }
+            };
         match request::map(permitted, &session.tenant, session.broker, last_word, memory, segments) {
             Ok((physical, asked)) => {
                 let then = matches!(key, ApiKey::Fetch | ApiKey::ShareFetch).then(|| rights.authorizer().clone());
@@ -403,7 +408,9 @@ impl Session<'_> {
         if row(checked.key()).verdict != Verdict::Own {
             return Ok(Course::Forward(checked));
         }
-        if let Ruling::Answer(answer) = enforce::rule(checked, rights, &self.tenant, self.shared, true)? {
+        if let Ruling::Answer(answer) =
+            enforce::rule(checked, rights, &self.tenant, self.shared, true, &|action| self.record(action))?
+        {
             self.metrics.request_refused();
             return Ok(Course::Answer(answer));
         }
