@@ -10,6 +10,7 @@ pub mod authn;
 pub mod authz;
 pub mod config;
 pub mod listeners;
+pub mod material;
 pub mod naming;
 pub mod observe;
 pub mod routing;
@@ -31,15 +32,19 @@ use audit::sinks::SinkError;
 use audit::{Audit, Watched};
 use authn::oauth::OAuth;
 use authn::oauth::provider::{self, CaFileError, Provider};
+use authn::principal::PrincipalRules;
 use authn::sasl::Authenticator;
 use authn::tokens::TokenKey;
+use config::tls::ClientAuth;
 use config::{Config, HostPort, State};
 use contract::resources::PASSTHROUGH;
 use listeners::{ListenError, Listeners};
+use material::{Material, MaterialError};
 use naming::topic_ids::TopicIds;
 use observe::health::{Health, Part};
 use observe::metrics::Metrics;
 use routing::Routes;
+use session::certificate::ByCertificate;
 use session::{Limits, Listener, Login, Shared};
 use store::topic::StateLog;
 use transport::tls::reload;
@@ -69,6 +74,8 @@ pub enum RunError {
     NoRandomness,
     #[error("cannot keep the audit: {0}")]
     Audit(#[from] SinkError),
+    #[error(transparent)]
+    Material(#[from] MaterialError),
 }
 
 /// No answer of a broker is longer: `fetch.max.bytes` of a client is 50 MiB unless it raises it.
@@ -126,6 +133,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
                 () = clients => Ok(()),
                 () = admin.follow() => Ok(()),
                 () = watch_upstream(&cluster, &health) => Ok(()),
+                ended = certificates => ended.map_err(RunError::Signals),
                 done = follow_provider => done,
                 done = certificates => done.map_err(RunError::Signals),
                 done = admin::serve(admin_listener, Arc::clone(&admin), shutdown) => done.map_err(RunError::Admin),
@@ -176,11 +184,15 @@ struct Bound {
 async fn client_listeners(config: &Config, authenticator: &Arc<Authenticator>) -> Result<Bound, RunError> {
     let (mut listeners, mut servers) = (Listeners::default(), Vec::new());
     let mut bootstrap = Vec::new();
-    for settings in &config.clients.listeners {
-        let anonymous = settings.anonymous.as_deref().unwrap_or(PASSTHROUGH);
-        let login = match settings.protocol.is_sasl() {
-            true => Login::Sasl(Arc::clone(authenticator)),
-            false => Login::Anonymous(anonymous.into()),
+    for (settings, tls) in config.clients.listeners.iter().zip(servers) {
+        let anonymous = settings.anonymous.as_deref();
+        let login = if settings.protocol.is_sasl() {
+            Login::Sasl(Arc::clone(authenticator))
+        } else if tls.is_some() && settings.client_auth != ClientAuth::None {
+            let (rules, unmapped) = (Arc::clone(principals), config.logins.unmapped);
+            Login::Certificate(ByCertificate { rules, unmapped, anonymous: anonymous.map(Arc::from) })
+        } else {
+            Login::Anonymous(anonymous.unwrap_or(PASSTHROUGH).into())
         };
         let listener = Listener { name: settings.name.as_str().into(), login, routes: Routes::new(settings) };
         let tls = match settings.protocol.is_tls() {

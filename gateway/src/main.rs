@@ -12,6 +12,7 @@ use gateway::apis::listing;
 use gateway::audit::chain::Hasher;
 use gateway::audit::verify::{Expected, verify};
 use gateway::config::{Config, ConfigError, Loaded};
+use gateway::material::Material;
 use tracing_subscriber::EnvFilter;
 
 /// A proxy that speaks the Kafka protocol: virtual clusters on one physical Kafka.
@@ -106,7 +107,7 @@ fn execute(command: Command) -> anyhow::Result<ExitCode> {
         }
         Command::Validate { file } => {
             let name = file.display().to_string();
-            load(Some(file))?;
+            Material::read(&load(Some(file))?)?;
             println!("{name} is valid");
         }
         Command::Apis { output } => {

@@ -3,12 +3,9 @@
 use crate::apis::check::Unserved;
 use crate::audit::event::{Action, Connection as Ends, Event};
 use crate::authn::Identity;
-use crate::authz::Denial;
 use crate::observe::shown::Shown;
 use crate::session::SessionError;
 use crate::transport::connection::Connection;
-use serde::Serialize;
-use wire::schema::ApiKey;
 
 /// One attempt to log in: what the client said so far of who it is. It holds no secret.
 #[derive(Debug, Default)]
@@ -29,6 +26,11 @@ impl Attempt {
             let mechanism = self.mechanism.as_ref().map_or("", Shown::as_str);
             self.principal = user_name(mechanism, message).map(Shown::from);
         }
+    }
+
+    /// Somebody else vouches for this name, which the message itself does not show.
+    pub fn is(&mut self, principal: &str) {
+        self.principal = Some(principal.into());
     }
 
     /// The client is who it says.
@@ -84,21 +86,6 @@ pub fn frame_refused(error: &SessionError, client: &Connection) -> Option<Event>
     let SessionError::Frame { reason, detail } = error else { return None };
     let reason = format!("{}: {detail}", reason.label()).into();
     Some(Event::new(Action::RequestRefused { api: "unknown".into(), reason }).over(ends(client)))
-}
-
-/// A right that is missing.
-pub(super) fn denied(key: ApiKey, denial: &Denial) -> Action {
-    Action::AuthorizationDenied {
-        api: key.name().into(),
-        operation: word(denial.operation),
-        resource_type: word(denial.ty),
-        resource: (&denial.name).into(),
-    }
-}
-
-/// A value of Kafka's vocabulary as Kafka writes it.
-fn word(value: impl Serialize) -> Shown {
-    serde_json::to_value(value).ok().as_ref().and_then(|word| word.as_str()).unwrap_or_default().into()
 }
 
 /// A request that is not in THE TABLE.

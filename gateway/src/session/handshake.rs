@@ -198,6 +198,9 @@ async fn advance(login: &mut Login, bytes: Vec<u8>) -> Result<Option<Step>, Sess
     })
     .await
     .map_err(|e| SessionError::Gateway(e.to_string()))?;
+    if let Some(principal) = exchange.principal() {
+        login.attempt.is(principal);
+    }
     if matches!(step, Step::Continue(_)) {
         login.exchange = Some(exchange);
     }

@@ -5,6 +5,7 @@
 
 pub mod acls;
 pub mod audited;
+pub mod certificate;
 mod denied;
 mod enforce;
 pub mod handshake;
@@ -33,6 +34,7 @@ use crate::transport::frames;
 use crate::upstream::broker::BrokerError;
 use crate::upstream::cluster::Cluster;
 use crate::world::World;
+use certificate::ByCertificate;
 use std::borrow::Cow;
 use std::io;
 use std::sync::Arc;
@@ -96,6 +98,8 @@ pub struct Listener {
 pub enum Login {
     /// Not at all: all of them belong to this virtual cluster.
     Anonymous(Arc<str>),
+    /// By the certificate that they have shown in the TLS handshake.
+    Certificate(ByCertificate),
     /// By SASL.
     Sasl(Arc<Authenticator>),
 }
@@ -165,6 +169,7 @@ pub async fn serve(
     let deadline = shared.limits.handshake;
     let identity = match &listener.login {
         Login::Anonymous(virtual_cluster) => handshake::anonymous(virtual_cluster),
+        Login::Certificate(login) => certificate::identity(&client, login, &shared)?,
         Login::Sasl(authenticator) => {
             let greeting = handshake::authenticate(&client, &mut reader, &dialled, authenticator, &shared);
             match tokio::time::timeout(deadline, greeting).await {
@@ -231,7 +236,7 @@ async fn ended(shared: &Shared, listener: &Listener, before: &World, identity: &
             if prefix(&now) != prefix(before) {
                 return "the virtual cluster was removed or changed";
             }
-            if matches!(listener.login, Login::Sasl(_)) && account(&now) != account(before) {
+            if !matches!(listener.login, Login::Anonymous(_)) && account(&now) != account(before) {
                 return "the service account was removed or changed";
             }
             if world.changed().await.is_err() {

@@ -208,27 +208,27 @@ async fn forward(
     queue: &Queue,
 ) -> Result<(), SessionError> {
     let (key, version, correlation_id) = (checked.key(), checked.version(), checked.header().correlation_id);
-    let record: &(dyn Fn(Action) + Sync) = &|action| session.record(action);
     let mut last_word = false;
     let refusal = loop {
         segments.clear(SCRATCH);
         // Decided anew after each look: an id that was nobody's may have become a topic's.
-        let (permitted, apart) =
-            match enforce::rule(checked, rights, &session.tenant, session.shared, last_word, record)? {
-                Ruling::Serve(permitted, apart) => {
-                    topic_uses::tell(&permitted, &session.tenant, session.shared.audit.watched(), record);
-                    (permitted, apart)
-                }
-                Ruling::Answer(answer) => {
-                    session.metrics.request_refused();
-                    return queue.put(Exchange::Local(answer)).await;
-                }
-                Ruling::LookAgain => {
-                    let _ = session.shared.cluster.refresh().await;
-                    last_word = true;
-                    continue;
-                }
-            };
+        let tell = |action| session.record(action);
+        let ruling = enforce::rule(checked, rights, &session.tenant, session.shared, last_word, &tell)?;
+        let (permitted, apart) = match ruling {
+            Ruling::Serve(permitted, apart) => {
+                topic_uses::tell(&permitted, &session.tenant, session.shared.audit.watched(), &tell);
+                (permitted, apart)
+            }
+            Ruling::Answer(answer) => {
+                session.metrics.request_refused();
+                return queue.put(Exchange::Local(answer)).await;
+            }
+            Ruling::LookAgain => {
+                let _ = session.shared.cluster.refresh().await;
+                last_word = true;
+                continue;
+            }
+        };
         match request::map(permitted, &session.tenant, session.broker, last_word, memory, segments) {
             Ok((physical, asked)) => {
                 let then = matches!(key, ApiKey::Fetch | ApiKey::ShareFetch).then(|| rights.authorizer().clone());
@@ -408,11 +408,13 @@ impl Session<'_> {
         if row(checked.key()).verdict != Verdict::Own {
             return Ok(Course::Forward(checked));
         }
-        if let Ruling::Answer(answer) =
-            enforce::rule(checked, rights, &self.tenant, self.shared, true, &|action| self.record(action))?
-        {
+        let tell = |action| self.record(action);
+        if let Ruling::Answer(answer) = enforce::rule(checked, rights, &self.tenant, self.shared, true, &tell)? {
             self.metrics.request_refused();
-            return Ok(Course::Answer(answer));
+            // Rules have answers of their own for those who may not see them.
+            if !matches!(checked.key(), ApiKey::DescribeAcls | ApiKey::CreateAcls | ApiKey::DeleteAcls) {
+                return Ok(Course::Answer(answer));
+            }
         }
         let answer = match checked.key() {
             ApiKey::ApiVersions => local::api_versions(&checked, self.broker, self.shared).await,

@@ -16,7 +16,7 @@ use wire::walk::{self, Value, Visitor, scan};
 const MOST: usize = 1000;
 
 /// Tells the topics that are watched and that a permitted request uses, by their virtual names.
-pub(super) fn tell(request: &Permitted<'_>, tenant: &Tenant, watched: &Watched, record: &(dyn Fn(Action) + Sync)) {
+pub(super) fn tell(request: &Permitted<'_>, tenant: &Tenant, watched: &Watched, record: &dyn Fn(Action)) {
     let key = request.request().key();
     let uses_records = matches!(
         key,

@@ -106,7 +106,7 @@ impl Authenticator {
             }
             _ => return Err(UnknownMechanism { offered: self.mechanisms.clone() }),
         };
-        Ok(SaslExchange { mechanism })
+        Ok(SaslExchange { mechanism, principal: None })
     }
 }
 
@@ -119,6 +119,7 @@ impl std::fmt::Debug for Authenticator {
 /// One login under way.
 pub struct SaslExchange {
     mechanism: Mechanism,
+    principal: Option<String>,
 }
 
 enum Mechanism {
@@ -135,6 +136,11 @@ impl SaslExchange {
             Mechanism::OAuthBearer(oauthbearer) => oauthbearer.longest_message(),
             Mechanism::Plain(_) | Mechanism::Scram(_) | Mechanism::Ended => LONGEST_MESSAGE,
         }
+    }
+
+    /// Whom somebody else vouches for in a message that was taken, also where that one is refused.
+    pub fn principal(&self) -> Option<&str> {
+        self.principal.as_deref()
     }
 
     /// Before [`Self::step`] with the same message: waits where something has to be fetched for it, seconds at most.
@@ -155,7 +161,7 @@ impl SaslExchange {
         let step = match &mut self.mechanism {
             Mechanism::Plain(plain) => plain.step(message),
             Mechanism::Scram(scram) => scram.step(message),
-            Mechanism::OAuthBearer(oauthbearer) => oauthbearer.step(message),
+            Mechanism::OAuthBearer(oauthbearer) => oauthbearer.step(message, &mut self.principal),
             Mechanism::Ended => Step::Failed(Failure::OutOfTurn),
         };
         if !matches!(step, Step::Continue(_)) {
