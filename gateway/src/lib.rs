@@ -28,11 +28,12 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use admin::{Admin, ClientAccess, Reports};
-use audit::Audit;
 use audit::recorder::Recorder;
 use audit::sinks::SinkError;
+use audit::{Audit, Watched};
 use authn::oauth::OAuth;
 use authn::oauth::provider::{self, CaFileError, Provider};
+use authn::principal::PrincipalRules;
 use authn::sasl::Authenticator;
 use authn::tokens::TokenKey;
 use config::tls::ClientAuth;
@@ -88,6 +89,7 @@ const MAX_REQUEST_BYTES: usize = 4 << 20;
 pub async fn run(config: Config) -> Result<(), RunError> {
     let (sender, world) = watch::channel(Arc::new(World::empty()));
     let (health, metrics) = (Arc::<Health>::default(), Arc::<Metrics>::default());
+    let Material { servers, principals } = Material::read(&config)?;
     let authenticator = authenticator(&config)?;
     let cluster = Arc::new(cluster(&config)?);
     let (audit, recorder) = audit_of(&config, &cluster, &metrics).await?;
@@ -104,7 +106,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         reports(&config, &health, &metrics, &audit),
     ));
     let admin_listener = listen(&config.admin.bind_host, config.admin.port, "the admin API").await?;
-    let bound = client_listeners(&config, &authenticator).await?;
+    let (listeners, bootstrap) = client_listeners(&config, &authenticator, &servers, &principals).await?;
     let shared = Arc::new(Shared {
         cluster: Arc::clone(&cluster),
         world,
@@ -115,15 +117,19 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         fetch_sessions: Arc::default(),
         acls: Arc::clone(&admin) as Arc<dyn session::acls::AclKeeper>,
     });
-    let certificates =
-        reload::watch(bound.tls, config.tls.update_every, Arc::clone(&health), Arc::clone(&shared.metrics));
+    let certificates = reload::watch(
+        servers.into_iter().flatten(),
+        config.tls.update_every,
+        Arc::clone(&health),
+        Arc::clone(&shared.metrics),
+    );
     let follow_provider = follow_provider(&config, &authenticator, &shared.metrics)?;
     let shutdown = shutdown(Arc::clone(&health))?;
     let clients = async {
         // Before the declarations are known every login would fail, and clients give up for good on a failed login.
         admin.catch_up_until_done().await;
-        health.set_listeners(Part::Up(bound.bootstrap));
-        bound.listeners.serve(shared, config.clients.limits.max_connections).await;
+        health.set_listeners(Part::Up(bootstrap));
+        listeners.serve(shared, config.clients.limits.max_connections).await;
     };
     recorder
         .during(async {
@@ -131,8 +137,8 @@ pub async fn run(config: Config) -> Result<(), RunError> {
                 () = clients => Ok(()),
                 () = admin.follow() => Ok(()),
                 () = watch_upstream(&cluster, &health) => Ok(()),
+                ended = certificates => ended.map_err(RunError::Signals),
                 done = follow_provider => done,
-                done = certificates => done.map_err(RunError::Signals),
                 done = admin::serve(admin_listener, Arc::clone(&admin), shutdown) => done.map_err(RunError::Admin),
             }
         })
@@ -145,7 +151,7 @@ async fn audit_of(
     cluster: &Arc<Cluster>,
     metrics: &Arc<Metrics>,
 ) -> Result<(Audit, Recorder), RunError> {
-    let (audit, events) = Audit::new(config.audit.queue, Arc::clone(metrics));
+    let (audit, events) = Audit::new(config.audit.queue, Watched::new(&config.audit), Arc::clone(metrics));
     let node = config.audit.node.clone().unwrap_or_else(|| {
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
         format!("{host}:{}", config.clients.listeners[0].ports().start())
@@ -169,25 +175,21 @@ fn client_access(config: &Config) -> ClientAccess {
     ClientAccess { routes: Routes::new(listener), security_protocol: listener.protocol }
 }
 
-/// The side that clients connect to, bound and not yet served.
-struct Bound {
-    listeners: Listeners,
-    /// The addresses by which clients begin.
-    bootstrap: String,
-    tls: Vec<Arc<ServerTls>>,
-}
-
-/// Binds the ports of all listeners.
-async fn client_listeners(config: &Config, authenticator: &Arc<Authenticator>) -> Result<Bound, RunError> {
-    let Material { servers, principals } = Material::read(config)?;
+/// Binds the ports of all listeners; tells the addresses by which clients begin.
+async fn client_listeners(
+    config: &Config,
+    authenticator: &Arc<Authenticator>,
+    servers: &[Option<Arc<ServerTls>>],
+    principals: &Arc<PrincipalRules>,
+) -> Result<(Listeners, String), RunError> {
     let mut listeners = Listeners::default();
     let mut bootstrap = Vec::new();
-    for (settings, tls) in config.clients.listeners.iter().zip(&servers) {
+    for (settings, tls) in config.clients.listeners.iter().zip(servers) {
         let anonymous = settings.anonymous.as_deref();
         let login = if settings.protocol.is_sasl() {
             Login::Sasl(Arc::clone(authenticator))
         } else if tls.is_some() && settings.client_auth != ClientAuth::None {
-            let (rules, unmapped) = (Arc::clone(&principals), config.logins.unmapped);
+            let (rules, unmapped) = (Arc::clone(principals), config.logins.unmapped);
             Login::Certificate(ByCertificate { rules, unmapped, anonymous: anonymous.map(Arc::from) })
         } else {
             Login::Anonymous(anonymous.unwrap_or(PASSTHROUGH).into())
@@ -198,7 +200,7 @@ async fn client_listeners(config: &Config, authenticator: &Arc<Authenticator>) -
         tracing::info!(name, protocol, bootstrap = %settings.bootstrap(), "listening for Kafka clients");
         bootstrap.push(settings.bootstrap().to_string());
     }
-    Ok(Bound { listeners, bootstrap: bootstrap.join(","), tls: servers.into_iter().flatten().collect() })
+    Ok((listeners, bootstrap.join(",")))
 }
 
 /// Keeps the keys of the identity provider fresh; does not end.

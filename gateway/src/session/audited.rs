@@ -28,7 +28,7 @@ impl Attempt {
         }
     }
 
-    /// The name that was proven, or claimed, outside of a mechanism's messages.
+    /// Somebody else vouches for this name, which the message itself does not show.
     pub fn is(&mut self, principal: &str) {
         self.principal = Some(principal.into());
     }

@@ -11,7 +11,7 @@
 use super::enforce::{self, Apart, Ruling, Written};
 use super::refusal::{refused, unserved, with_refused_resources};
 use super::rights::Rights;
-use super::{SessionError, Shared, acls, audited, handshake, local, quotas, renewal, scram};
+use super::{SessionError, Shared, acls, audited, handshake, local, quotas, renewal, scram, topic_uses};
 use crate::apis::check::{Checked, Unserved, check};
 use crate::apis::{Verdict, row};
 use crate::audit::event::{Action, Event};
@@ -176,6 +176,7 @@ async fn requests(
             biased;
             () = renewal::due(renewal.as_ref()) => {
                 renewal::renew(renewal.as_mut(), upstream, &queue).await?;
+                session.shared.metrics.upstream_login_renewed();
                 continue;
             }
             range = session.next(&mut reader) => range?,
@@ -212,8 +213,13 @@ async fn forward(
     let refusal = loop {
         segments.clear(SCRATCH);
         // Decided anew after each look: an id that was nobody's may have become a topic's.
-        let (permitted, apart) = match enforce::rule(checked, rights, &session.tenant, session.shared, last_word)? {
-            Ruling::Serve(permitted, apart) => (permitted, apart),
+        let tell = |action| session.record(action);
+        let ruling = enforce::rule(checked, rights, &session.tenant, session.shared, last_word, &tell)?;
+        let (permitted, apart) = match ruling {
+            Ruling::Serve(permitted, apart) => {
+                topic_uses::tell(&permitted, &session.tenant, session.shared.audit.watched(), &tell);
+                (permitted, apart)
+            }
             Ruling::Answer(answer) => {
                 session.metrics.request_refused();
                 return queue.put(Exchange::Local(answer)).await;
@@ -403,9 +409,13 @@ impl Session<'_> {
         if row(checked.key()).verdict != Verdict::Own {
             return Ok(Course::Forward(checked));
         }
-        if let Ruling::Answer(answer) = enforce::rule(checked, rights, &self.tenant, self.shared, true)? {
+        let tell = |action| self.record(action);
+        if let Ruling::Answer(answer) = enforce::rule(checked, rights, &self.tenant, self.shared, true, &tell)? {
             self.metrics.request_refused();
-            return Ok(Course::Answer(answer));
+            // Rules have answers of their own for those who may not see them.
+            if !matches!(checked.key(), ApiKey::DescribeAcls | ApiKey::CreateAcls | ApiKey::DeleteAcls) {
+                return Ok(Course::Answer(answer));
+            }
         }
         let answer = match checked.key() {
             ApiKey::ApiVersions => local::api_versions(&checked, self.broker, self.shared).await,

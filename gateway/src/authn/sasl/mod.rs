@@ -48,6 +48,9 @@ pub enum Step {
     Continue(Vec<u8>),
     /// Send these bytes; the client is who it says.
     Done { answer: Vec<u8>, identity: Identity },
+    /// The login has failed, and the mechanism has a message of its own that says so. Send it; whatever the client answers,
+    /// the next step is [`Step::Failed`] with the same failure.
+    Refused { answer: Vec<u8>, failure: Failure },
     /// Tell the client [`Failure::message`] and close the connection.
     Failed(Failure),
 }
@@ -106,7 +109,7 @@ impl Authenticator {
             }
             _ => return Err(UnknownMechanism { offered: self.mechanisms.clone() }),
         };
-        Ok(SaslExchange { mechanism })
+        Ok(SaslExchange { mechanism, principal: None })
     }
 }
 
@@ -119,6 +122,7 @@ impl std::fmt::Debug for Authenticator {
 /// One login under way.
 pub struct SaslExchange {
     mechanism: Mechanism,
+    principal: Option<String>,
 }
 
 enum Mechanism {
@@ -135,6 +139,11 @@ impl SaslExchange {
             Mechanism::OAuthBearer(oauthbearer) => oauthbearer.longest_message(),
             Mechanism::Plain(_) | Mechanism::Scram(_) | Mechanism::Ended => LONGEST_MESSAGE,
         }
+    }
+
+    /// Whom somebody else vouches for in a message that was taken, also where that one is refused.
+    pub fn principal(&self) -> Option<&str> {
+        self.principal.as_deref()
     }
 
     /// Before [`Self::step`] with the same message: waits where something has to be fetched for it, seconds at most.
@@ -155,10 +164,10 @@ impl SaslExchange {
         let step = match &mut self.mechanism {
             Mechanism::Plain(plain) => plain.step(message),
             Mechanism::Scram(scram) => scram.step(message),
-            Mechanism::OAuthBearer(oauthbearer) => oauthbearer.step(message),
+            Mechanism::OAuthBearer(oauthbearer) => oauthbearer.step(message, &mut self.principal),
             Mechanism::Ended => Step::Failed(Failure::OutOfTurn),
         };
-        if !matches!(step, Step::Continue(_)) {
+        if matches!(step, Step::Done { .. } | Step::Failed(_)) {
             self.mechanism = Mechanism::Ended;
         }
         step
