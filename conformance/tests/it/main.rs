@@ -17,6 +17,7 @@ mod lying_proxy;
 mod members;
 mod needs;
 mod restart;
+mod rights;
 mod scenarios;
 mod secure_kafka;
 mod share;
