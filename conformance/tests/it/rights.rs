@@ -6,7 +6,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use conformance::reference::rights::{self, ADMIN, Sides, USERS, password};
 use conformance::reference::{Report, Rules};
@@ -38,7 +38,8 @@ fn a_virtual_cluster_allows_and_refuses_as_a_kafka_with_the_same_rules() {
 }
 
 fn compare() -> Report {
-    let folder = std::env::temp_dir().join(format!("rights-{}-{:?}", std::process::id(), Instant::now()).replace(' ', ""));
+    let now = UNIX_EPOCH.elapsed().unwrap().as_nanos();
+    let folder = std::env::temp_dir().join(format!("rights-{}-{now}", std::process::id()));
     fs::create_dir_all(&folder).unwrap();
     let (reference, shared) = std::thread::scope(|scope| {
         let reference = scope.spawn(|| Kafka::start(&folder.join("reference"), &with_rules()));
@@ -86,7 +87,9 @@ impl Kafka {
         let port = free_ports(PORTS);
         let program = needs::fixtures().join("services/kafka/run");
         let done = Command::new(program).arg(folder).arg(port.to_string()).args(properties).output().unwrap();
-        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        // The broker's own words are long, and the last ones tell.
+        let said = String::from_utf8_lossy(&done.stderr);
+        assert!(done.status.success(), "{}", said.lines().rev().take(20).collect::<Vec<_>>().join("\n"));
         Self { folder: folder.to_owned(), port }
     }
 
