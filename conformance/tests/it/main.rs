@@ -26,3 +26,4 @@ mod share;
 mod share_groups;
 mod stand;
 mod tools;
+mod upstream;

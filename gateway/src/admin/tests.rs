@@ -43,7 +43,7 @@ impl Gateway {
         let clients = ClientAccess { routes, security_protocol: SecurityProtocol::SaslPlaintext };
         let health = Arc::new(Health::default());
         let metrics = Arc::<Metrics>::default();
-        let (audit, events) = Audit::new(100, Arc::clone(&metrics));
+        let (audit, events) = Audit::new(100, crate::audit::Watched::default(), Arc::clone(&metrics));
         let admin = Admin::new(
             sender,
             None,

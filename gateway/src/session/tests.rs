@@ -86,7 +86,7 @@ fn gateway(broker: &HostPort, sasl: bool) -> Gateway {
     let (world, receiver) = watch::channel(Arc::new(World::empty()));
     let authenticator = Authenticator::new(TokenKey::random().unwrap()).unwrap();
     let metrics = Arc::<Metrics>::default();
-    let (audit, events) = Audit::new(100, Arc::clone(&metrics));
+    let (audit, events) = Audit::new(100, crate::audit::Watched::default(), Arc::clone(&metrics));
     let shared = Arc::new(Shared {
         cluster: Arc::new(Cluster::new(
             std::slice::from_ref(broker),
