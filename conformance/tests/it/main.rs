@@ -17,6 +17,8 @@ mod lying_proxy;
 mod matrix;
 mod members;
 mod needs;
+mod oauth;
+mod openid;
 mod restart;
 mod scenarios;
 mod secure_kafka;

@@ -19,6 +19,7 @@ mod rights;
 pub mod scram;
 #[cfg(test)]
 mod tests;
+mod topic_uses;
 
 use crate::audit::Audit;
 use crate::audit::event::{Action, Event};
