@@ -4,8 +4,8 @@
 use super::audited::Attempt;
 use super::{SessionError, Shared, local};
 use crate::apis::check::{Checked, Unserved, check};
-use crate::authn::Identity;
 use crate::authn::sasl::{Authenticator, SaslExchange, Step};
+use crate::authn::{Failure, Identity};
 use crate::observe::metrics::FrameRefusal;
 use crate::routing::Dialled;
 use crate::transport::connection::Connection;
@@ -40,6 +40,8 @@ struct Login {
     attempt: Attempt,
     /// SaslHandshake v0 is followed by tokens without any header.
     raw: bool,
+    /// Why the login has failed, if it has and the client may still say something.
+    refused: Option<String>,
 }
 
 /// Serves a client until it is known; `None` where it left before.
@@ -58,7 +60,7 @@ pub async fn authenticate(
         let longest = login.exchange.as_ref().map_or(LONGEST, |exchange| exchange.longest_message().max(LONGEST));
         let range = match reader.next(client, |_| longest).await {
             Ok(Some(range)) => range,
-            Ok(None) => return Ok(None),
+            Ok(None) => return login.refused.map_or(Ok(None), |reason| Err(SessionError::Authentication(reason))),
             Err(FrameError::Io(e)) => return Err(SessionError::Client(e)),
             Err(e @ FrameError::TooLong { .. }) => {
                 return Err(SessionError::Frame { reason: FrameRefusal::Oversized, detail: e.to_string() });
@@ -109,6 +111,10 @@ fn handshake(
     authenticator: &Arc<Authenticator>,
     shared: &Shared,
 ) -> Result<Vec<u8>, SessionError> {
+    // One attempt a connection: another one would not have waited for the first.
+    if let Some(reason) = &login.refused {
+        return Err(SessionError::Authentication(reason.clone()));
+    }
     let asked = decode(request)?;
     let accounts = shared.world.borrow().clone();
     let mechanism = asked["Mechanism"].as_str().unwrap_or_default();
@@ -150,10 +156,13 @@ async fn token(
             write(client, &local::answer(request, &json!({ "AuthBytes": local::to_base64(&answer) }))?).await?;
             Ok(Some(identity))
         }
+        Step::Refused { answer, failure } => {
+            refused(client, login, &failure, shared).await;
+            write(client, &local::answer(request, &json!({ "AuthBytes": local::to_base64(&answer) }))?).await?;
+            Ok(None)
+        }
         Step::Failed(failure) => {
-            shared.metrics.authentication_failed();
-            shared.audit.record(login.attempt.failed(client, &failure.reason()));
-            tokio::time::sleep(FAILURE_DELAY).await;
+            refused(client, login, &failure, shared).await;
             let body = json!({ "ErrorCode": SASL_AUTHENTICATION_FAILED, "ErrorMessage": failure.message() });
             write(client, &local::answer(request, &body)?).await?;
             Err(SessionError::Authentication(failure.to_string()))
@@ -173,10 +182,12 @@ async fn raw_token(
             shared.audit.record(login.attempt.succeeded(client, &identity));
             (answer, Some(identity))
         }
+        Some(Step::Refused { answer, failure }) => {
+            refused(client, login, &failure, shared).await;
+            (answer, None)
+        }
         Some(Step::Failed(failure)) => {
-            shared.metrics.authentication_failed();
-            shared.audit.record(login.attempt.failed(client, &failure.reason()));
-            tokio::time::sleep(FAILURE_DELAY).await;
+            refused(client, login, &failure, shared).await;
             return Err(SessionError::Authentication(failure.to_string()));
         }
         None => return Err(SessionError::Authentication("a token without a handshake".to_owned())),
@@ -185,6 +196,16 @@ async fn raw_token(
     frame.extend_from_slice(&answer);
     write(client, &frame).await?;
     Ok(identity)
+}
+
+/// Counts and records a failed login once, also where the client has the last word, and lets it wait.
+async fn refused(client: &Connection, login: &mut Login, failure: &Failure, shared: &Shared) {
+    if login.refused.is_none() {
+        login.refused = Some(failure.to_string());
+        shared.metrics.authentication_failed();
+        shared.audit.record(login.attempt.failed(client, &failure.reason()));
+        tokio::time::sleep(FAILURE_DELAY).await;
+    }
 }
 
 /// One step of the exchange, off the threads that serve other clients: a password's hash takes milliseconds.
@@ -201,7 +222,7 @@ async fn advance(login: &mut Login, bytes: Vec<u8>) -> Result<Option<Step>, Sess
     if let Some(principal) = exchange.principal() {
         login.attempt.is(principal);
     }
-    if matches!(step, Step::Continue(_)) {
+    if matches!(step, Step::Continue(_) | Step::Refused { .. }) {
         login.exchange = Some(exchange);
     }
     Ok(Some(step))

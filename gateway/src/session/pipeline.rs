@@ -177,6 +177,7 @@ async fn requests(
             biased;
             () = renewal::due(renewal.as_ref()) => {
                 renewal::renew(renewal.as_mut(), upstream, &queue).await?;
+                session.shared.metrics.upstream_login_renewed();
                 continue;
             }
             range = session.next(&mut reader) => range?,
