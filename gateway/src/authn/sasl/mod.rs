@@ -5,6 +5,7 @@
 mod oauthbearer;
 mod plain;
 mod scram;
+pub mod seen;
 
 use std::sync::Arc;
 
@@ -116,15 +117,18 @@ impl std::fmt::Debug for Authenticator {
     }
 }
 
-/// One login under way.
+/// One login under way; without any, one that has ended.
+#[derive(Default)]
 pub struct SaslExchange {
     mechanism: Mechanism,
 }
 
+#[derive(Default)]
 enum Mechanism {
     Plain(Plain),
     Scram(Scram),
     OAuthBearer(OAuthBearer),
+    #[default]
     Ended,
 }
 

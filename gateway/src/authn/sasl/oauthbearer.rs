@@ -88,6 +88,14 @@ impl OAuthBearer {
     }
 }
 
+/// The token in a message.
+///
+/// # Errors
+/// As for a login with it.
+pub(super) fn token(message: &[u8]) -> Result<&str, Failure> {
+    read(message).map(|message| message.token)
+}
+
 /// `n,[a=<who>],` and behind it fields, each `<name>=<value>` with a separator before and one behind the last.
 fn read(message: &[u8]) -> Result<Message<'_>, Failure> {
     let malformed = Failure::Malformed;
