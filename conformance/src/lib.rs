@@ -3,6 +3,7 @@
 //! It sees the gateway only as clients and people do: through sockets, and through the `sandbox` program.
 
 pub mod drivers;
+pub mod gateways;
 pub mod records;
 pub mod reference;
 pub mod report;

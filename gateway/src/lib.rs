@@ -10,6 +10,7 @@ pub mod authn;
 pub mod authz;
 pub mod config;
 pub mod listeners;
+pub mod material;
 pub mod naming;
 pub mod observe;
 pub mod routing;
@@ -31,17 +32,23 @@ use audit::recorder::Recorder;
 use audit::sinks::SinkError;
 use authn::oauth::OAuth;
 use authn::oauth::provider::{self, CaFileError, Provider};
+use authn::principal::PrincipalRules;
 use authn::sasl::Authenticator;
 use authn::tokens::TokenKey;
+use config::tls::ClientAuth;
 use config::{Config, HostPort, State};
 use contract::resources::PASSTHROUGH;
 use listeners::{ListenError, Listeners};
+use material::{Material, MaterialError};
 use naming::topic_ids::TopicIds;
 use observe::health::{Health, Part};
 use observe::metrics::Metrics;
 use routing::Routes;
+use session::certificate::ByCertificate;
 use session::{Limits, Listener, Login, Shared};
 use store::topic::StateLog;
+use transport::tls::reload;
+use transport::tls::server::{ServerTls, ServerTlsError};
 use upstream::cluster::Cluster;
 use upstream::security::{Security, SecurityError};
 use world::World;
@@ -61,10 +68,14 @@ pub enum RunError {
     Signals(std::io::Error),
     #[error(transparent)]
     CaFile(#[from] CaFileError),
+    #[error(transparent)]
+    Tls(#[from] ServerTlsError),
     #[error("the operating system gives no random bytes")]
     NoRandomness,
     #[error("cannot keep the audit: {0}")]
     Audit(#[from] SinkError),
+    #[error(transparent)]
+    Material(#[from] MaterialError),
 }
 
 /// No answer of a broker is longer: `fetch.max.bytes` of a client is 50 MiB unless it raises it.
@@ -79,9 +90,9 @@ const MAX_REQUEST_BYTES: usize = 4 << 20;
 pub async fn run(config: Config) -> Result<(), RunError> {
     let (sender, world) = watch::channel(Arc::new(World::empty()));
     let (health, metrics) = (Arc::<Health>::default(), Arc::<Metrics>::default());
-    let (audit, recorder) = audit_of(&config, &metrics).await?;
     let authenticator = authenticator(&config)?;
     let cluster = Arc::new(cluster(&config)?);
+    let (audit, recorder) = audit_of(&config, &cluster, &metrics).await?;
     let log = match &config.state {
         State::Memory => None,
         State::Topic(topic) => Some(StateLog::new(Arc::clone(&cluster), topic.clone())),
@@ -95,7 +106,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         reports(&config, &health, &metrics, &audit),
     ));
     let admin_listener = listen(&config.admin.bind_host, config.admin.port, "the admin API").await?;
-    let (listeners, bootstrap) = client_listeners(&config, &authenticator).await?;
+    let bound = client_listeners(&config, &authenticator).await?;
     let shared = Arc::new(Shared {
         cluster: Arc::clone(&cluster),
         world,
@@ -104,14 +115,17 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         limits: limits(&config),
         api_versions: session::local::ApiVersionsCache::default(),
         fetch_sessions: Arc::default(),
+        acls: Arc::clone(&admin) as Arc<dyn session::acls::AclKeeper>,
     });
+    let certificates =
+        reload::watch(bound.tls, config.tls.update_every, Arc::clone(&health), Arc::clone(&shared.metrics));
     let follow_provider = follow_provider(&config, &authenticator, &shared.metrics)?;
     let shutdown = shutdown(Arc::clone(&health))?;
     let clients = async {
         // Before the declarations are known every login would fail, and clients give up for good on a failed login.
         admin.catch_up_until_done().await;
-        health.set_listeners(Part::Up(bootstrap));
-        listeners.serve(shared, config.clients.limits.max_connections).await;
+        health.set_listeners(Part::Up(bound.bootstrap));
+        bound.listeners.serve(shared, config.clients.limits.max_connections).await;
     };
     recorder
         .during(async {
@@ -119,7 +133,9 @@ pub async fn run(config: Config) -> Result<(), RunError> {
                 () = clients => Ok(()),
                 () = admin.follow() => Ok(()),
                 () = watch_upstream(&cluster, &health) => Ok(()),
+                ended = certificates => ended.map_err(RunError::Signals),
                 done = follow_provider => done,
+                done = certificates => done.map_err(RunError::Signals),
                 done = admin::serve(admin_listener, Arc::clone(&admin), shutdown) => done.map_err(RunError::Admin),
             }
         })
@@ -127,13 +143,17 @@ pub async fn run(config: Config) -> Result<(), RunError> {
 }
 
 /// The audit's two ends, its sinks open.
-async fn audit_of(config: &Config, metrics: &Arc<Metrics>) -> Result<(Audit, Recorder), RunError> {
+async fn audit_of(
+    config: &Config,
+    cluster: &Arc<Cluster>,
+    metrics: &Arc<Metrics>,
+) -> Result<(Audit, Recorder), RunError> {
     let (audit, events) = Audit::new(config.audit.queue, Arc::clone(metrics));
     let node = config.audit.node.clone().unwrap_or_else(|| {
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
         format!("{host}:{}", config.clients.listeners[0].ports().start())
     });
-    let recorder = Recorder::open(&config.audit, node, events, Arc::clone(metrics)).await?;
+    let recorder = Recorder::open(&config.audit, node, cluster, events, Arc::clone(metrics)).await?;
     Ok((audit, recorder))
 }
 
@@ -152,26 +172,40 @@ fn client_access(config: &Config) -> ClientAccess {
     ClientAccess { routes: Routes::new(listener), security_protocol: listener.protocol }
 }
 
-/// Binds the ports of all listeners; tells the addresses by which clients begin.
-async fn client_listeners(
-    config: &Config,
-    authenticator: &Arc<Authenticator>,
-) -> Result<(Listeners, String), RunError> {
-    let mut listeners = Listeners::default();
+/// The side that clients connect to, bound and not yet served.
+struct Bound {
+    listeners: Listeners,
+    /// The addresses by which clients begin.
+    bootstrap: String,
+    tls: Vec<Arc<ServerTls>>,
+}
+
+/// Binds the ports of all listeners.
+async fn client_listeners(config: &Config, authenticator: &Arc<Authenticator>) -> Result<Bound, RunError> {
+    let (mut listeners, mut servers) = (Listeners::default(), Vec::new());
     let mut bootstrap = Vec::new();
-    for settings in &config.clients.listeners {
-        let anonymous = settings.anonymous.as_deref().unwrap_or(PASSTHROUGH);
-        let login = match settings.protocol.is_sasl() {
-            true => Login::Sasl(Arc::clone(authenticator)),
-            false => Login::Anonymous(anonymous.into()),
+    for (settings, tls) in config.clients.listeners.iter().zip(servers) {
+        let anonymous = settings.anonymous.as_deref();
+        let login = if settings.protocol.is_sasl() {
+            Login::Sasl(Arc::clone(authenticator))
+        } else if tls.is_some() && settings.client_auth != ClientAuth::None {
+            let (rules, unmapped) = (Arc::clone(principals), config.logins.unmapped);
+            Login::Certificate(ByCertificate { rules, unmapped, anonymous: anonymous.map(Arc::from) })
+        } else {
+            Login::Anonymous(anonymous.unwrap_or(PASSTHROUGH).into())
         };
         let listener = Listener { name: settings.name.as_str().into(), login, routes: Routes::new(settings) };
-        listeners.bind(&Arc::new(listener), None, &settings.bind_host, settings.ports()).await?;
+        let tls = match settings.protocol.is_tls() {
+            true => Some(Arc::new(ServerTls::load(&config.tls, settings.client_auth)?)),
+            false => None,
+        };
+        servers.extend(tls.clone());
+        listeners.bind(&Arc::new(listener), tls.as_ref(), &settings.bind_host, settings.ports()).await?;
         let (name, protocol) = (&settings.name, settings.protocol.as_str());
         tracing::info!(name, protocol, bootstrap = %settings.bootstrap(), "listening for Kafka clients");
         bootstrap.push(settings.bootstrap().to_string());
     }
-    Ok((listeners, bootstrap.join(",")))
+    Ok(Bound { listeners, bootstrap: bootstrap.join(","), tls: servers })
 }
 
 /// Keeps the keys of the identity provider fresh; does not end.

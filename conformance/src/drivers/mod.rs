@@ -1,5 +1,6 @@
 //! Who can carry out a step: one row per client. A new client is a folder of `fixtures/clients` and a row here.
 
+pub mod http;
 pub mod process;
 pub mod socket;
 pub mod wire;

@@ -14,6 +14,7 @@ mod groups;
 mod isolation;
 mod logins;
 mod lying_proxy;
+mod matrix;
 mod members;
 mod needs;
 mod restart;

@@ -8,7 +8,7 @@ use contract::resources::ErrorBody;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::store::topic::LogError;
+use crate::upstream::topic_log::LogError;
 use crate::world::{Problem, ProblemKind};
 
 /// An error answer.

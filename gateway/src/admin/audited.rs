@@ -88,10 +88,12 @@ fn described(before: &Declarations, change: &Change) -> (String, Action) {
             (virtual_cluster.clone(), action(event::Change::Deleted, "GatewayServiceAccount", username))
         }
         Change::PutAcl { virtual_cluster, rule } => {
-            (virtual_cluster.clone(), action(event::Change::Created, "Acl", &rule.to_string()))
+            let binding = rule.to_string().into();
+            (virtual_cluster.clone(), Action::AclChanged { change: event::Change::Created, binding })
         }
         Change::DeleteAcl { virtual_cluster, rule } => {
-            (virtual_cluster.clone(), action(event::Change::Deleted, "Acl", &rule.to_string()))
+            let binding = rule.to_string().into();
+            (virtual_cluster.clone(), Action::AclChanged { change: event::Change::Deleted, binding })
         }
     }
 }

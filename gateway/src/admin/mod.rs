@@ -1,6 +1,7 @@
 //! The admin API: HTTP in, declarations and tokens out. The order of a change is: parse, change the declarations,
 //! build the world from them, keep them, publish the world.
 
+mod acls;
 mod answer;
 mod audited;
 mod basic_auth;

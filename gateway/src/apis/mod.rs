@@ -63,7 +63,6 @@ pub const fn row(key: ApiKey) -> Row {
     use ApiKey as K;
     const BETWEEN: &str = "between brokers and controllers";
     const OPERATORS: &str = "the business of the physical cluster's operators";
-    const LATER: &str = "not carried for virtual clusters yet";
     match key {
         K::Produce => map(3, 13, "topic name or id, transactional id, node endpoints; acks=0 has no answer"),
         K::Fetch => map(4, 18, "topic name or id, forgotten topics, node endpoints, fetch sessions of the tenant only"),
@@ -110,7 +109,8 @@ pub const fn row(key: ApiKey) -> Row {
             map(1, 1, "only the tenant's topics and groups, and brokers; 0 lists nothing but client metrics")
         }
         K::DescribeTopicPartitions => map(0, 0, "topic names, also of cursors; all topics means the tenant's"),
-        K::DescribeAcls | K::CreateAcls | K::DeleteAcls => deny(LATER),
+        K::DescribeAcls => own(1, 3, "the rules of the virtual cluster, where aclEnabled"),
+        K::CreateAcls | K::DeleteAcls => own(1, 3, "the rules of the virtual cluster, where clients keep them"),
         K::DescribeClientQuotas => {
             own(0, 1, "none, since a virtual cluster can have none yet; the physical cluster's are not shown")
         }

@@ -13,6 +13,7 @@ mod record;
 pub mod recorder;
 mod repeats;
 pub mod sinks;
+pub mod verify;
 
 use std::sync::Arc;
 

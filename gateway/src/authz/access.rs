@@ -4,8 +4,7 @@ use super::acl::{Operation, ResourceType};
 use super::authorizer::{Authorizer, Requester};
 use std::sync::Arc;
 
-/// The name of the cluster as a resource.
-pub(super) const CLUSTER: &str = "kafka-cluster";
+pub(super) use contract::resources::acl::CLUSTER_NAME as CLUSTER;
 
 /// The topics of the requester's virtual cluster, by the names that its clients use.
 pub trait Topics {

@@ -7,11 +7,13 @@ use serde_yaml::Value;
 
 use super::reader::{Reader, listed, nearest, text};
 use super::settings::{Setting, as_u16, as_usize, file_only, setting, structured};
+use super::tls::{CLIENT_AUTH, ClientAuth};
 use super::{Clients, HostRouting, Limits, Listener, PortRouting, Routing, SecurityProtocol};
 
 pub(super) const SETTINGS: &[Setting] = &[
     setting("clients.securityProtocol", "GATEWAY_SECURITY_PROTOCOL"),
     setting("clients.securityMode", "GATEWAY_SECURITY_MODE"),
+    setting("clients.clientAuth", "GATEWAY_SSL_CLIENT_AUTH"),
     file_only("clients.anonymous"),
     setting("clients.routing", "GATEWAY_ROUTING_MECHANISM"),
     setting("clients.bindHost", "GATEWAY_BIND_HOST"),
@@ -29,9 +31,10 @@ pub(super) const SETTINGS: &[Setting] = &[
 ];
 
 /// What one listener of `clients.listeners` may say; the same keys stand under `clients` for the first one.
-const LISTENER_KEYS: [&str; 10] = [
+const LISTENER_KEYS: [&str; 11] = [
     "name",
     "securityProtocol",
+    "clientAuth",
     "anonymous",
     "routing",
     "bindHost",
@@ -153,7 +156,12 @@ fn listener(reader: &mut Reader, name: String) -> Listener {
         let message = "clients of a SASL protocol log in; leave it out, or choose PLAINTEXT or SSL";
         reader.problem("clients.anonymous", message);
     }
-    Listener { name, protocol, bind_host, advertised_host, anonymous, routing }
+    let client_auth = reader.choice("clients.clientAuth", &CLIENT_AUTH).unwrap_or(ClientAuth::None);
+    if client_auth != ClientAuth::None && !protocol.is_tls() {
+        let place = reader.place("clients.clientAuth").to_owned();
+        reader.warning(format!("{place} has no effect: without TLS no client shows a certificate"));
+    }
+    Listener { name, protocol, client_auth, bind_host, advertised_host, anonymous, routing }
 }
 
 fn by_server_name(reader: &mut Reader, protocol: SecurityProtocol, port: u16, advertised_port: u16) -> Routing {

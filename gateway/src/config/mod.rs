@@ -4,13 +4,13 @@
 //! understood is an error; a `GATEWAY_*` or `KAFKA_*` variable that means nothing here is a warning by name.
 
 mod addresses;
-mod logins;
-mod oauth;
 mod audit;
 mod clients;
 mod jaas;
 mod keys;
 mod login;
+mod logins;
+mod oauth;
 mod properties;
 mod reader;
 mod settings;
@@ -29,6 +29,7 @@ pub use audit::{Audit, AuditFile, AuditTopic, NamePattern};
 pub use logins::{Logins, MECHANISMS, OAUTHBEARER, Unmapped};
 pub use oauth::{JwksSource, OAuth, RequiredClaim, TOKEN_ALGORITHMS};
 use reader::Reader;
+use tls::{ClientAuth, Tls};
 
 /// What the names of the gateway's own topics on the physical cluster begin with. No client sees or reaches them.
 pub const INTERNAL_TOPICS: &str = "_anabranch.";
@@ -41,6 +42,7 @@ pub struct Config {
     pub logins: Logins,
     /// Where the tokens of an identity provider are taken.
     pub oauth: Option<OAuth>,
+    pub tls: Tls,
     pub admin: Admin,
     pub audit: Audit,
     pub state: State,
@@ -67,6 +69,8 @@ pub struct Clients {
 pub struct Listener {
     pub name: String,
     pub protocol: SecurityProtocol,
+    /// Whether clients show a certificate, where it speaks TLS.
+    pub client_auth: ClientAuth,
     pub bind_host: String,
     /// With [`Routing::Host`], the domain below which the brokers have their names.
     pub advertised_host: String,

@@ -5,7 +5,8 @@ use serde_yaml::Value;
 
 use super::reader::{Reader, listed, nearest, text};
 use super::{
-    Admin, AdminUser, Clients, Config, INTERNAL_TOPICS, Listener, State, Tokens, audit, clients, logins, oauth, upstream,
+    Admin, AdminUser, Clients, Config, INTERNAL_TOPICS, Listener, State, Tokens, audit, clients, logins, oauth, tls,
+    upstream,
 };
 
 /// One setting: where it stands in the file, and the variable that overrides it.
@@ -40,8 +41,15 @@ const SETTINGS: &[Setting] = &[
 
 /// Every setting.
 pub(super) fn settings() -> impl Iterator<Item = &'static Setting> + Clone {
-    let parts: [&[Setting]; 6] =
-        [upstream::SETTINGS, clients::SETTINGS, logins::SETTINGS, oauth::SETTINGS, audit::SETTINGS, SETTINGS];
+    let parts: [&[Setting]; 7] = [
+        upstream::SETTINGS,
+        clients::SETTINGS,
+        logins::SETTINGS,
+        oauth::SETTINGS,
+        tls::SETTINGS,
+        audit::SETTINGS,
+        SETTINGS,
+    ];
     parts.into_iter().flatten()
 }
 
@@ -56,6 +64,7 @@ pub(super) fn read(reader: &mut Reader) -> Option<Config> {
     let clients = clients::read(reader);
     let oauth = oauth::read(reader);
     let logins = logins::read(reader);
+    let tls = tls::read(reader, &clients.listeners);
     let admin = admin(reader, &clients);
     let state = state(reader);
     let signing_key = reader.value("tokens.signingKey", |value| match text(value)? {
@@ -65,7 +74,8 @@ pub(super) fn read(reader: &mut Reader) -> Option<Config> {
         key => Ok(Secret::new(key)),
     });
     let audit = audit::read(reader);
-    Some(Config { upstream: upstream?, clients, logins, oauth, admin, audit, state, tokens: Tokens { signing_key } })
+    let tokens = Tokens { signing_key };
+    Some(Config { upstream: upstream?, clients, logins, oauth, tls, admin, audit, state, tokens })
 }
 
 fn admin(reader: &mut Reader, clients: &Clients) -> Admin {

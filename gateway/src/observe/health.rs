@@ -26,7 +26,14 @@ pub enum Part {
 impl Default for Health {
     fn default() -> Self {
         let starting = || Part::Down("starting".to_owned());
-        Self { parts: RwLock::new(Parts { upstream: starting(), listeners: starting(), certificates: None, draining: false }) }
+        Self {
+            parts: RwLock::new(Parts {
+                upstream: starting(),
+                listeners: starting(),
+                certificates: None,
+                draining: false,
+            }),
+        }
     }
 }
 

@@ -28,8 +28,8 @@ impl Attempt {
         }
     }
 
-    /// The client claims to be this by something else than a message.
-    pub fn claims(&mut self, principal: &str) {
+    /// Somebody else vouches for this name, which the message itself does not show.
+    pub fn is(&mut self, principal: &str) {
         self.principal = Some(principal.into());
     }
 

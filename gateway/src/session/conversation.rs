@@ -104,6 +104,16 @@ struct Exchange {
     who: Option<Who>,
 }
 
+impl Exchange {
+    /// Whom somebody else vouches for.
+    fn principal(&self) -> Option<&str> {
+        match &self.judge {
+            Judge::Gateway(judge) => judge.principal(),
+            Judge::Kafka(judge) => judge.principal(),
+        }
+    }
+}
+
 /// Who decides.
 enum Judge {
     Gateway(SaslExchange),
@@ -285,8 +295,14 @@ impl<'a> Conversation<'a> {
         let verdict = match turn {
             // Too many of them are waiting already.
             None => Verdict::Refused(Failure::InvalidCredentials.into()),
-            Some(_) => self.expected(&exchange, self.verdict(&mut exchange, message, kafka).await?),
+            Some(_) => {
+                let verdict = self.verdict(&mut exchange, message, kafka).await?;
+                self.expected(&exchange, verdict)
+            }
         };
+        if let Some(principal) = exchange.principal() {
+            self.attempt.is(principal);
+        }
         let (name, again) = (exchange.mechanism.name(), self.known.is_some());
         match &verdict {
             Verdict::Continue(_) => {}

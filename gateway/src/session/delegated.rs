@@ -136,6 +136,11 @@ impl Delegated {
         self.mechanism
     }
 
+    /// Whose the messages claim to be, once they do.
+    pub(super) fn principal(&self) -> Option<&str> {
+        self.claimed.as_ref().map(|(name, _)| name.as_str())
+    }
+
     /// The longest message that is passed on, in bytes.
     pub(super) const fn longest_message(&self) -> usize {
         self.longest_message

@@ -6,6 +6,7 @@ use super::joined::{self, Front};
 use super::rights::Rights;
 use super::{SessionError, Shared, local};
 use crate::apis::check::Checked;
+use crate::audit::event::Action;
 use crate::authz::answer::{self, Shown};
 use crate::authz::{Access, Authorizer, Decision, Denial, Operation, Permitted, ResourceType, Topics, permit};
 use crate::naming::Tenant;
@@ -55,6 +56,7 @@ pub(super) fn rule<'f>(
     tenant: &Tenant,
     shared: &Shared,
     last_word: bool,
+    tell: &dyn Fn(Action),
 ) -> Result<Ruling<'f>, SessionError> {
     let (key, version) = (checked.key(), checked.version());
     let malformed =
@@ -64,31 +66,33 @@ pub(super) fn rule<'f>(
     }
     let topics = KnownTopics { tenant, cluster: &shared.cluster };
     let access = rights.access(tenant, &topics);
+    // THE place where a right that is missing is told.
+    let report = |denials: &[Denial]| denials.iter().for_each(|denial| tell(told(key, denial)));
     match permit(checked, &access, last_word).map_err(|e| malformed(e.to_string()))? {
         Decision::Serve(permitted, None) => Ok(Ruling::Serve(permitted, None)),
         Decision::Serve(permitted, Some(refused)) => {
-            report(&access, key, &refused.denials);
+            report(&refused.denials);
             let apart = denied::elements(key, version, &refused, &access);
             let body = value::encode(key.response(), version, &apart);
             let body = body.map_err(|e| SessionError::Gateway(e.to_string()))?;
             Ok(Ruling::Serve(permitted, Some(Apart { body, silent: refused.silent })))
         }
         Decision::Answer(refused) => {
-            report(&access, key, &refused.denials);
+            report(&refused.denials);
             if refused.silent {
                 return Err(SessionError::Ended(SILENT));
             }
             denied::nothing_left(&checked, &refused, &access).map(Ruling::Answer)
         }
         Decision::Refuse { denial, silent } => {
-            report(&access, key, std::slice::from_ref(&denial));
+            report(std::slice::from_ref(&denial));
             if silent {
                 return Err(SessionError::Ended(SILENT));
             }
             denied::whole(&checked, &denial).map(Ruling::Answer)
         }
         Decision::NewFetchSession(denials) => {
-            report(&access, key, &denials);
+            report(&denials);
             local::answer(&checked, &json!({ "ErrorCode": FETCH_SESSION_ID_NOT_FOUND })).map(Ruling::Answer)
         }
         Decision::LookAgain => Ok(Ruling::LookAgain),
@@ -99,11 +103,20 @@ pub(super) fn rule<'f>(
 /// Why the connection of a client that expects no answer ends, as it does at a broker.
 pub(super) const SILENT: &str = "records were refused for want of a right, and their client expects no answer";
 
-/// THE place where a missing right is told.
-fn report(access: &Access<'_>, key: ApiKey, denials: &[Denial]) {
-    for Denial { operation, ty, name } in denials {
-        tracing::debug!(principal = ?access.who.principal, api = ?key, ?operation, resource = ?ty, ?name, "denied");
+/// What is recorded of a right that is missing.
+fn told(key: ApiKey, Denial { operation, ty, name }: &Denial) -> Action {
+    Action::AuthorizationDenied {
+        api: key.name().into(),
+        operation: spelled(operation).as_str().into(),
+        resource_type: spelled(ty).as_str().into(),
+        resource: name.as_str().into(),
     }
+}
+
+/// As Kafka spells it, and resources do.
+fn spelled(value: &impl serde::Serialize) -> String {
+    let spelled = serde_json::to_value(value).ok();
+    spelled.as_ref().and_then(Value::as_str).unwrap_or_default().to_owned()
 }
 
 /// An answer that is not what the broker said word for word.

@@ -1,86 +1,25 @@
 //! Before a client is known: only ApiVersions, SaslHandshake and SaslAuthenticate are read, few of them, in small frames, within
 //! a deadline. Everything else closes the connection.
 
-use super::audited::Attempt;
 use super::conversation::{Conversation, Known, Then};
 use super::delegated::{Alone, Kafka as _};
 use super::{SessionError, Shared, local};
 use crate::apis::check::{Unserved, check};
-use crate::authn::principal::PrincipalRules;
-use crate::authn::{Identity, external};
-use crate::config::Unmapped;
+use crate::authn::Identity;
 use crate::observe::metrics::FrameRefusal;
-use crate::routing::Dialled;
 use crate::transport::connection::Connection;
 use crate::transport::frames::{FrameError, FrameReader};
 use crate::transport::vectored;
 use std::sync::Arc;
-use std::time::SystemTime;
 use wire::schema::ApiKey;
 use wire::segments::Segments;
 
 /// A login takes four requests, or five where the version of ApiVersions is too new; some more where mechanisms are tried.
 const MOST_FRAMES: usize = 20;
-/// The mechanism of certificates, in records and metrics.
-const CERTIFICATE: &str = "SSL";
-
-/// How the certificates of a listener's clients say who they are.
-#[derive(Debug)]
-pub struct Certificates {
-    /// From a certificate's subject to a name.
-    pub rules: PrincipalRules,
-    /// What becomes of names that no account has.
-    pub unmapped: Unmapped,
-    /// The virtual cluster of clients that show none, where the listener serves such.
-    pub anonymous: Option<Arc<str>>,
-}
 
 /// Everybody, where clients are not asked who they are.
 pub fn anonymous(virtual_cluster: &Arc<str>) -> Identity {
     Identity { username: "ANONYMOUS".into(), virtual_cluster: Arc::clone(virtual_cluster), expires_at: None }
-}
-
-/// Who a client is by the certificate that it showed in the TLS handshake, which has verified it.
-///
-/// # Errors
-/// [`SessionError::Authentication`]. There is no message that tells the client.
-pub fn certified(
-    client: &Connection,
-    dialled: &Dialled,
-    certificates: &Certificates,
-    shared: &Shared,
-) -> Result<Identity, SessionError> {
-    let mut attempt = Attempt::default();
-    attempt.begin(CERTIFICATE);
-    let found = match (client.peer_certificate(), &certificates.anonymous) {
-        (None, Some(virtual_cluster)) => return Ok(anonymous(virtual_cluster)),
-        (None, None) => Err("no certificate, and the listener serves nobody without".to_owned()),
-        (Some(certificate), _) => {
-            let principal = certificates.rules.principal(&certificate, SystemTime::now()).map_err(|e| e.to_string());
-            principal.and_then(|principal| {
-                attempt.claims(&principal.name);
-                let world = shared.world.borrow().clone();
-                let (expires_at, unmapped) = (Some(principal.expires_at), certificates.unmapped);
-                let identity = external::identity(&*world, &principal.name, expires_at, unmapped);
-                identity.map_err(|failure| failure.reason().into_owned())
-            })
-        }
-    };
-    let found = found.and_then(|identity| match dialled.serves(&identity.virtual_cluster) {
-        true => Ok(identity),
-        false => Err("the address belongs to another virtual cluster".to_owned()),
-    });
-    shared.metrics.authenticated(CERTIFICATE, false, found.is_ok());
-    match found {
-        Ok(identity) => {
-            shared.audit.record(attempt.succeeded(client, &identity));
-            Ok(identity)
-        }
-        Err(reason) => {
-            shared.audit.record(attempt.failed(client, &reason));
-            Err(SessionError::Authentication(reason))
-        }
-    }
 }
 
 /// Serves a client until it is known by SASL; `None` where it left before. Where Kafka decided, its connection stays in `kafka`.

@@ -3,9 +3,11 @@
 //! A session authenticates first ([`handshake`]); then requests and answers flow through [`pipeline`], the only place that
 //! knows the order of the stages. One task serves both directions, without a lock on the path.
 
+pub mod acls;
 mod again;
 pub mod attempts;
 pub mod audited;
+pub mod certificate;
 mod conversation;
 pub mod delegated;
 mod denied;
@@ -24,12 +26,10 @@ pub mod scram;
 mod tests;
 
 use crate::audit::Audit;
-use crate::audit::event::{Action, Event};
 use again::Again;
 use attempts::Attempts;
 use conversation::Conversation;
 use delegated::{Alone, Delegation};
-use handshake::Certificates;
 use lifetime::Lifetime;
 use crate::authn::sasl::Authenticator;
 use crate::authn::{Identity, external};
@@ -43,6 +43,7 @@ use crate::upstream::broker::BrokerError;
 use crate::upstream::cluster::Cluster;
 use crate::upstream::security::Link;
 use crate::world::World;
+use certificate::ByCertificate;
 use std::borrow::Cow;
 use std::io;
 use std::sync::Arc;
@@ -84,6 +85,8 @@ pub struct Shared {
     pub api_versions: local::ApiVersionsCache,
     /// The fetch sessions of all virtual clusters.
     pub fetch_sessions: Arc<FetchSessions>,
+    /// Where the rules are kept that clients make.
+    pub acls: Arc<dyn acls::AclKeeper>,
 }
 
 impl std::fmt::Debug for Shared {
@@ -108,8 +111,8 @@ pub struct Listener {
 pub enum Login {
     /// Not at all: all of them belong to this virtual cluster.
     Anonymous(Arc<str>),
-    /// By a certificate in the TLS handshake.
-    Certificate(Box<Certificates>),
+    /// By the certificate that they have shown in the TLS handshake.
+    Certificate(ByCertificate),
     /// By SASL, and the gateway decides. Certificates make no difference.
     Sasl(Arc<Authenticator>),
     /// By SASL, and Kafka decides.
@@ -232,7 +235,7 @@ async fn enter<'a>(
 ) -> Result<Option<Entered<'a>>, SessionError> {
     let identity = match &listener.login {
         Login::Anonymous(virtual_cluster) => handshake::anonymous(virtual_cluster),
-        Login::Certificate(certificates) => handshake::certified(client, dialled, certificates, shared)?,
+        Login::Certificate(certificates) => certificate::identity(client, certificates, shared)?,
         Login::Sasl(_) | Login::Delegated(_) => {
             let Some(mut conversation) = Conversation::new(client, dialled, &listener.login, shared) else {
                 return Ok(None);

@@ -14,12 +14,12 @@ use super::delegated::Alone;
 use super::enforce::{self, Apart, Ruling, Written};
 use super::refusal::{refused, unserved, with_refused_resources};
 use super::rights::Rights;
-use super::{SessionError, Shared, audited, local, quotas, renewal, scram};
+use super::{SessionError, Shared, acls, audited, local, quotas, renewal, scram};
 use crate::apis::check::{Checked, Unserved, check};
 use crate::apis::{Verdict, row};
 use crate::audit::event::{Action, Event};
 use crate::authn::Identity;
-use crate::authz::Authorizer;
+use crate::authz::{Authorizer, Requester};
 use crate::naming::request::{self, Asked, Refusal};
 use crate::naming::{Tenant, response};
 use crate::observe::metrics::{FrameRefusal, TenantMetrics};
@@ -255,7 +255,9 @@ async fn forward(
     let refusal = loop {
         segments.clear(SCRATCH);
         // Decided anew after each look: an id that was nobody's may have become a topic's.
-        let (permitted, apart) = match enforce::rule(checked, rights, &session.tenant, session.shared, last_word)? {
+        let tell = |action| session.record(action);
+        let ruling = enforce::rule(checked, rights, &session.tenant, session.shared, last_word, &tell)?;
+        let (permitted, apart) = match ruling {
             Ruling::Serve(permitted, apart) => (permitted, apart),
             Ruling::Answer(answer) => {
                 session.metrics.request_refused();
@@ -481,9 +483,13 @@ impl Session<'_> {
         if row(checked.key()).verdict != Verdict::Own {
             return Ok(Course::Forward(checked));
         }
-        if let Ruling::Answer(answer) = enforce::rule(checked, rights, &self.tenant, self.shared, true)? {
+        let tell = |action| self.record(action);
+        if let Ruling::Answer(answer) = enforce::rule(checked, rights, &self.tenant, self.shared, true, &tell)? {
             self.metrics.request_refused();
-            return Ok(Course::Answer(answer));
+            // Rules have answers of their own for those who may not see them.
+            if !matches!(checked.key(), ApiKey::DescribeAcls | ApiKey::CreateAcls | ApiKey::DeleteAcls) {
+                return Ok(Course::Answer(answer));
+            }
         }
         let answer = match checked.key() {
             ApiKey::ApiVersions => local::api_versions(&checked, self.broker, self.shared).await,
@@ -492,9 +498,20 @@ impl Session<'_> {
                 let world = self.shared.world.borrow().clone();
                 scram::describe(&checked, &world, &self.identity.virtual_cluster)
             }
+            ApiKey::DescribeAcls | ApiKey::CreateAcls | ApiKey::DeleteAcls => self.acls(&checked).await,
             _ => return Ok(Course::Login(checked)),
         };
         answer.map(Course::Answer)
+    }
+
+    /// By the rules of this moment, as every decision.
+    async fn acls(&self, checked: &Checked<'_>) -> Result<Vec<u8>, SessionError> {
+        let world = self.shared.world.borrow().clone();
+        let cluster = world.virtual_cluster(&self.identity.virtual_cluster);
+        let cluster = cluster.ok_or(SessionError::Ended("the virtual cluster is gone"))?;
+        let principal = format!("User:{}", self.identity.username);
+        let who = Requester { principal: &principal, host: self.client.remote().ip() };
+        acls::answer(checked, &who, cluster, &self.shared.acls).await
     }
 
     fn refuse(&self, not: &Unserved, frame: &[u8]) -> Result<Vec<u8>, SessionError> {

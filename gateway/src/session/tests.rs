@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::authn::tokens::TokenKey;
+use crate::authz::acl::{AclBinding, AclFilter};
 use crate::config::{HostPort, PortRouting};
 use crate::naming::topic_ids::TopicIds;
 use crate::routing::port::Ports;
@@ -59,6 +60,20 @@ async fn broker_connection(mut stream: TcpStream, port: u16, delay: Duration, pr
     }
 }
 
+/// Keeps no rules.
+#[derive(Debug)]
+struct NoRules;
+
+impl acls::AclKeeper for NoRules {
+    fn create(self: Arc<Self>, _: Arc<str>, _: Vec<AclBinding>) -> acls::Kept<()> {
+        Box::pin(async { Err(acls::NotKept::Unavailable("no rules".into())) })
+    }
+
+    fn delete(self: Arc<Self>, _: Arc<str>, _: Vec<AclFilter>) -> acls::Kept<Vec<Vec<AclBinding>>> {
+        Box::pin(async { Err(acls::NotKept::Unavailable("no rules".into())) })
+    }
+}
+
 struct Gateway {
     shared: Arc<Shared>,
     listener: Arc<Listener>,
@@ -89,6 +104,7 @@ fn gateway(broker: &HostPort, sasl: bool) -> Gateway {
         },
         api_versions: local::ApiVersionsCache::default(),
         fetch_sessions: Arc::default(),
+        acls: Arc::new(NoRules),
     });
     let login = if sasl { Login::Sasl(Arc::new(authenticator)) } else { Login::Anonymous("passthrough".into()) };
     let routing = PortRouting { start: 6969, count: 1, advertised_start: 6969, min_broker_id: 1 };
@@ -136,7 +152,7 @@ async fn answers_leave_in_the_order_of_the_requests_also_when_some_are_made_here
     for id in 0..12 {
         let frame = match id % 3 {
             0 => request(ApiKey::Heartbeat, 4, id, &json!({ "GroupId": "g" })),
-            1 => request(ApiKey::DescribeAcls, 3, id, &json!({})),
+            1 => request(ApiKey::DescribeQuorum, 1, id, &json!({})),
             _ => request(ApiKey::ApiVersions, 3, id, &json!({})),
         };
         sent.extend(frame);

@@ -38,11 +38,8 @@ pub fn check_rule(rule: &AclBinding) -> Result<(), Wrong> {
     if let Some((path, text)) = texts.into_iter().find(|(_, text)| text.len() > LONGEST_TEXT) {
         return Err((path, format!("has {} bytes, and may have {LONGEST_TEXT}", text.len())));
     }
-    if rule.principal.split_once(':').is_none_or(|(ty, name)| ty.is_empty() || name.is_empty()) {
+    if !rule.principal.contains(':') {
         return Err(("principal", format!("'{}' must be a type and a name, as in User:alice", rule.principal)));
-    }
-    if rule.host.is_empty() {
-        return Err(("host", "must not be empty; '*' is every host".to_owned()));
     }
     Ok(())
 }
@@ -65,7 +62,7 @@ pub(super) fn wrong(declared: &resources::VirtualCluster) -> Vec<(String, String
         wrong.push(("spec.acls".to_owned(), format!("has {} rules, and may have {MOST_RULES}", rules.len())));
     }
     for (at, rule) in rules.iter().enumerate() {
-        let found = check_rule(rule).and_then(|()| check_host(rule));
+        let found = check_rule(rule).and_then(|()| can_hold(rule));
         wrong.extend(found.err().map(|(path, message)| (format!("spec.acls[{at}].{path}"), message)));
     }
     for (at, name) in spec.super_users.iter().flatten().enumerate() {
@@ -78,8 +75,11 @@ pub(super) fn wrong(declared: &resources::VirtualCluster) -> Vec<(String, String
     wrong
 }
 
-/// A host that no address matches is a rule that never holds: told to who writes it in a file. Brokers say nothing.
-fn check_host(rule: &AclBinding) -> Result<(), Wrong> {
+/// A rule about nobody or no address never holds: told to who writes it in a file. Brokers say nothing.
+fn can_hold(rule: &AclBinding) -> Result<(), Wrong> {
+    if rule.principal.starts_with(':') || rule.principal.ends_with(':') {
+        return Err(("principal", format!("'{}' must be a type and a name, as in User:alice", rule.principal)));
+    }
     if hosts(&rule.host) != Hosts::None {
         return Ok(());
     }

@@ -10,10 +10,12 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use contract::resources::acl::AclBinding;
+use contract::resources::virtual_cluster::VirtualClusterSpec;
 use gateway::naming::topic_ids::TopicIds;
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use wire::schema::Message;
 use wire::value;
 
@@ -62,6 +64,12 @@ pub(crate) struct Given {
     /// Service accounts; the client's virtual cluster is called `case`.
     #[serde(default)]
     pub(crate) accounts: Vec<ServiceAccount>,
+    /// What is declared of the virtual cluster `case`, to which the client belongs as `User:case`.
+    #[serde(default)]
+    pub(crate) spec: VirtualClusterSpec,
+    /// Rules that came by Kafka's API before.
+    #[serde(default)]
+    pub(crate) rules: BTreeSet<AclBinding>,
     /// The session has joined this group before.
     pub(crate) joined: Option<Joined>,
 }
@@ -117,6 +125,8 @@ pub(crate) struct Then {
     /// Fetch sessions that are not the tenant's afterwards.
     #[serde(default)]
     pub(crate) revoked: Vec<i32>,
+    /// The rules that came by Kafka's API, afterwards, where that is different.
+    pub(crate) rules: Option<BTreeSet<AclBinding>>,
 }
 
 /// What the broker answers, and what the client gets.

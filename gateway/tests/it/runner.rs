@@ -6,18 +6,20 @@ use gateway::apis::check::{Checked, check};
 use gateway::apis::{Verdict, row};
 use gateway::authn::Account;
 use gateway::authn::credentials::Credentials;
+use gateway::authz::acl::{AclBinding, AclFilter};
 use gateway::authz::{Access, Authorizer, Decision, Permitted, Requester, Topics, permit};
 use gateway::naming::prefix::Namespace;
 use gateway::naming::request::{self, Asked, Physical, Refusal};
 use gateway::naming::sessions::FetchSessions;
 use gateway::naming::topic_ids::TopicIds;
 use gateway::naming::{Addresses, Tenant, response};
+use gateway::session::acls::{self, AclKeeper, Kept};
 use gateway::session::{handshake, quotas, refusal, scram};
 use gateway::world::{self, World};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use wire::schema::{ApiKey, Message};
 use wire::segments::Segments;
 use wire::walk::Stop;
@@ -129,8 +131,11 @@ pub(crate) fn run(case: &Case, key: ApiKey, version: i16) -> Result<(), String> 
             Outcome::Forwarded(..) => Err("the request is forwarded".to_owned()),
         },
         (None, None, Some(answered)) => {
-            let answer = own_answer(&checked(&frame)?, &case.given)?;
-            compare("answered", key.response(), version, &resolve(answered, version)?, &answer)
+            let kept = Arc::new(KeptRules(Mutex::new(case.given.rules.clone())));
+            let answer = own_answer(&checked(&frame)?, &case.given, &kept)?;
+            compare("answered", key.response(), version, &resolve(answered, version)?, &answer)?;
+            let (kept, expected) = (kept.0.lock().unwrap(), then.rules.as_ref().unwrap_or(&case.given.rules));
+            if *kept == *expected { Ok(()) } else { Err(format!("the rules are {kept:#?}")) }
         }
         _ => Err("a case has one of forwarded, refused and answered".to_owned()),
     }
@@ -261,11 +266,17 @@ fn answered(
 }
 
 /// The answer to an API that the session answers itself, after authentication.
-fn own_answer(request: &Checked<'_>, given: &Given) -> Result<Value, String> {
+fn own_answer(request: &Checked<'_>, given: &Given, kept: &Arc<KeptRules>) -> Result<Value, String> {
     let answer = match request.key() {
         ApiKey::SaslHandshake | ApiKey::SaslAuthenticate => handshake::already_authenticated(request),
         ApiKey::DescribeClientQuotas => quotas::describe(request, &tenant(given).namespace),
         ApiKey::DescribeUserScramCredentials => scram::describe(request, &world(given), "case"),
+        ApiKey::DescribeAcls | ApiKey::CreateAcls | ApiKey::DeleteAcls => {
+            let (world, keeper) = (world(given), Arc::clone(kept) as Arc<dyn AclKeeper>);
+            let who = Requester { principal: "User:case", host: "10.0.0.1".parse().unwrap() };
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            runtime.block_on(acls::answer(request, &who, world.virtual_cluster("case").unwrap(), &keeper))
+        }
         other => return Err(format!("{other:?} is not answered without a broker")),
     };
     response_of(request.key(), request.version(), &answer.map_err(|e| e.to_string())?)
@@ -278,9 +289,36 @@ fn world(given: &Given) -> World {
         Arc::new(Account::new(declared, credentials))
     };
     let accounts: Vec<_> = given.accounts.iter().map(account).collect();
-    let clusters = accounts.iter().map(|account| &*account.virtual_cluster).collect::<BTreeSet<_>>();
-    let clusters: Vec<_> = clusters.into_iter().map(VirtualCluster::new).collect();
-    world::build(&clusters, &accounts, []).unwrap()
+    let clusters = accounts.iter().map(|account| &*account.virtual_cluster).chain(["case"]).collect::<BTreeSet<_>>();
+    let declared = |name: &str| {
+        let mut cluster = VirtualCluster::new(name);
+        if name == "case" {
+            cluster.spec = given.spec.clone();
+        }
+        cluster
+    };
+    let clusters: Vec<_> = clusters.into_iter().map(declared).collect();
+    let rules = BTreeMap::from([("case".to_owned(), Arc::new(given.rules.clone()))]);
+    world::build(&clusters, &accounts, rules.iter().filter(|(_, rules)| !rules.is_empty())).unwrap()
+}
+
+/// Keeps the rules of the only virtual cluster there is.
+#[derive(Debug)]
+struct KeptRules(Mutex<BTreeSet<AclBinding>>);
+
+impl AclKeeper for KeptRules {
+    fn create(self: Arc<Self>, _: Arc<str>, rules: Vec<AclBinding>) -> Kept<()> {
+        self.0.lock().unwrap().extend(rules);
+        Box::pin(async { Ok(()) })
+    }
+
+    fn delete(self: Arc<Self>, _: Arc<str>, filters: Vec<AclFilter>) -> Kept<Vec<Vec<AclBinding>>> {
+        let mut kept = self.0.lock().unwrap();
+        let meant = |filter: &AclFilter| kept.iter().filter(|rule| filter.matches(rule)).cloned().collect::<Vec<_>>();
+        let deleted = filters.iter().map(meant).collect::<Vec<_>>();
+        kept.retain(|rule| !deleted.iter().flatten().any(|gone| gone == rule));
+        Box::pin(async { Ok(deleted) })
+    }
 }
 
 /// The body of a whole response frame.

@@ -9,15 +9,20 @@ mod tenant;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use contract::resources::VirtualCluster;
 use dense::KINDS;
-use gateway::apis::check::check;
+use gateway::apis::check::{Checked, check};
 use gateway::apis::{self, Verdict, plans};
+use gateway::authz::Requester;
+use gateway::authz::acl::{AclBinding, AclFilter};
 use gateway::naming::request::{self, Asked, Refusal, RefusedResource};
 use gateway::naming::{Tenant, growth_allowed, response};
-use gateway::session::{handshake, quotas, refusal, scram};
-use gateway::world::World;
+use gateway::session::acls::{self, AclKeeper, Kept};
+use gateway::session::{SessionError, handshake, quotas, refusal, scram};
+use gateway::world::{self, World};
 use peak_alloc::PeakAlloc;
 use serde_json::json;
+use std::sync::Arc;
 use tenant::{BROKER, permitted, tenant};
 use wire::schema::{ApiKey, Kind, Message, Versions};
 use wire::segments::Segments;
@@ -144,8 +149,36 @@ fn answer_here(bytes: &[u8], tenant: &Tenant) {
         ApiKey::SaslHandshake | ApiKey::SaslAuthenticate => handshake::already_authenticated(&checked),
         // Nothing in it is looked at.
         ApiKey::ApiVersions => Ok(Vec::new()),
+        ApiKey::DescribeAcls | ApiKey::CreateAcls | ApiKey::DeleteAcls => change_rules(&checked),
         other => panic!("{other:?} is answered here too: measure it"),
     });
+}
+
+/// A change of rules by one who may do everything, up to where it is kept.
+fn change_rules(checked: &Checked<'_>) -> Result<Vec<u8>, SessionError> {
+    let mut declared = VirtualCluster::new("team-a");
+    declared.spec.acl_enabled = Some(true);
+    declared.spec.super_users = Some(vec!["app".into()]);
+    let world = world::build([&declared], [], []).unwrap();
+    let who = Requester { principal: "User:app", host: "10.0.0.1".parse().unwrap() };
+    let keeper: Arc<dyn AclKeeper> = Arc::new(Forgetful);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(acls::answer(checked, &who, world.virtual_cluster("team-a").unwrap(), &keeper))
+}
+
+/// Takes all changes and keeps none.
+#[derive(Debug)]
+struct Forgetful;
+
+impl AclKeeper for Forgetful {
+    fn create(self: Arc<Self>, _: Arc<str>, rules: Vec<AclBinding>) -> Kept<()> {
+        drop(rules);
+        Box::pin(async { Ok(()) })
+    }
+
+    fn delete(self: Arc<Self>, _: Arc<str>, filters: Vec<AclFilter>) -> Kept<Vec<Vec<AclBinding>>> {
+        Box::pin(async move { Ok(filters.iter().map(|_| Vec::new()).collect()) })
+    }
 }
 
 /// Dense frames of a message at some of its versions.

@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use wire::schema::ApiKey;
 
-use super::http;
 use super::timing;
+use crate::drivers::http;
 use crate::suites::arena::Trouble;
 use crate::suites::forge::{self, Names};
 use crate::suites::scene::Scene;

@@ -4,7 +4,6 @@
 
 mod frames;
 mod hints;
-mod http;
 mod memory;
 mod names;
 mod patterns;

@@ -24,9 +24,8 @@ const ANY: &str = r"[^\n\r\x{85}\x{2028}\x{2029}]";
 /// A subject is cut off by no limit in X.509; one that is longer than this is nobody's.
 const LONGEST_SUBJECT: usize = 4096;
 
-static RULE: LazyLock<String> = LazyLock::new(|| {
-    format!(r"(DEFAULT)|RULE:((?:\\{ANY}|[^\\/])*)/((?:\\{ANY}|[^\\/])*)/([LU]?){ANY}*?|({ANY}*?)")
-});
+static RULE: LazyLock<String> =
+    LazyLock::new(|| format!(r"(DEFAULT)|RULE:((?:\\{ANY}|[^\\/])*)/((?:\\{ANY}|[^\\/])*)/([LU]?){ANY}*?|({ANY}*?)"));
 
 /// Rules, ready to be applied.
 #[derive(Debug)]

@@ -66,7 +66,9 @@ fn translate(java: &str) -> Result<String, String> {
                 out.push(']');
             }
             '-' | '~' if depth > 0 && rest.peek() == Some(&character) => {
-                return Err(format!("holds '{character}{character}' in a class; write '\\{character}' for the character"));
+                return Err(format!(
+                    "holds '{character}{character}' in a class; write '\\{character}' for the character"
+                ));
             }
             _ if depth > 0 => out.push(character),
             '.' => out.push_str(ANY),

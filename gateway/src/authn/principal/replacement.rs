@@ -95,7 +95,9 @@ fn named(text: &[char], at: &mut usize, pattern: &Pattern) -> Result<usize, Stri
     let name = text[*at + 1..].iter().take_while(|character| **character != '}').collect::<String>();
     let found = pattern.somewhere.capture_names().position(|known| known == Some(name.as_str()));
     *at += name.chars().count() + 2;
-    found.filter(|_| *at <= text.len()).ok_or_else(|| format!("holds a replacement with '${{{name}}}', which is no group"))
+    found
+        .filter(|_| *at <= text.len())
+        .ok_or_else(|| format!("holds a replacement with '${{{name}}}', which is no group"))
 }
 
 /// Kafka writes a backslash before a reference to a group that does not exist. It looks for them in the text as it was,
@@ -115,7 +117,8 @@ fn literal_references(text: &str, groups: usize) -> Result<Vec<char>, String> {
         if digits.starts_with('0') {
             continue;
         }
-        let number = digits.parse::<i32>().map_err(|_| format!("holds a replacement with ${digits}, which is too large"))?;
+        let number =
+            digits.parse::<i32>().map_err(|_| format!("holds a replacement with ${digits}, which is too large"))?;
         let mut number = usize::try_from(number).unwrap_or(usize::MAX);
         while number > groups && number >= 10 {
             number /= 10;

@@ -107,7 +107,7 @@ impl Authenticator {
             }
             _ => return Err(UnknownMechanism { offered: self.mechanisms.clone() }),
         };
-        Ok(SaslExchange { mechanism })
+        Ok(SaslExchange { mechanism, principal: None })
     }
 }
 
@@ -121,6 +121,7 @@ impl std::fmt::Debug for Authenticator {
 #[derive(Default)]
 pub struct SaslExchange {
     mechanism: Mechanism,
+    principal: Option<String>,
 }
 
 #[derive(Default)]
@@ -141,6 +142,11 @@ impl SaslExchange {
         }
     }
 
+    /// Whom somebody else vouches for in a message that was taken, also where that one is refused.
+    pub fn principal(&self) -> Option<&str> {
+        self.principal.as_deref()
+    }
+
     /// Before [`Self::step`] with the same message: waits where something has to be fetched for it, seconds at most.
     pub async fn prepare(&self, message: &[u8]) {
         if let Mechanism::OAuthBearer(oauthbearer) = &self.mechanism
@@ -159,7 +165,7 @@ impl SaslExchange {
         let step = match &mut self.mechanism {
             Mechanism::Plain(plain) => plain.step(message),
             Mechanism::Scram(scram) => scram.step(message),
-            Mechanism::OAuthBearer(oauthbearer) => oauthbearer.step(message),
+            Mechanism::OAuthBearer(oauthbearer) => oauthbearer.step(message, &mut self.principal),
             Mechanism::Ended => Step::Failed(Failure::OutOfTurn),
         };
         if !matches!(step, Step::Continue(_)) {

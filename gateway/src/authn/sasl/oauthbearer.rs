@@ -51,12 +51,13 @@ impl OAuthBearer {
         }
     }
 
-    pub(super) fn step(&mut self, message: &[u8]) -> Step {
+    /// `principal` becomes whom a token is about that is to be believed.
+    pub(super) fn step(&mut self, message: &[u8], principal: &mut Option<String>) -> Step {
         // Whatever comes behind the challenge: it was the end.
         if let Some(failure) = self.refused.take() {
             return Step::Failed(failure);
         }
-        match self.login(message) {
+        match self.login(message, principal) {
             Ok(step) => step,
             Err(failure) => {
                 let status =
@@ -67,7 +68,7 @@ impl OAuthBearer {
         }
     }
 
-    fn login(&self, message: &[u8]) -> Result<Step, Failure> {
+    fn login(&self, message: &[u8], principal: &mut Option<String>) -> Result<Step, Failure> {
         let message = match read(message) {
             Ok(message) => message,
             // What is no message of this mechanism ends the exchange at once, as with Kafka.
@@ -75,6 +76,7 @@ impl OAuthBearer {
         };
         let refused = |rejection: Rejection| Failure::Token(Box::new(rejection));
         let verified = self.oauth.verify(message.token, SystemTime::now()).map_err(refused)?;
+        *principal = Some(verified.principal.clone());
         let unmapped = self.authenticator.unmapped;
         let found = external::identity(&*self.accounts, &verified.principal, Some(verified.expires_at), unmapped);
         let identity = found?;

@@ -4,53 +4,51 @@
 
 /// Bytes that are not DER, or not the structure that was expected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Malformed;
+pub struct Malformed;
 
-pub(crate) const INTEGER: u8 = 0x02;
-pub(crate) const BIT_STRING: u8 = 0x03;
-pub(crate) const OCTET_STRING: u8 = 0x04;
-pub(crate) const NULL: u8 = 0x05;
-pub(crate) const OBJECT_ID: u8 = 0x06;
-pub(crate) const BMP_STRING: u8 = 0x1e;
-pub(crate) const UTC_TIME: u8 = 0x17;
-pub(crate) const GENERALIZED_TIME: u8 = 0x18;
-pub(crate) const SEQUENCE: u8 = 0x30;
-pub(crate) const SET: u8 = 0x31;
+pub const INTEGER: u8 = 0x02;
+pub const OCTET_STRING: u8 = 0x04;
+pub const OBJECT_ID: u8 = 0x06;
+pub const BMP_STRING: u8 = 0x1e;
+pub const UTC_TIME: u8 = 0x17;
+pub const GENERALIZED_TIME: u8 = 0x18;
+pub const SEQUENCE: u8 = 0x30;
+pub const SET: u8 = 0x31;
 /// `[0]` around another element.
-pub(crate) const CONTEXT_0: u8 = 0xa0;
+pub const CONTEXT_0: u8 = 0xa0;
 /// `[0]` in place of a primitive element's own tag.
-pub(crate) const IMPLICIT_0: u8 = 0x80;
+pub const IMPLICIT_0: u8 = 0x80;
 
 /// One element.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Element<'a> {
-    pub(crate) tag: u8,
-    pub(crate) content: &'a [u8],
+pub struct Element<'a> {
+    pub tag: u8,
+    pub content: &'a [u8],
     /// Tag and length too.
-    pub(crate) whole: &'a [u8],
+    pub whole: &'a [u8],
 }
 
 /// Elements one after the other.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Reader<'a> {
+pub struct Reader<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Reader<'a> {
-    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+    pub fn new(bytes: &'a [u8]) -> Self {
         Self { rest: bytes }
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.rest.is_empty()
     }
 
-    pub(crate) fn next_is(&self, tag: u8) -> bool {
+    pub fn next_is(&self, tag: u8) -> bool {
         self.rest.first() == Some(&tag)
     }
 
     /// The next element, whatever it is.
-    pub(crate) fn any(&mut self) -> Result<Element<'a>, Malformed> {
+    pub fn any(&mut self) -> Result<Element<'a>, Malformed> {
         let (&tag, rest) = self.rest.split_first().ok_or(Malformed)?;
         // Tags of several bytes appear in none of the structures read here.
         if tag & 0x1f == 0x1f {
@@ -74,37 +72,37 @@ impl<'a> Reader<'a> {
     }
 
     /// The next element, which must have this tag.
-    pub(crate) fn expect(&mut self, tag: u8) -> Result<Element<'a>, Malformed> {
+    pub fn expect(&mut self, tag: u8) -> Result<Element<'a>, Malformed> {
         let element = self.any()?;
         if element.tag == tag { Ok(element) } else { Err(Malformed) }
     }
 
     /// The inside of the next element, which must have this tag.
-    pub(crate) fn inside(&mut self, tag: u8) -> Result<Self, Malformed> {
+    pub fn inside(&mut self, tag: u8) -> Result<Self, Malformed> {
         Ok(Self::new(self.expect(tag)?.content))
     }
 
     /// The next element's content if it has this tag.
-    pub(crate) fn optional(&mut self, tag: u8) -> Result<Option<&'a [u8]>, Malformed> {
+    pub fn optional(&mut self, tag: u8) -> Result<Option<&'a [u8]>, Malformed> {
         if self.next_is(tag) { self.expect(tag).map(|element| Some(element.content)) } else { Ok(None) }
     }
 
     /// A whole number from 0 on.
-    pub(crate) fn number(&mut self) -> Result<u32, Malformed> {
+    pub fn number(&mut self) -> Result<u32, Malformed> {
         number(self.expect(INTEGER)?.content)
     }
 
-    pub(crate) fn object_id(&mut self) -> Result<&'a [u8], Malformed> {
+    pub fn object_id(&mut self) -> Result<&'a [u8], Malformed> {
         Ok(self.expect(OBJECT_ID)?.content)
     }
 
-    pub(crate) fn octets(&mut self) -> Result<&'a [u8], Malformed> {
+    pub fn octets(&mut self) -> Result<&'a [u8], Malformed> {
         Ok(self.expect(OCTET_STRING)?.content)
     }
 }
 
 /// The content of an INTEGER from 0 on.
-pub(crate) fn number(content: &[u8]) -> Result<u32, Malformed> {
+pub fn number(content: &[u8]) -> Result<u32, Malformed> {
     let digits = if content.first() == Some(&0) { &content[1..] } else { content };
     if content.is_empty() || content[0] >= 0x80 || digits.len() > 4 {
         return Err(Malformed);
@@ -113,7 +111,7 @@ pub(crate) fn number(content: &[u8]) -> Result<u32, Malformed> {
 }
 
 /// An object identifier as people write it, `2.5.4.3`.
-pub(crate) fn dotted(content: &[u8]) -> Option<String> {
+pub fn dotted(content: &[u8]) -> Option<String> {
     let mut arcs: Vec<u128> = Vec::new();
     let mut arc: u128 = 0;
     for byte in content {
@@ -133,7 +131,7 @@ pub(crate) fn dotted(content: &[u8]) -> Option<String> {
 }
 
 /// An element of these parts.
-pub(crate) fn element(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
+pub fn element(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
     let length = parts.iter().map(|part| part.len()).sum::<usize>();
     let mut bytes = Vec::with_capacity(length + 6);
     bytes.push(tag);
@@ -153,7 +151,7 @@ pub(crate) fn element(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
 }
 
 /// An INTEGER.
-pub(crate) fn integer(number: u32) -> Vec<u8> {
+pub fn integer(number: u32) -> Vec<u8> {
     let mut digits = vec![0];
     digits.extend_from_slice(&number.to_be_bytes());
     let spare = digits.windows(2).take_while(|pair| pair[0] == 0 && pair[1] < 0x80).count();

@@ -51,7 +51,7 @@ pub(super) fn identity(bytes: &[u8], wanted: &Wanted<'_>) -> Result<KeyEntry, St
     let entry = keys.swap_remove(wanted.choose(&aliases)?);
     let password = wanted.key_password.ok_or(StoreProblem::KeyPasswordMissing)?;
     let key = decrypt(entry.key.unwrap_or_default(), password.reveal())?;
-    let key = key.ok_or_else(|| StoreProblem::WrongKeyPassword(Some(entry.alias)))?;
+    let key = key.ok_or(StoreProblem::WrongKeyPassword(Some(entry.alias)))?;
     Ok(KeyEntry { key: PrivateKeyDer::Pkcs8(key.into()), chain: entry.chain })
 }
 

@@ -4,7 +4,8 @@
 //! offers, and `reload` keeps that fresh. Nothing here opens a connection.
 
 pub mod certificate;
-pub(crate) mod der;
+pub mod der;
+pub mod export;
 mod jks;
 pub mod names;
 mod pem;

@@ -21,12 +21,13 @@ const REMIND_EVERY: Duration = Duration::from_secs(DAY);
 /// # Errors
 /// The operating system's, when it gives no signals.
 pub async fn watch(
-    servers: Vec<Arc<ServerTls>>,
+    servers: impl IntoIterator<Item = Arc<ServerTls>>,
     every: Duration,
     health: Arc<Health>,
     metrics: Arc<Metrics>,
 ) -> std::io::Result<()> {
     let mut hangup = signal(SignalKind::hangup())?;
+    let servers = distinct(servers);
     if servers.is_empty() {
         // The signal's own meaning, to end the process, would be a surprise to who reloads a fleet.
         loop {
@@ -54,6 +55,17 @@ pub async fn watch(
             reminded = Instant::now();
         }
     }
+}
+
+/// Listeners that offer the same share it.
+fn distinct(servers: impl IntoIterator<Item = Arc<ServerTls>>) -> Vec<Arc<ServerTls>> {
+    let mut distinct: Vec<Arc<ServerTls>> = Vec::new();
+    for server in servers {
+        if !distinct.iter().any(|known| Arc::ptr_eq(known, &server)) {
+            distinct.push(server);
+        }
+    }
+    distinct
 }
 
 /// Whether it was asked for.

@@ -40,9 +40,13 @@ pub enum ServerTlsError {
         /// Why its key or certificate cannot serve.
         reason: String,
     },
-    #[error("tls.keyStore.path (GATEWAY_SSL_KEY_STORE_PATH) is not set: TLS needs a key and a certificate; 'gateway certs init' makes some for development")]
+    #[error(
+        "tls.keyStore.path (GATEWAY_SSL_KEY_STORE_PATH) is not set: TLS needs a key and a certificate; 'gateway certs init' makes some for development"
+    )]
     NoIdentity,
-    #[error("tls.trustStore.path (GATEWAY_SSL_TRUST_STORE_PATH) is not set: asking for clients' certificates needs the authorities that sign them")]
+    #[error(
+        "tls.trustStore.path (GATEWAY_SSL_TRUST_STORE_PATH) is not set: asking for clients' certificates needs the authorities that sign them"
+    )]
     NoTrust,
     #[error("clients' certificates cannot be verified: {0}")]
     Verifier(String),
@@ -171,7 +175,8 @@ fn build(settings: &Tls, auth: ClientAuth) -> Result<(ServerConfig, Vec<Certific
     }
     let (verifier, trusted) = verifier(settings, auth, &crypto)?;
     certificates.extend(trusted);
-    let versions: &[&'static SupportedProtocolVersion] = if settings.only_tls13 { &[&TLS13] } else { &[&TLS13, &TLS12] };
+    let versions: &[&'static SupportedProtocolVersion] =
+        if settings.only_tls13 { &[&TLS13] } else { &[&TLS13, &TLS12] };
     let mut config = ServerConfig::builder_with_provider(crypto)
         .with_protocol_versions(versions)
         .map_err(setup)?

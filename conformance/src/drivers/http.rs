@@ -1,4 +1,4 @@
-//! As little HTTP as it takes to ask an admin API what it should refuse; the answer is kept as bytes, for the tap.
+//! As little HTTP as it takes to ask an admin API; the answer is kept as bytes, so that they can be searched for leaks.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::TcpStream;
@@ -6,33 +6,45 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use serde_json::Value;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 const LARGEST: u64 = 4 << 20;
 
 /// What came back.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub struct Answer {
     /// The status; 0 where none came.
-    pub(super) status: u16,
+    pub status: u16,
     /// All of it, head included.
-    pub(super) bytes: Vec<u8>,
+    pub bytes: Vec<u8>,
 }
 
 /// The header of a name and a password.
-pub(super) fn basic(user: &str, password: &str) -> String {
+pub fn basic(user: &str, password: &str) -> String {
     format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))
 }
 
 /// A token that nobody signed and that claims everything.
-pub(super) fn unsigned_token(user: &str) -> String {
+pub fn unsigned_token(user: &str) -> String {
     let part = |text: &str| URL_SAFE_NO_PAD.encode(text);
     let claims = format!(r#"{{"username":"{user}","sub":"{user}","admin":true,"exp":4102444800}}"#);
     format!("{}.{}.", part(r#"{"alg":"none","typ":"JWT"}"#), part(&claims))
 }
 
+impl Answer {
+    /// The body, as JSON; null where it is none.
+    pub fn body(&self) -> Value {
+        let split = self.bytes.windows(4).position(|four| four == b"\r\n\r\n");
+        split.and_then(|at| serde_json::from_slice(&self.bytes[at + 4..]).ok()).unwrap_or_default()
+    }
+}
+
 /// One request on a connection of its own.
-pub(super) fn ask(base: &str, method: &str, path: &str, authorization: Option<&str>, body: &str) -> io::Result<Answer> {
+///
+/// # Errors
+/// There is no connection, or it broke.
+pub fn ask(base: &str, method: &str, path: &str, authorization: Option<&str>, body: &str) -> io::Result<Answer> {
     let address = base.trim_start_matches("http://").trim_end_matches('/');
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(PATIENCE))?;

@@ -1,0 +1,173 @@
+//! Starts gateways with settings of their own, where a sandbox's gateway would not do: other listeners, TLS, other logins.
+//!
+//! A gateway that was started is ended when its value is dropped.
+
+use std::fs;
+use std::io;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::drivers::http;
+
+const ADMIN: &str = "admin";
+const PASSWORD: &str = "conformance-admin";
+/// A debug build on a machine that compiles beside it.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Why there is no gateway, or not the resource.
+#[derive(Debug, thiserror::Error)]
+pub enum GatewayError {
+    /// No program, no folder, no port.
+    #[error("the gateway cannot be started with {program}: {cause}")]
+    NotStarted { program: PathBuf, cause: io::Error },
+    /// It ended or was not ready in time.
+    #[error("the gateway was not ready; its log ends with:\n{log}")]
+    NotReady { log: String },
+    /// It could not be asked.
+    #[error("{method} {path}: {cause}")]
+    Admin { method: String, path: String, cause: io::Error },
+    /// It said no.
+    #[error("{method} {path} was answered with {status}: {answer}")]
+    Refused { method: String, path: String, status: u16, answer: Value },
+}
+
+/// A running gateway.
+#[derive(Debug)]
+pub struct Gateway {
+    child: Child,
+    admin: String,
+    folder: PathBuf,
+}
+
+impl Gateway {
+    /// Starts one by `sandbox gateway` and waits until it is ready. `settings` are those of `gateway.yaml`, without `admin`.
+    ///
+    /// # Errors
+    /// [`GatewayError`]
+    pub fn start(sandbox_program: &Path, settings: &Value) -> Result<Self, GatewayError> {
+        let not_started = |cause| GatewayError::NotStarted { program: sandbox_program.to_owned(), cause };
+        let port = free_ports(1).map_err(not_started)?;
+        let mut settings = settings.clone();
+        settings["admin"] = json!({ "port": port, "users": [{ "username": ADMIN, "password": PASSWORD }] });
+        let folder = std::env::temp_dir().join(format!("conformance-gateway-{}-{port}", std::process::id()));
+        fs::create_dir_all(&folder).map_err(not_started)?;
+        let file = folder.join("gateway.yaml");
+        fs::write(&file, settings.to_string()).map_err(not_started)?;
+        let log = fs::File::create(folder.join("gateway.log")).map_err(not_started)?;
+        let child = Command::new(sandbox_program)
+            .arg("gateway")
+            .arg("--config")
+            .arg(&file)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .map_err(not_started)?;
+        let mut gateway = Self { child, admin: format!("127.0.0.1:{port}"), folder };
+        gateway.wait()?;
+        Ok(gateway)
+    }
+
+    fn wait(&mut self) -> Result<(), GatewayError> {
+        let began = Instant::now();
+        while began.elapsed() < PATIENCE && matches!(self.child.try_wait(), Ok(None)) {
+            if http::ask(&self.admin, "GET", "/health/ready", None, "").is_ok_and(|answer| answer.status == 200) {
+                return Ok(());
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+        let log = self.log();
+        let end: Vec<&str> = log.lines().rev().take(12).collect();
+        Err(GatewayError::NotReady { log: end.into_iter().rev().collect::<Vec<_>>().join("\n") })
+    }
+
+    /// Its log so far.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.folder.join("gateway.log")).unwrap_or_default()
+    }
+
+    /// Where its admin API is, as `host:port`.
+    pub fn admin(&self) -> &str {
+        &self.admin
+    }
+
+    /// Asks its admin API as somebody who may do everything.
+    ///
+    /// # Errors
+    /// [`GatewayError`]: also where the answer is not a good one.
+    pub fn ask(&self, method: &str, path: &str, body: &Value) -> Result<Value, GatewayError> {
+        let login = http::basic(ADMIN, PASSWORD);
+        let of = || (method.to_owned(), path.to_owned());
+        let answer = http::ask(&self.admin, method, path, Some(&login), &body.to_string()).map_err(|cause| {
+            let (method, path) = of();
+            GatewayError::Admin { method, path, cause }
+        })?;
+        if (200..300).contains(&answer.status) {
+            return Ok(answer.body());
+        }
+        let (method, path) = of();
+        Err(GatewayError::Refused { method, path, status: answer.status, answer: answer.body() })
+    }
+
+    /// Declares a virtual cluster.
+    ///
+    /// # Errors
+    /// [`GatewayError`]
+    pub fn virtual_cluster(&self, name: &str, spec: &Value) -> Result<(), GatewayError> {
+        let body = json!({
+            "kind": "VirtualCluster", "apiVersion": "gateway/v2", "metadata": { "name": name }, "spec": spec,
+        });
+        self.ask("PUT", "/gateway/v2/virtual-cluster", &body).map(drop)
+    }
+
+    /// Declares who may log in to a virtual cluster.
+    ///
+    /// # Errors
+    /// [`GatewayError`]
+    pub fn account(&self, virtual_cluster: &str, name: &str, spec: &Value) -> Result<(), GatewayError> {
+        let metadata = json!({ "name": name, "vCluster": virtual_cluster });
+        let body = json!({
+            "kind": "GatewayServiceAccount", "apiVersion": "gateway/v2", "metadata": metadata, "spec": spec,
+        });
+        self.ask("PUT", "/gateway/v2/service-account", &body).map(drop)
+    }
+
+    /// A signed password of a local account.
+    ///
+    /// # Errors
+    /// [`GatewayError`]
+    pub fn token(&self, virtual_cluster: &str, name: &str, seconds: u64) -> Result<String, GatewayError> {
+        let body = json!({ "vCluster": virtual_cluster, "username": name, "lifeTimeSeconds": seconds });
+        let answer = self.ask("POST", "/gateway/v2/token", &body)?;
+        Ok(answer["token"].as_str().unwrap_or_default().to_owned())
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// The first of so many ports in a row that nobody listens on.
+///
+/// # Errors
+/// There are none.
+pub fn free_ports(count: u16) -> io::Result<u16> {
+    for _ in 0..100 {
+        let first = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let range = first..first.checked_add(count).unwrap_or(first);
+        let held: io::Result<Vec<TcpListener>> = range.map(|port| TcpListener::bind(("127.0.0.1", port))).collect();
+        if held.is_ok_and(|held| held.len() == usize::from(count)) {
+            return Ok(first);
+        }
+    }
+    Err(io::Error::new(io::ErrorKind::AddrInUse, format!("no {count} free ports in a row")))
+}

@@ -1,0 +1,60 @@
+//! What the settings point to and a start needs: files of keys and certificates, and texts that have to be compiled.
+//!
+//! `gateway run` and `gateway validate` read it by the same function, so that what is valid also starts.
+
+use std::sync::Arc;
+
+use crate::authn::principal::{PrincipalRules, RuleError};
+use crate::config::Config;
+use crate::transport::tls::server::{ServerTls, ServerTlsError};
+
+/// Everything, read.
+#[derive(Debug)]
+pub struct Material {
+    /// For each listener of the settings what it offers, if it speaks TLS.
+    pub servers: Vec<Option<Arc<ServerTls>>>,
+    /// What the subjects of clients' certificates are called.
+    pub principals: Arc<PrincipalRules>,
+}
+
+/// What cannot be used of it.
+#[derive(Debug, thiserror::Error)]
+pub enum MaterialError {
+    #[error("TLS of the listener '{listener}': {error}")]
+    Tls {
+        listener: String,
+        #[source]
+        error: ServerTlsError,
+    },
+    #[error("tls.principalMappingRules (GATEWAY_SSL_PRINCIPAL_MAPPING_RULES): {0}")]
+    Rules(#[from] RuleError),
+}
+
+impl Material {
+    /// Reads all files that the settings name and something needs.
+    ///
+    /// # Errors
+    /// [`MaterialError`] for the first that cannot be used.
+    pub fn read(config: &Config) -> Result<Self, MaterialError> {
+        let principals = Arc::new(PrincipalRules::parse(&config.tls.principal_mapping_rules)?);
+        let mut servers: Vec<Option<Arc<ServerTls>>> = Vec::new();
+        let listeners = &config.clients.listeners;
+        for (at, listener) in listeners.iter().enumerate() {
+            let same = listeners[..at]
+                .iter()
+                .zip(&servers)
+                .find_map(|(earlier, server)| server.clone().filter(|_| earlier.client_auth == listener.client_auth));
+            servers.push(match (listener.protocol.is_tls(), same) {
+                (false, _) => None,
+                // One for all that offer the same: its files are looked at once.
+                (true, Some(same)) => Some(same),
+                (true, None) => {
+                    let server = ServerTls::load(&config.tls, listener.client_auth);
+                    let failed = |error| MaterialError::Tls { listener: listener.name.clone(), error };
+                    Some(Arc::new(server.map_err(failed)?))
+                }
+            });
+        }
+        Ok(Self { servers, principals })
+    }
+}
