@@ -48,7 +48,7 @@ use session::certificate::ByCertificate;
 use session::{Limits, Listener, Login, Shared};
 use store::topic::StateLog;
 use transport::tls::reload;
-use transport::tls::server::{ServerTls, ServerTlsError};
+use transport::tls::server::ServerTls;
 use upstream::cluster::Cluster;
 use upstream::security::{Security, SecurityError};
 use world::World;
@@ -68,8 +68,6 @@ pub enum RunError {
     Signals(std::io::Error),
     #[error(transparent)]
     CaFile(#[from] CaFileError),
-    #[error(transparent)]
-    Tls(#[from] ServerTlsError),
     #[error("the operating system gives no random bytes")]
     NoRandomness,
     #[error("cannot keep the audit: {0}")]
@@ -90,6 +88,7 @@ const MAX_REQUEST_BYTES: usize = 4 << 20;
 pub async fn run(config: Config) -> Result<(), RunError> {
     let (sender, world) = watch::channel(Arc::new(World::empty()));
     let (health, metrics) = (Arc::<Health>::default(), Arc::<Metrics>::default());
+    let Material { servers, principals } = Material::read(&config)?;
     let authenticator = authenticator(&config)?;
     let cluster = Arc::new(cluster(&config)?);
     let (audit, recorder) = audit_of(&config, &cluster, &metrics).await?;
@@ -106,7 +105,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         reports(&config, &health, &metrics, &audit),
     ));
     let admin_listener = listen(&config.admin.bind_host, config.admin.port, "the admin API").await?;
-    let bound = client_listeners(&config, &authenticator).await?;
+    let (listeners, bootstrap) = client_listeners(&config, &authenticator, &servers, &principals).await?;
     let shared = Arc::new(Shared {
         cluster: Arc::clone(&cluster),
         world,
@@ -117,15 +116,19 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         fetch_sessions: Arc::default(),
         acls: Arc::clone(&admin) as Arc<dyn session::acls::AclKeeper>,
     });
-    let certificates =
-        reload::watch(bound.tls, config.tls.update_every, Arc::clone(&health), Arc::clone(&shared.metrics));
+    let certificates = reload::watch(
+        servers.into_iter().flatten(),
+        config.tls.update_every,
+        Arc::clone(&health),
+        Arc::clone(&shared.metrics),
+    );
     let follow_provider = follow_provider(&config, &authenticator, &shared.metrics)?;
     let shutdown = shutdown(Arc::clone(&health))?;
     let clients = async {
         // Before the declarations are known every login would fail, and clients give up for good on a failed login.
         admin.catch_up_until_done().await;
-        health.set_listeners(Part::Up(bound.bootstrap));
-        bound.listeners.serve(shared, config.clients.limits.max_connections).await;
+        health.set_listeners(Part::Up(bootstrap));
+        listeners.serve(shared, config.clients.limits.max_connections).await;
     };
     recorder
         .during(async {
@@ -135,7 +138,6 @@ pub async fn run(config: Config) -> Result<(), RunError> {
                 () = watch_upstream(&cluster, &health) => Ok(()),
                 ended = certificates => ended.map_err(RunError::Signals),
                 done = follow_provider => done,
-                done = certificates => done.map_err(RunError::Signals),
                 done = admin::serve(admin_listener, Arc::clone(&admin), shutdown) => done.map_err(RunError::Admin),
             }
         })
@@ -172,17 +174,14 @@ fn client_access(config: &Config) -> ClientAccess {
     ClientAccess { routes: Routes::new(listener), security_protocol: listener.protocol }
 }
 
-/// The side that clients connect to, bound and not yet served.
-struct Bound {
-    listeners: Listeners,
-    /// The addresses by which clients begin.
-    bootstrap: String,
-    tls: Vec<Arc<ServerTls>>,
-}
-
-/// Binds the ports of all listeners.
-async fn client_listeners(config: &Config, authenticator: &Arc<Authenticator>) -> Result<Bound, RunError> {
-    let (mut listeners, mut servers) = (Listeners::default(), Vec::new());
+/// Binds the ports of all listeners; tells the addresses by which clients begin.
+async fn client_listeners(
+    config: &Config,
+    authenticator: &Arc<Authenticator>,
+    servers: &[Option<Arc<ServerTls>>],
+    principals: &Arc<PrincipalRules>,
+) -> Result<(Listeners, String), RunError> {
+    let mut listeners = Listeners::default();
     let mut bootstrap = Vec::new();
     for (settings, tls) in config.clients.listeners.iter().zip(servers) {
         let anonymous = settings.anonymous.as_deref();
@@ -195,17 +194,12 @@ async fn client_listeners(config: &Config, authenticator: &Arc<Authenticator>) -
             Login::Anonymous(anonymous.unwrap_or(PASSTHROUGH).into())
         };
         let listener = Listener { name: settings.name.as_str().into(), login, routes: Routes::new(settings) };
-        let tls = match settings.protocol.is_tls() {
-            true => Some(Arc::new(ServerTls::load(&config.tls, settings.client_auth)?)),
-            false => None,
-        };
-        servers.extend(tls.clone());
         listeners.bind(&Arc::new(listener), tls.as_ref(), &settings.bind_host, settings.ports()).await?;
         let (name, protocol) = (&settings.name, settings.protocol.as_str());
         tracing::info!(name, protocol, bootstrap = %settings.bootstrap(), "listening for Kafka clients");
         bootstrap.push(settings.bootstrap().to_string());
     }
-    Ok(Bound { listeners, bootstrap: bootstrap.join(","), tls: servers })
+    Ok((listeners, bootstrap.join(",")))
 }
 
 /// Keeps the keys of the identity provider fresh; does not end.

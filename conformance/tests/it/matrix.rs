@@ -244,7 +244,8 @@ fn kept_out(client: &str, wrong: &Connection, proof: Proof) {
 }
 
 fn impossible(client: &str, proof: Proof) -> Option<&'static str> {
-    let (_, _, why) = IMPOSSIBLE.iter().find(|(one, mechanism, _)| *one == client && *mechanism == proof.mechanism())?;
+    let (_, _, why) =
+        IMPOSSIBLE.iter().find(|(one, mechanism, _)| *one == client && *mechanism == proof.mechanism())?;
     Some(why)
 }
 
