@@ -3,16 +3,15 @@
 //! It may while its session has an end, at most once a second, as the same identity by the same mechanism. Between its
 //! handshake and the outcome it may send nothing else: whose request would that be?
 
-use super::conversation::{Conversation, ILLEGAL_SASL_STATE, Then, Turn};
+use super::conversation::{Conversation, Then, Turn};
 use super::delegated::Kafka;
 use super::lifetime::Lifetime;
 use super::pipeline::Queue;
-use super::{SessionError, local, renewal};
+use super::{SessionError, handshake, renewal};
 use crate::apis::check::Checked;
 use crate::observe::metrics::FrameRefusal;
 use crate::transport::connection::Connection;
 use crate::upstream::sasl::Request;
-use serde_json::json;
 use std::time::Duration;
 use tokio::time::Instant;
 use wire::schema::ApiKey;
@@ -66,11 +65,7 @@ impl<'a> Again<'a> {
     ///
     /// # Errors
     /// [`SessionError`]
-    pub(super) async fn answer(
-        &mut self,
-        request: &Checked<'_>,
-        kafka: &mut impl Kafka,
-    ) -> Result<Turn, SessionError> {
+    pub(super) async fn answer(&mut self, request: &Checked<'_>, kafka: &mut impl Kafka) -> Result<Turn, SessionError> {
         let Some(conversation) = &mut self.conversation else { return out_of_turn(request) };
         if request.key() == ApiKey::SaslHandshake {
             let soon = self.begun.is_some_and(|begun| begun.elapsed() < APART);
@@ -94,8 +89,6 @@ impl<'a> Again<'a> {
     }
 }
 
-/// What brokers answer to a client that has no reason to log in.
 fn out_of_turn(request: &Checked<'_>) -> Result<Turn, SessionError> {
-    let frame = local::answer(request, &json!({ "ErrorCode": ILLEGAL_SASL_STATE }))?;
-    Ok(Turn { frame, then: Then::GoOn })
+    Ok(Turn { frame: handshake::already_authenticated(request)?, then: Then::GoOn })
 }

@@ -204,11 +204,8 @@ impl<'a> Conversation<'a> {
             }
             By::Kafka(delegation) => {
                 let (code, begun, offered) = Delegated::begin(delegation, name, kafka).await?;
-                let exchange = |judge: Delegated| Exchange {
-                    mechanism: judge.mechanism(),
-                    judge: Judge::Kafka(judge),
-                    who: None,
-                };
+                let exchange =
+                    |judge: Delegated| Exchange { mechanism: judge.mechanism(), judge: Judge::Kafka(judge), who: None };
                 self.exchange = begun.map(exchange);
                 (code, offered)
             }
@@ -360,14 +357,15 @@ impl<'a> Conversation<'a> {
     fn expected(&self, exchange: &Exchange, verdict: Verdict) -> Verdict {
         let Verdict::Done(_, identity, _) = &verdict else { return verdict };
         if !self.dialled.serves(&identity.virtual_cluster) {
-            let by_password = matches!(exchange.judge, Judge::Gateway(_))
-                && !matches!(exchange.mechanism, Mechanism::OAuthBearer);
+            let by_password =
+                matches!(exchange.judge, Judge::Gateway(_)) && !matches!(exchange.mechanism, Mechanism::OAuthBearer);
             let failure = if by_password { Failure::InvalidCredentials } else { Failure::Unmapped };
             let reason = "the address belongs to another virtual cluster".to_owned();
             return Verdict::Refused(Refusal { reason, ..Refusal::from(failure) });
         }
         let same = |known: &Known| {
-            (&known.identity.username, &known.identity.virtual_cluster) == (&identity.username, &identity.virtual_cluster)
+            (&known.identity.username, &known.identity.virtual_cluster)
+                == (&identity.username, &identity.virtual_cluster)
         };
         if self.known.as_ref().is_none_or(same) {
             return verdict;

@@ -1,15 +1,16 @@
 //! Before a client is known: only ApiVersions, SaslHandshake and SaslAuthenticate are read, few of them, in small frames, within
 //! a deadline. Everything else closes the connection.
 
-use super::conversation::{Conversation, Known, Then};
+use super::conversation::{Conversation, ILLEGAL_SASL_STATE, Known, Then};
 use super::delegated::{Alone, Kafka as _};
 use super::{SessionError, Shared, local};
-use crate::apis::check::{Unserved, check};
+use crate::apis::check::{Checked, Unserved, check};
 use crate::authn::Identity;
 use crate::observe::metrics::FrameRefusal;
 use crate::transport::connection::Connection;
 use crate::transport::frames::{FrameError, FrameReader};
 use crate::transport::vectored;
+use serde_json::json;
 use std::sync::Arc;
 use wire::schema::ApiKey;
 use wire::segments::Segments;
@@ -95,4 +96,12 @@ const fn unauthenticated(detail: String) -> SessionError {
 
 async fn write(client: &Connection, bytes: &[u8]) -> Result<(), SessionError> {
     vectored::write(client, &[bytes], &Segments::default(), &[]).await.map_err(SessionError::Client)
+}
+
+/// The answer to a SASL request of a client that has no reason to log in again.
+///
+/// # Errors
+/// [`SessionError::Gateway`]
+pub fn already_authenticated(request: &Checked<'_>) -> Result<Vec<u8>, SessionError> {
+    local::answer(request, &json!({ "ErrorCode": ILLEGAL_SASL_STATE }))
 }

@@ -53,11 +53,7 @@ pub(super) async fn renew(
 ///
 /// # Errors
 /// The connection's.
-pub(super) async fn exchange(
-    request: &Request,
-    upstream: &Connection,
-    queue: &Queue,
-) -> Result<Vec<u8>, SessionError> {
+pub(super) async fn exchange(request: &Request, upstream: &Connection, queue: &Queue) -> Result<Vec<u8>, SessionError> {
     let (answered, answer) = oneshot::channel();
     queue.put(Exchange::Own(request.key, request.version, answered)).await?;
     let frame = frame::request(request.key, request.version, CORRELATION_ID, Some("gateway"), &request.body);

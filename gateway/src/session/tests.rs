@@ -1,6 +1,7 @@
 //! Sessions over real sockets, with a broker that answers as told.
 
 use super::*;
+use crate::audit::event::Event;
 use crate::authn::tokens::TokenKey;
 use crate::authz::acl::{AclBinding, AclFilter};
 use crate::config::{HostPort, PortRouting};
@@ -95,12 +96,14 @@ fn gateway(broker: &HostPort, sasl: bool) -> Gateway {
         world: receiver,
         metrics,
         audit,
+        attempts: Attempts::default(),
         limits: Limits {
             max_in_flight: 3,
             max_produce_bytes: 10_000,
             max_request_bytes: 1_000,
             max_answer_bytes: 10_000,
             handshake: Duration::from_secs(20),
+            max_reauth: None,
         },
         api_versions: local::ApiVersionsCache::default(),
         fetch_sessions: Arc::default(),
@@ -257,19 +260,6 @@ async fn a_broker_that_goes_away_ends_the_session() {
 }
 
 #[tokio::test]
-async fn credentials_that_expired_end_the_session() {
-    let (address, _) = broker(Duration::ZERO).await;
-    let gateway = gateway(&address, true);
-    let identity = Identity {
-        username: "gone".into(),
-        virtual_cluster: "passthrough".into(),
-        expires_at: Some(std::time::SystemTime::now() + Duration::from_millis(50)),
-    };
-    let before = World::empty();
-    assert_eq!(ended(&gateway.shared, &gateway.listener, &before, &identity).await, "the credentials expired");
-}
-
-#[tokio::test]
 async fn a_virtual_cluster_that_is_removed_ends_its_sessions() {
     let (address, _) = broker(Duration::ZERO).await;
     let gateway = gateway(&address, true);
@@ -345,7 +335,10 @@ async fn a_topic_that_was_made_a_moment_ago_is_looked_for_before_it_is_assigned(
     drop(tokio::spawn(async move {
         let open = shared.metrics.tenant_connection_opened(&identity.virtual_cluster);
         let reader = frames::FrameReader::default();
-        pipeline::run(&accepted, reader, 1, &shared, &identity, tenant, open.metrics()).await
+        let lifetime = Lifetime::new(None);
+        let again = Again::new(None, &lifetime);
+        let entry = pipeline::Entry { identity: &identity, tenant, again, link: None, kafka_authorizes: false };
+        pipeline::run(&accepted, reader, 1, &shared, open.metrics(), entry).await
     }));
     let (key, version) = (ApiKey::ConsumerGroupHeartbeat, 1);
     client.write_all(&request(key, version, 7, &json!({ "GroupId": "g", "MemberId": "m" }))).await.unwrap();

@@ -61,7 +61,7 @@ impl Authenticator {
     pub fn new(tokens: TokenKey) -> Result<Self, Unspecified> {
         let mut nobody = [0; 32];
         rand::fill(&mut nobody)?;
-        let Logins { mechanisms, unmapped } = Logins::default();
+        let Logins { mechanisms, unmapped, .. } = Logins::default();
         Ok(Self { tokens, nobody, mechanisms, oauth: None, unmapped })
     }
 

@@ -152,7 +152,7 @@ mod tests {
     use crate::config::{Logins, MECHANISMS, Unmapped};
 
     fn start(issuer: &Issuer, unmapped: Unmapped) -> SaslExchange {
-        let logins = Logins { mechanisms: MECHANISMS.to_vec(), unmapped };
+        let logins = Logins { mechanisms: MECHANISMS.to_vec(), unmapped, ..Logins::default() };
         let made = Authenticator::new(TokenKey::random().unwrap()).unwrap();
         let made = made.with_logins(&logins, Some(Arc::new(issuer.oauth())));
         let accounts = Arc::new(Accounts::default().with_external("app", "dev", "0oa1"));

@@ -42,8 +42,7 @@ struct Subject {
 
 impl Mechanism {
     /// All of them, in the order in which they are offered.
-    pub const ALL: [Self; 5] =
-        [Self::Plain, Self::ScramSha256, Self::ScramSha512, Self::OAuthBearer, Self::AwsMskIam];
+    pub const ALL: [Self; 5] = [Self::Plain, Self::ScramSha256, Self::ScramSha512, Self::OAuthBearer, Self::AwsMskIam];
 
     /// By its registered name.
     pub fn named(name: &str) -> Option<Self> {
