@@ -16,6 +16,8 @@ pub mod handshake;
 mod joined;
 mod lifetime;
 pub mod local;
+#[cfg(test)]
+mod login_tests;
 pub mod pipeline;
 pub mod quotas;
 pub mod refusal;

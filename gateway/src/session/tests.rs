@@ -19,7 +19,7 @@ use wire::schema::ApiKey;
 use wire::value;
 
 /// A broker that answers each request after `delay`; Heartbeats with their correlation id as throttle time.
-async fn broker(delay: Duration) -> (HostPort, Arc<AtomicUsize>) {
+pub(super) async fn broker(delay: Duration) -> (HostPort, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let produced = Arc::new(AtomicUsize::new(0));
@@ -75,16 +75,21 @@ impl acls::AclKeeper for NoRules {
     }
 }
 
-struct Gateway {
-    shared: Arc<Shared>,
-    listener: Arc<Listener>,
-    world: watch::Sender<Arc<World>>,
-    events: mpsc::Receiver<Event>,
+pub(super) struct Gateway {
+    pub(super) shared: Arc<Shared>,
+    pub(super) listener: Arc<Listener>,
+    pub(super) world: watch::Sender<Arc<World>>,
+    pub(super) events: mpsc::Receiver<Event>,
 }
 
-fn gateway(broker: &HostPort, sasl: bool) -> Gateway {
+pub(super) fn gateway(broker: &HostPort, sasl: bool) -> Gateway {
+    let authenticator = || Arc::new(Authenticator::new(TokenKey::random().unwrap()).unwrap());
+    let login = if sasl { Login::Sasl(authenticator()) } else { Login::Anonymous("passthrough".into()) };
+    gateway_with(broker, login, None)
+}
+
+pub(super) fn gateway_with(broker: &HostPort, login: Login, max_reauth: Option<Duration>) -> Gateway {
     let (world, receiver) = watch::channel(Arc::new(World::empty()));
-    let authenticator = Authenticator::new(TokenKey::random().unwrap()).unwrap();
     let metrics = Arc::<Metrics>::default();
     let (audit, events) = Audit::new(100, Arc::clone(&metrics));
     let shared = Arc::new(Shared {
@@ -103,46 +108,50 @@ fn gateway(broker: &HostPort, sasl: bool) -> Gateway {
             max_request_bytes: 1_000,
             max_answer_bytes: 10_000,
             handshake: Duration::from_secs(20),
-            max_reauth: None,
+            max_reauth,
         },
         api_versions: local::ApiVersionsCache::default(),
         fetch_sessions: Arc::default(),
         acls: Arc::new(NoRules),
     });
-    let login = if sasl { Login::Sasl(Arc::new(authenticator)) } else { Login::Anonymous("passthrough".into()) };
     let routing = PortRouting { start: 6969, count: 1, advertised_start: 6969, min_broker_id: 1 };
     let routes = Routes::Port(Ports::new("gateway.test", &routing));
     let listener = Arc::new(Listener { name: "default".into(), login, routes });
     Gateway { shared, listener, world, events }
 }
 
-type Ended = tokio::task::JoinHandle<Result<(), SessionError>>;
+pub(super) type Ended = tokio::task::JoinHandle<Result<(), SessionError>>;
 
 async fn client(gateway: &Gateway) -> (TcpStream, Ended) {
+    client_at(gateway, Dialled::broker(1)).await
+}
+
+/// A client that dialled this.
+pub(super) async fn client_at(gateway: &Gateway, dialled: Dialled) -> (TcpStream, Ended) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (client, accepted) = tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
     let session = tokio::spawn(serve(
         Connection::plain(accepted.unwrap().0).unwrap(),
-        Dialled::broker(1),
+        dialled,
         gateway.listener.clone(),
         gateway.shared.clone(),
     ));
     (client.unwrap(), session)
 }
 
-fn request(key: ApiKey, version: i16, correlation_id: i32, body: &serde_json::Value) -> Vec<u8> {
+pub(super) fn request(key: ApiKey, version: i16, correlation_id: i32, body: &serde_json::Value) -> Vec<u8> {
     let body = value::encode(key.request(), version, body).unwrap();
     frame::request(key, version, correlation_id, Some("test"), &body)
 }
 
-async fn answer(client: &mut TcpStream) -> Vec<u8> {
+pub(super) async fn answer(client: &mut TcpStream) -> Vec<u8> {
     let length = client.read_u32().await.unwrap();
     let mut frame = vec![0; length as usize];
     let _ = client.read_exact(&mut frame).await.unwrap();
     frame
 }
 
-fn correlation_id(frame: &[u8]) -> i32 {
+pub(super) fn correlation_id(frame: &[u8]) -> i32 {
     i32::from_be_bytes([frame[0], frame[1], frame[2], frame[3]])
 }
 
