@@ -27,9 +27,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use admin::{Admin, ClientAccess, Reports};
-use audit::Audit;
 use audit::recorder::Recorder;
 use audit::sinks::SinkError;
+use audit::{Audit, Watched};
 use authn::oauth::OAuth;
 use authn::oauth::provider::{self, CaFileError, Provider};
 use authn::principal::PrincipalRules;
@@ -155,7 +155,7 @@ async fn audit_of(
     cluster: &Arc<Cluster>,
     metrics: &Arc<Metrics>,
 ) -> Result<(Audit, Recorder), RunError> {
-    let (audit, events) = Audit::new(config.audit.queue, Arc::clone(metrics));
+    let (audit, events) = Audit::new(config.audit.queue, Watched::new(&config.audit), Arc::clone(metrics));
     let node = config.audit.node.clone().unwrap_or_else(|| {
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
         format!("{host}:{}", config.clients.listeners[0].ports().start())

@@ -3,8 +3,6 @@
 //! What was run is printed as a table. A cell that cannot be is in [`IMPOSSIBLE`] with its reason, and is held to be refused.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Command, Stdio};
 use std::thread;
 
 use conformance::drivers::Connection;
@@ -13,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::broker::Broker;
 use super::needs;
+use super::openid::Provider;
 use super::secure_kafka::certificates;
 use super::stand::{TeamClient, records, start, values};
 
@@ -171,37 +170,6 @@ fn declare(gateway: &Gateway, tenant: &str) {
     for (name, external) in [("by-certificate", subject.to_owned()), ("by-token", format!("{tenant}.client"))] {
         let spec = json!({ "type": "EXTERNAL", "externalNames": [external] });
         gateway.account(tenant, &format!("{tenant}-{name}"), &spec).unwrap();
-    }
-}
-
-/// `fixtures/services/openid`.
-struct Provider {
-    child: Child,
-    issuer: String,
-}
-
-impl Provider {
-    fn start() -> Self {
-        let port = free_ports(1).unwrap();
-        let mut child = Command::new(needs::fixtures().join("services/openid/run"))
-            .arg(port.to_string())
-            .arg(certificates())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut issuer = String::new();
-        let _ = BufReader::new(child.stdout.take().unwrap()).read_line(&mut issuer).unwrap();
-        assert!(issuer.starts_with("http://"), "the provider did not start: {issuer:?}");
-        Self { child, issuer: issuer.trim().to_owned() }
-    }
-}
-
-impl Drop for Provider {
-    fn drop(&mut self) {
-        // It has replaced the script that started it.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

@@ -75,6 +75,7 @@ pub struct Metrics {
     sessions_expired: AtomicU64,
     isolation_violations: AtomicU64,
     upstream_connection_failures: AtomicU64,
+    upstream_login_renewals: AtomicU64,
     answers_withheld: AtomicU64,
     /// The keys of the identity provider.
     pub identity_keys: IdentityKeyCounters,
@@ -186,6 +187,11 @@ impl Metrics {
         self.upstream_connection_failures.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// The gateway logged in anew on a connection that goes on.
+    pub fn upstream_login_renewed(&self) {
+        self.upstream_login_renewals.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// A broker's answer was none that can be sent on; its connection was closed.
     pub fn answer_withheld(&self) {
         self.answers_withheld.fetch_add(1, Ordering::Relaxed);
@@ -265,6 +271,9 @@ impl Metrics {
         text.sample("gateway_isolation_violations_total", &[], count(&self.isolation_violations));
         text.family("gateway_upstream_connection_failures_total", "counter", "Brokers that could not be reached.");
         text.sample("gateway_upstream_connection_failures_total", &[], count(&self.upstream_connection_failures));
+        let renewals = "Logins at brokers that were renewed before they expired, on connections that went on.";
+        text.family("gateway_upstream_login_renewals_total", "counter", renewals);
+        text.sample("gateway_upstream_login_renewals_total", &[], count(&self.upstream_login_renewals));
         let help = "Answers of brokers that were malformed or not asked for, each with its connection closed.";
         text.family("gateway_upstream_answers_withheld_total", "counter", help);
         text.sample("gateway_upstream_answers_withheld_total", &[], count(&self.answers_withheld));

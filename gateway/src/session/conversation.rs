@@ -69,6 +69,8 @@ pub(super) enum Verdict {
     Continue(Vec<u8>),
     /// These bytes go out; the client is who it says, for this long.
     Done(Vec<u8>, Identity, Option<Duration>),
+    /// It is not, and these bytes say so in the mechanism's own way; the client will answer, and then be told.
+    Challenged(Vec<u8>, Refusal),
     /// It is not.
     Refused(Refusal),
 }
@@ -138,6 +140,8 @@ pub(super) struct Conversation<'a> {
     exchange: Option<Exchange>,
     attempt: Attempt,
     handshakes: usize,
+    /// Why the login has failed, if it has and the client may still say something.
+    refused: Option<String>,
 }
 
 impl<'a> Conversation<'a> {
@@ -154,7 +158,7 @@ impl<'a> Conversation<'a> {
             Login::Anonymous(_) | Login::Certificate(_) => return None,
         };
         let attempt = Attempt::default();
-        Some(Self { client, dialled, shared, by, known: None, exchange: None, attempt, handshakes: 0 })
+        Some(Self { client, dialled, shared, by, known: None, exchange: None, attempt, handshakes: 0, refused: None })
     }
 
     /// From here on the client can only be who it is.
@@ -166,6 +170,14 @@ impl<'a> Conversation<'a> {
     /// Whether the client has begun to log in and has not come to an end.
     pub(super) const fn is_under_way(&self) -> bool {
         self.exchange.is_some()
+    }
+
+    /// What it comes to that the client hangs up.
+    ///
+    /// # Errors
+    /// [`SessionError::Authentication`] where its login had failed.
+    pub(super) fn left(&mut self) -> Result<(), SessionError> {
+        self.refused.take().map_or(Ok(()), |reason| Err(SessionError::Authentication(reason)))
     }
 
     /// The longest frame that is read next.
@@ -186,6 +198,8 @@ impl<'a> Conversation<'a> {
         request: &Checked<'_>,
         kafka: &mut impl Kafka,
     ) -> Result<Turn, SessionError> {
+        // One attempt a connection: another one would not have waited for the first.
+        self.left()?;
         self.handshakes += 1;
         if self.handshakes > MOST_HANDSHAKES {
             return Err(SessionError::Authentication("asked for a mechanism once too often".to_owned()));
@@ -233,7 +247,9 @@ impl<'a> Conversation<'a> {
         let asked = decode(request)?;
         let message = asked["AuthBytes"].as_str().and_then(local::from_base64).unwrap_or_default();
         let (body, then) = match self.judged(message, kafka).await? {
-            Verdict::Continue(answer) => (json!({ "AuthBytes": local::to_base64(&answer) }), Then::GoOn),
+            Verdict::Continue(answer) | Verdict::Challenged(answer, _) => {
+                (json!({ "AuthBytes": local::to_base64(&answer) }), Then::GoOn)
+            }
             Verdict::Done(answer, identity, left) => {
                 let lifetime = lifetime::milliseconds(left);
                 let body = json!({ "AuthBytes": local::to_base64(&answer), "SessionLifetimeMs": lifetime });
@@ -252,7 +268,7 @@ impl<'a> Conversation<'a> {
     /// [`SessionError`]
     pub(super) async fn token(&mut self, token: Vec<u8>, kafka: &mut impl Kafka) -> Result<Turn, SessionError> {
         let (answer, then) = match self.judged(token, kafka).await? {
-            Verdict::Continue(answer) => (answer, Then::GoOn),
+            Verdict::Continue(answer) | Verdict::Challenged(answer, _) => (answer, Then::GoOn),
             Verdict::Done(answer, identity, left) => (answer, self.done(identity, left)),
             // There is no answer that says no.
             Verdict::Refused(refusal) => {
@@ -308,17 +324,21 @@ impl<'a> Conversation<'a> {
                 self.shared.metrics.authenticated(name, again, true);
                 self.shared.audit.record(self.attempt.succeeded(self.client, identity));
             }
-            Verdict::Refused(refusal) => {
+            Verdict::Challenged(_, refusal) | Verdict::Refused(refusal) if self.refused.is_none() => {
                 if turn.is_some() {
                     attempts.failed(who);
                 }
                 self.shared.metrics.authenticated(name, again, false);
                 self.shared.audit.record(self.attempt.failed(self.client, &refusal.reason));
+                self.refused = Some(refusal.reason.clone());
                 tokio::time::sleep_until(begun + FAILURE_DELAY).await;
-                return Ok(verdict);
             }
+            // That one is counted.
+            Verdict::Challenged(..) | Verdict::Refused(_) => {}
         }
-        self.exchange = Some(exchange);
+        if !matches!(verdict, Verdict::Refused(_)) {
+            self.exchange = Some(exchange);
+        }
         Ok(verdict)
     }
 
@@ -347,6 +367,7 @@ impl<'a> Conversation<'a> {
                     let left = lifetime::of(&identity, most);
                     Verdict::Done(answer, identity, left)
                 }
+                Step::Refused { answer, failure } => Verdict::Challenged(answer, failure.into()),
                 Step::Failed(failure) => Verdict::Refused(failure.into()),
             }),
         }

@@ -3,7 +3,7 @@
 //! The connection on which the broker said yes is the one that the session uses, so that the client is to Kafka who it is.
 //! Invariant: nobody is anybody here before Kafka has said so.
 
-use super::conversation::{Refusal, UNSUPPORTED_SASL_MECHANISM, Verdict};
+use super::conversation::{Refusal, SASL_AUTHENTICATION_FAILED, UNSUPPORTED_SASL_MECHANISM, Verdict};
 use super::{SessionError, Shared, lifetime, local};
 use crate::authn::oauth::OAuth;
 use crate::authn::sasl::seen::Mechanism;
@@ -169,7 +169,10 @@ impl Delegated {
         }
         let bytes = answer["AuthBytes"].as_str().and_then(local::from_base64).unwrap_or_default();
         if !self.mechanism.is_final(self.answers, &bytes) {
-            return Ok(if self.answers < MOST_ANSWERS {
+            return Ok(if self.mechanism == Mechanism::OAuthBearer && self.answers == 1 {
+                let text = "Kafka does not take the token".to_owned();
+                Verdict::Challenged(bytes, Refusal { code: SASL_AUTHENTICATION_FAILED, reason: text.clone(), text })
+            } else if self.answers < MOST_ANSWERS {
                 Verdict::Continue(bytes)
             } else {
                 Verdict::Refused(Failure::OutOfTurn.into())

@@ -41,7 +41,7 @@ pub(super) async fn authenticate(
         let most = conversation.longest();
         let range = match reader.next(client, |_| most).await {
             Ok(Some(range)) => range,
-            Ok(None) => return Ok(None),
+            Ok(None) => return conversation.left().map(|()| None),
             Err(FrameError::Io(e)) => return Err(SessionError::Client(e)),
             Err(e @ FrameError::TooLong { .. }) => {
                 return Err(SessionError::Frame { reason: FrameRefusal::Oversized, detail: e.to_string() });

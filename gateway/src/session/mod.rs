@@ -26,6 +26,7 @@ mod rights;
 pub mod scram;
 #[cfg(test)]
 mod tests;
+mod topic_uses;
 
 use crate::audit::Audit;
 use crate::authn::sasl::Authenticator;

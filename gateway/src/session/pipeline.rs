@@ -14,7 +14,7 @@ use super::delegated::Alone;
 use super::enforce::{self, Apart, Ruling, Written};
 use super::refusal::{refused, unserved, with_refused_resources};
 use super::rights::Rights;
-use super::{SessionError, Shared, acls, audited, local, quotas, renewal, scram};
+use super::{SessionError, Shared, acls, audited, local, quotas, renewal, scram, topic_uses};
 use crate::apis::check::{Checked, Unserved, check};
 use crate::apis::{Verdict, row};
 use crate::audit::event::{Action, Event};
@@ -207,6 +207,7 @@ async fn requests(
             biased;
             () = renewal::due(renewal.as_ref()) => {
                 renewal::renew(renewal.as_mut(), upstream, &queue).await?;
+                session.shared.metrics.upstream_login_renewed();
                 continue;
             }
             range = session.next(&mut reader) => range?,
@@ -258,7 +259,10 @@ async fn forward(
         let tell = |action| session.record(action);
         let ruling = enforce::rule(checked, rights, &session.tenant, session.shared, last_word, &tell)?;
         let (permitted, apart) = match ruling {
-            Ruling::Serve(permitted, apart) => (permitted, apart),
+            Ruling::Serve(permitted, apart) => {
+                topic_uses::tell(&permitted, &session.tenant, session.shared.audit.watched(), &tell);
+                (permitted, apart)
+            }
             Ruling::Answer(answer) => {
                 session.metrics.request_refused();
                 return queue.put(Exchange::Local(answer)).await;

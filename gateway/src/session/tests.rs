@@ -2,9 +2,10 @@
 
 use super::*;
 use crate::audit::event::Event;
+use crate::authn::oauth::OAuth;
 use crate::authn::tokens::TokenKey;
 use crate::authz::acl::{AclBinding, AclFilter};
-use crate::config::{HostPort, PortRouting};
+use crate::config::{Config, HostPort, PortRouting};
 use crate::naming::topic_ids::TopicIds;
 use crate::routing::port::Ports;
 use crate::upstream::metadata;
@@ -91,7 +92,7 @@ pub(super) fn gateway(broker: &HostPort, sasl: bool) -> Gateway {
 pub(super) fn gateway_with(broker: &HostPort, login: Login, max_reauth: Option<Duration>) -> Gateway {
     let (world, receiver) = watch::channel(Arc::new(World::empty()));
     let metrics = Arc::<Metrics>::default();
-    let (audit, events) = Audit::new(100, Arc::clone(&metrics));
+    let (audit, events) = Audit::new(100, crate::audit::Watched::default(), Arc::clone(&metrics));
     let shared = Arc::new(Shared {
         cluster: Arc::new(Cluster::new(
             std::slice::from_ref(broker),
@@ -403,4 +404,71 @@ async fn a_request_that_is_not_served_is_recorded_with_who_sent_it() {
     let told = recorded(&mut gateway);
     let refused: Vec<_> = told.iter().filter(|event| event.contains("CreateDelegationToken")).collect();
     assert!(refused.len() == 1 && refused[0].contains("passthrough") && refused[0].contains("ANONYMOUS"), "{told:#?}");
+}
+
+/// A gateway whose identity provider publishes nothing, so that no token is taken.
+fn gateway_with_tokens(broker: &HostPort) -> Gateway {
+    let settings = "{upstream: {bootstrapServers: 'k:1'}, oauth: {jwksUrl: 'https://login.test/keys', \
+                    expectedIssuer: x, expectedAudiences: x}}";
+    let config = Config::parse(settings, []).unwrap().config;
+    let oauth = config.oauth.map(|rules| Arc::new(OAuth::new(rules, Arc::default())));
+    let authenticator = Authenticator::new(TokenKey::random().unwrap()).unwrap().with_logins(&config.logins, oauth);
+    let gateway = gateway(broker, true);
+    let Listener { name, routes, .. } = Arc::into_inner(gateway.listener).unwrap();
+    let listener = Arc::new(Listener { name, login: Login::Sasl(Arc::new(authenticator)), routes });
+    Gateway { listener, ..gateway }
+}
+
+fn bearer(token: &str, id: i32) -> Vec<u8> {
+    let message = format!("n,,\u{1}auth=Bearer {token}\u{1}\u{1}");
+    let body = json!({ "AuthBytes": local::to_base64(message.as_bytes()) });
+    request(ApiKey::SaslAuthenticate, 1, id, &body)
+}
+
+#[tokio::test]
+async fn a_refused_token_is_counted_once_and_there_is_no_second_attempt() {
+    let (address, _) = broker(Duration::ZERO).await;
+    let last_words = [
+        request(ApiKey::SaslAuthenticate, 1, 3, &json!({ "AuthBytes": local::to_base64(&[1]) })),
+        bearer("again", 3),
+        request(ApiKey::SaslHandshake, 1, 3, &json!({ "Mechanism": "PLAIN" })),
+        Vec::new(),
+    ];
+    for last_word in last_words {
+        let mut gateway = gateway_with_tokens(&address);
+        let (mut client, session) = client(&gateway).await;
+        let greeting = request(ApiKey::SaslHandshake, 1, 1, &json!({ "Mechanism": "OAUTHBEARER" }));
+        client.write_all(&greeting).await.unwrap();
+        let _ = answer(&mut client).await;
+        client.write_all(&bearer("no.token", 2)).await.unwrap();
+        let challenge = answer(&mut client).await;
+        let text = r#"{"status":"invalid_request"}"#.as_bytes();
+        assert!(challenge.windows(text.len()).any(|window| window == text), "{challenge:?}");
+        client.write_all(&last_word).await.unwrap();
+        let _ = client.shutdown().await;
+        let ended = tokio::time::timeout(Duration::from_secs(5), session).await.unwrap().unwrap().unwrap_err();
+        assert!(ended.to_string().starts_with("client: token refused: not a signed JSON Web Token"), "{ended}");
+        assert!(gateway.shared.metrics.render().contains("gateway_authentication_failures_total 1\n"));
+        let event = gateway.events.recv().await.unwrap();
+        assert!(format!("{event:?}").contains("it has not three parts"), "{event:?}");
+        assert!(gateway.events.try_recv().is_err(), "one refusal, one event");
+    }
+}
+
+#[tokio::test]
+async fn a_frame_may_be_as_long_as_a_token_only_for_who_brings_one() {
+    let (address, _) = broker(Duration::ZERO).await;
+    for (mechanism, length, refused) in
+        [("OAUTHBEARER", 30_000, false), ("OAUTHBEARER", 40_000, true), ("PLAIN", 30_000, true)]
+    {
+        let gateway = gateway_with_tokens(&address);
+        let (mut client, session) = client(&gateway).await;
+        client.write_all(&request(ApiKey::SaslHandshake, 1, 1, &json!({ "Mechanism": mechanism }))).await.unwrap();
+        let _ = answer(&mut client).await;
+        client.write_all(&bearer(&"x".repeat(length), 2)).await.unwrap();
+        drop(client);
+        let ended = tokio::time::timeout(Duration::from_secs(5), session).await.unwrap().unwrap().unwrap_err();
+        let oversized = matches!(ended, SessionError::Frame { reason: FrameRefusal::Oversized, .. });
+        assert_eq!(oversized, refused, "{mechanism} {length}: {ended}");
+    }
 }

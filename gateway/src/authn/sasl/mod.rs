@@ -49,6 +49,9 @@ pub enum Step {
     Continue(Vec<u8>),
     /// Send these bytes; the client is who it says.
     Done { answer: Vec<u8>, identity: Identity },
+    /// The login has failed, and the mechanism has a message of its own that says so. Send it; whatever the client answers,
+    /// the next step is [`Step::Failed`] with the same failure.
+    Refused { answer: Vec<u8>, failure: Failure },
     /// Tell the client [`Failure::message`] and close the connection.
     Failed(Failure),
 }
@@ -168,7 +171,7 @@ impl SaslExchange {
             Mechanism::OAuthBearer(oauthbearer) => oauthbearer.step(message, &mut self.principal),
             Mechanism::Ended => Step::Failed(Failure::OutOfTurn),
         };
-        if !matches!(step, Step::Continue(_)) {
+        if matches!(step, Step::Done { .. } | Step::Failed(_)) {
             self.mechanism = Mechanism::Ended;
         }
         step
