@@ -8,6 +8,7 @@ pub mod apis;
 pub mod audit;
 pub mod authn;
 pub mod authz;
+pub mod certs;
 pub mod config;
 pub mod listeners;
 pub mod material;
@@ -27,6 +28,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use admin::{Admin, ClientAccess, Reports};
+use audit::event::{Action, Event};
 use audit::recorder::Recorder;
 use audit::sinks::SinkError;
 use audit::{Audit, Watched};
@@ -126,6 +128,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         config.tls.update_every,
         Arc::clone(&health),
         Arc::clone(&shared.metrics),
+        certificates_reloaded(shared.audit.clone()),
     );
     let follow_provider = follow_provider(&config, &authenticator, &shared.metrics)?;
     let shutdown = shutdown(Arc::clone(&health))?;
@@ -162,6 +165,14 @@ async fn audit_of(
     });
     let recorder = Recorder::open(&config.audit, node, cluster, events, Arc::clone(metrics)).await?;
     Ok((audit, recorder))
+}
+
+/// Records that clients are shown other certificates, or why not.
+fn certificates_reloaded(audit: Audit) -> impl Fn(Result<(), String>) {
+    move |result| {
+        let outcome = result.map(|()| "new connections get the changed certificates".into()).map_err(Into::into);
+        audit.record(Event::new(Action::CertificateReloaded { purpose: "listeners".into(), outcome }));
+    }
 }
 
 fn reports(config: &Config, health: &Arc<Health>, metrics: &Arc<Metrics>, audit: &Audit) -> Reports {

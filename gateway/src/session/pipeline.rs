@@ -17,7 +17,8 @@ use super::rights::Rights;
 use super::{SessionError, Shared, acls, audited, local, quotas, renewal, scram, topic_uses};
 use crate::apis::check::{Checked, Unserved, check};
 use crate::apis::{Verdict, row};
-use crate::audit::event::{Action, Event};
+use crate::audit::caller;
+use crate::audit::event::{Action, Event, Origin};
 use crate::authn::Identity;
 use crate::authz::{Authorizer, Requester};
 use crate::naming::request::{self, Asked, Refusal};
@@ -515,7 +516,8 @@ impl Session<'_> {
         let cluster = cluster.ok_or(SessionError::Ended("the virtual cluster is gone"))?;
         let principal = format!("User:{}", self.identity.username);
         let who = Requester { principal: &principal, host: self.client.remote().ip() };
-        acls::answer(checked, &who, cluster, &self.shared.acls).await
+        let answer = acls::answer(checked, &who, cluster, &self.shared.acls);
+        caller::on_behalf(self.origin(), answer).await
     }
 
     fn refuse(&self, not: &Unserved, frame: &[u8]) -> Result<Vec<u8>, SessionError> {
@@ -535,7 +537,12 @@ impl Session<'_> {
 
     /// Records what this client did.
     fn record(&self, action: Action) {
-        self.shared.audit.record(Event::new(action).by(self.identity).over(audited::ends(self.client)));
+        let origin = self.origin();
+        self.shared.audit.record(Event::new(action).from_where(origin));
+    }
+
+    fn origin(&self) -> Origin {
+        Origin::of(self.identity, audited::ends(self.client))
     }
 
     async fn answer(&self, frame: &[u8]) -> Result<(), SessionError> {
