@@ -115,6 +115,18 @@ impl Gateway {
         Err(GatewayError::Refused { method, path, status: answer.status, answer: answer.body() })
     }
 
+    /// Its metrics in Prometheus' text.
+    ///
+    /// # Errors
+    /// [`GatewayError::Admin`]
+    pub fn metrics(&self) -> Result<String, GatewayError> {
+        let (method, path) = ("GET", "/metrics");
+        let login = http::basic(ADMIN, PASSWORD);
+        let answer = http::ask(&self.admin, method, path, Some(&login), "");
+        let of = |cause| GatewayError::Admin { method: method.to_owned(), path: path.to_owned(), cause };
+        answer.map(|answer| String::from_utf8_lossy(&answer.bytes).into_owned()).map_err(of)
+    }
+
     /// Declares a virtual cluster.
     ///
     /// # Errors

@@ -3,9 +3,7 @@
 //! What was run is printed as a table.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::process::{Child, Command, Stdio};
 use std::thread;
 
 use conformance::drivers::Connection;
@@ -14,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::broker::Broker;
 use super::needs;
+use super::openid::Provider;
 use super::secure_kafka::certificates;
 use super::stand::{records, start, values};
 
@@ -167,38 +166,6 @@ fn declare(gateway: &Gateway, tenant: &str) {
     }
 }
 
-/// `fixtures/services/openid`.
-struct Provider {
-    child: Child,
-    issuer: String,
-}
-
-impl Provider {
-    fn start() -> Self {
-        let port = free_ports(1).unwrap();
-        let mut child = Command::new(needs::fixtures().join("services/openid/run"))
-            .arg(port.to_string())
-            .arg("RS256")
-            .arg(certificates().join("token.key"))
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut said = String::new();
-        let _ = BufReader::new(child.stdout.take().unwrap()).read_line(&mut said).unwrap();
-        let said: Value = serde_json::from_str(&said).expect("the provider says its issuer");
-        Self { child, issuer: said["issuer"].as_str().unwrap().to_owned() }
-    }
-}
-
-impl Drop for Provider {
-    fn drop(&mut self) {
-        // It has replaced the script that started it.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 /// Produces, reads with a group, describes; and is refused with a wrong password.
 fn cell(doors: &Doors, client: &str, row: usize) {
     let (number, protocol, proof) = ROWS[row];
@@ -217,7 +184,7 @@ fn cell(doors: &Doors, client: &str, row: usize) {
         Proof::Nothing => return,
         _ if protocol == "SASL_SSL" => return,
         Proof::Certificate => Connection { identity: Some(certificates().join("stranger.pem")), ..connection },
-        Proof::OAuth => Connection { username: "payments-client.audience".to_owned(), ..connection },
+        Proof::OAuth => Connection { username: "payments-client.elsewhere".to_owned(), ..connection },
         Proof::Password(_) | Proof::SignedToken => Connection { password: "wrong".to_owned(), ..connection },
     };
     kept_out(client, &wrong, proof);

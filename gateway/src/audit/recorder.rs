@@ -227,7 +227,7 @@ mod tests {
 
     async fn open(settings: &config::Audit, queue: usize) -> (Audit, Recorder, Arc<Metrics>) {
         let metrics = Arc::<Metrics>::default();
-        let (audit, events) = Audit::new(queue, Arc::clone(&metrics));
+        let (audit, events) = Audit::new(queue, crate::audit::Watched::default(), Arc::clone(&metrics));
         let cluster = Arc::new(Cluster::new(&[], Security::default(), Arc::new(TopicIds::new(&[1; 16]).unwrap())));
         let recorder = Recorder::open(settings, "gw-1".into(), &cluster, events, Arc::clone(&metrics)).await.unwrap();
         (audit, recorder, metrics)

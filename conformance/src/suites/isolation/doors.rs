@@ -52,6 +52,7 @@ pub(super) fn i_29(scene: &mut Scene<'_>) -> Result<(), Trouble> {
         }
     }
     let resumed = house.resumption()?;
+    house.clear()?;
     scene.expect(house.gateway.log().lines().all(|line| !line.contains("panicked")), || "the gateway panicked".into());
     scene.got(format!(
         "{tried} logins at names of the victim and of nobody: none sees anything of the victim's; a session of one's own \
@@ -99,18 +100,39 @@ impl House {
         Ok(house)
     }
 
-    /// A topic for each, called after its tenant.
-    fn furnish(&self) -> Result<(), Trouble> {
-        for (tenant, token) in TENANTS.iter().zip(&self.tokens) {
+    /// The connection of each tenant at its own name.
+    fn at_home(&self) -> Result<Vec<(&'static str, KafkaSocket)>, Trouble> {
+        let mut connections = Vec::new();
+        for (tenant, token) in TENANTS.into_iter().zip(&self.tokens) {
             let name = format!("broker-{}.{tenant}.{DOMAIN}", self.broker);
             let mut socket = self.open(0, Some(&name), None)?;
             socket.log_in(&login(tenant, token))?;
+            connections.push((tenant, socket));
+        }
+        Ok(connections)
+    }
+
+    /// A topic for each, called after its tenant.
+    fn furnish(&self) -> Result<(), Trouble> {
+        for (tenant, mut socket) in self.at_home()? {
             let topic = json!({ "Name": format!("of-{tenant}"), "NumPartitions": 1, "ReplicationFactor": 1 });
             let made = socket.ask(ApiKey::CreateTopics, 5, &json!({ "Topics": [topic], "timeoutMs": 10_000 }))?;
             let code = &made.value["Topics"][0]["ErrorCode"];
             // An earlier run on the same broker may have left it.
             if *code != 0 && *code != 36 {
                 return Err(Trouble::State(format!("no topic for {tenant}: {:?}", made.value)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Leaves the broker as it was.
+    fn clear(&self) -> Result<(), Trouble> {
+        for (tenant, mut socket) in self.at_home()? {
+            let body = json!({ "TopicNames": [format!("of-{tenant}")], "TimeoutMs": 10_000 });
+            let gone = socket.ask(ApiKey::DeleteTopics, 5, &body)?;
+            if gone.value["Responses"][0]["ErrorCode"] != 0 {
+                return Err(Trouble::State(format!("the topic of {tenant} stays: {:?}", gone.value)));
             }
         }
         Ok(())

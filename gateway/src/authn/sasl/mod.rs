@@ -5,6 +5,7 @@
 mod oauthbearer;
 mod plain;
 mod scram;
+pub mod seen;
 
 use std::sync::Arc;
 
@@ -48,6 +49,9 @@ pub enum Step {
     Continue(Vec<u8>),
     /// Send these bytes; the client is who it says.
     Done { answer: Vec<u8>, identity: Identity },
+    /// The login has failed, and the mechanism has a message of its own that says so. Send it; whatever the client answers,
+    /// the next step is [`Step::Failed`] with the same failure.
+    Refused { answer: Vec<u8>, failure: Failure },
     /// Tell the client [`Failure::message`] and close the connection.
     Failed(Failure),
 }
@@ -60,7 +64,7 @@ impl Authenticator {
     pub fn new(tokens: TokenKey) -> Result<Self, Unspecified> {
         let mut nobody = [0; 32];
         rand::fill(&mut nobody)?;
-        let Logins { mechanisms, unmapped } = Logins::default();
+        let Logins { mechanisms, unmapped, .. } = Logins::default();
         Ok(Self { tokens, nobody, mechanisms, oauth: None, unmapped })
     }
 
@@ -116,16 +120,19 @@ impl std::fmt::Debug for Authenticator {
     }
 }
 
-/// One login under way.
+/// One login under way; without any, one that has ended.
+#[derive(Default)]
 pub struct SaslExchange {
     mechanism: Mechanism,
     principal: Option<String>,
 }
 
+#[derive(Default)]
 enum Mechanism {
     Plain(Plain),
     Scram(Scram),
     OAuthBearer(OAuthBearer),
+    #[default]
     Ended,
 }
 
@@ -164,7 +171,7 @@ impl SaslExchange {
             Mechanism::OAuthBearer(oauthbearer) => oauthbearer.step(message, &mut self.principal),
             Mechanism::Ended => Step::Failed(Failure::OutOfTurn),
         };
-        if !matches!(step, Step::Continue(_)) {
+        if matches!(step, Step::Done { .. } | Step::Failed(_)) {
             self.mechanism = Mechanism::Ended;
         }
         step
