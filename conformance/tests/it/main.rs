@@ -21,6 +21,7 @@ mod needs;
 mod oauth;
 mod openid;
 mod restart;
+mod rights;
 mod scenarios;
 mod secure_kafka;
 mod share;
