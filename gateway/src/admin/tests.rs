@@ -342,7 +342,7 @@ fn an_external_account_has_names_elsewhere_and_nothing_to_log_in_with_here() {
     let start = "spec.externalNames: 'CN=app,O=Acme' is account 'app' of virtual cluster 'dev' already";
     assert!(status == 409 && msg.starts_with(start), "{status} {msg}");
     let filter = ServiceAccountFilter { account_type: Some(AccountType::External), ..ServiceAccountFilter::default() };
-    assert_eq!(client.list_service_accounts(&filter).unwrap(), [external.clone()]);
+    assert_eq!(client.list_service_accounts(&filter).unwrap(), std::slice::from_ref(&external));
 
     let local = GatewayServiceAccount::local("app", "dev", None);
     client.put_service_account(&local, false).unwrap();
