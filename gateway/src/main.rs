@@ -11,6 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use gateway::apis::listing;
 use gateway::audit::chain::Hasher;
 use gateway::audit::verify::{Expected, verify};
+use gateway::certs::CertsCommand;
 use gateway::config::{Config, ConfigError, Loaded};
 use gateway::material::Material;
 use tracing_subscriber::EnvFilter;
@@ -41,6 +42,11 @@ enum Command {
         /// The form of the list.
         #[arg(short, long, value_enum, default_value_t)]
         output: Form,
+    },
+    /// Make certificates for development.
+    Certs {
+        #[command(subcommand)]
+        command: CertsCommand,
     },
     /// Work with what the audit recorded.
     Audit {
@@ -118,6 +124,7 @@ fn execute(command: Command) -> anyhow::Result<ExitCode> {
             // Whoever reads may have seen enough and hung up, as `head` does.
             let _ = io::stdout().write_all(text.as_bytes());
         }
+        Command::Certs { command } => print!("{}", command.run()?),
         Command::Audit { command: AuditCommand::Verify(arguments) } => return verify_events(arguments),
     }
     Ok(ExitCode::SUCCESS)
