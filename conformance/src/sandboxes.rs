@@ -55,6 +55,11 @@ impl Sandboxes {
         Self { program, home: None, up_arguments: Vec::new(), ours: BTreeSet::new() }
     }
 
+    /// The program that is run.
+    pub fn program(&self) -> &Path {
+        &self.program
+    }
+
     pub fn is_isolated(&self) -> bool {
         self.home.is_some()
     }

@@ -8,6 +8,7 @@ pub mod apis;
 pub mod audit;
 pub mod authn;
 pub mod authz;
+pub mod certs;
 pub mod config;
 pub mod listeners;
 pub mod material;
@@ -27,13 +28,16 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use admin::{Admin, ClientAccess, Reports};
-use audit::Audit;
+use audit::event::{Action, Event};
 use audit::recorder::Recorder;
 use audit::sinks::SinkError;
+use audit::{Audit, Watched};
 use authn::oauth::OAuth;
 use authn::oauth::provider::{self, CaFileError, Provider};
+use authn::principal::PrincipalRules;
 use authn::sasl::Authenticator;
 use authn::tokens::TokenKey;
+use config::tls::ClientAuth;
 use config::{Config, HostPort, State};
 use contract::resources::PASSTHROUGH;
 use listeners::{ListenError, Listeners};
@@ -42,6 +46,9 @@ use naming::topic_ids::TopicIds;
 use observe::health::{Health, Part};
 use observe::metrics::Metrics;
 use routing::Routes;
+use session::attempts::Attempts;
+use session::certificate::ByCertificate;
+use session::delegated::Delegation;
 use session::{Limits, Listener, Login, Shared};
 use store::topic::StateLog;
 use transport::tls::reload;
@@ -75,6 +82,8 @@ pub enum RunError {
 
 /// No answer of a broker is longer: `fetch.max.bytes` of a client is 50 MiB unless it raises it.
 const MAX_ANSWER_BYTES: usize = 256 << 20;
+/// No token that is passed on is longer, where the settings say nothing: twice what web servers take as headers.
+const LONGEST_TOKEN: usize = 32 << 10;
 /// Requests other than Produce hold names and numbers, not records.
 const MAX_REQUEST_BYTES: usize = 4 << 20;
 
@@ -85,10 +94,10 @@ const MAX_REQUEST_BYTES: usize = 4 << 20;
 pub async fn run(config: Config) -> Result<(), RunError> {
     let (sender, world) = watch::channel(Arc::new(World::empty()));
     let (health, metrics) = (Arc::<Health>::default(), Arc::<Metrics>::default());
-    let (audit, recorder) = audit_of(&config, &metrics).await?;
-    let Material { servers, principals: _ } = Material::read(&config)?;
+    let Material { servers, principals } = Material::read(&config)?;
     let authenticator = authenticator(&config)?;
     let cluster = Arc::new(cluster(&config)?);
+    let (audit, recorder) = audit_of(&config, &cluster, &metrics).await?;
     let log = match &config.state {
         State::Memory => None,
         State::Topic(topic) => Some(StateLog::new(Arc::clone(&cluster), topic.clone())),
@@ -102,12 +111,13 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         reports(&config, &health, &metrics, &audit),
     ));
     let admin_listener = listen(&config.admin.bind_host, config.admin.port, "the admin API").await?;
-    let (listeners, bootstrap) = client_listeners(&config, &authenticator, &servers).await?;
+    let (listeners, bootstrap) = client_listeners(&config, &authenticator, &servers, &principals).await?;
     let shared = Arc::new(Shared {
         cluster: Arc::clone(&cluster),
         world,
         metrics,
         audit,
+        attempts: Attempts::default(),
         limits: limits(&config),
         api_versions: session::local::ApiVersionsCache::default(),
         fetch_sessions: Arc::default(),
@@ -118,6 +128,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         config.tls.update_every,
         Arc::clone(&health),
         Arc::clone(&shared.metrics),
+        certificates_reloaded(shared.audit.clone()),
     );
     let follow_provider = follow_provider(&config, &authenticator, &shared.metrics)?;
     let shutdown = shutdown(Arc::clone(&health))?;
@@ -142,14 +153,26 @@ pub async fn run(config: Config) -> Result<(), RunError> {
 }
 
 /// The audit's two ends, its sinks open.
-async fn audit_of(config: &Config, metrics: &Arc<Metrics>) -> Result<(Audit, Recorder), RunError> {
-    let (audit, events) = Audit::new(config.audit.queue, Arc::clone(metrics));
+async fn audit_of(
+    config: &Config,
+    cluster: &Arc<Cluster>,
+    metrics: &Arc<Metrics>,
+) -> Result<(Audit, Recorder), RunError> {
+    let (audit, events) = Audit::new(config.audit.queue, Watched::new(&config.audit), Arc::clone(metrics));
     let node = config.audit.node.clone().unwrap_or_else(|| {
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
         format!("{host}:{}", config.clients.listeners[0].ports().start())
     });
-    let recorder = Recorder::open(&config.audit, node, events, Arc::clone(metrics)).await?;
+    let recorder = Recorder::open(&config.audit, node, cluster, events, Arc::clone(metrics)).await?;
     Ok((audit, recorder))
+}
+
+/// Records that clients are shown other certificates, or why not.
+fn certificates_reloaded(audit: Audit) -> impl Fn(Result<(), String>) {
+    move |result| {
+        let outcome = result.map(|()| "new connections get the changed certificates".into()).map_err(Into::into);
+        audit.record(Event::new(Action::CertificateReloaded { purpose: "listeners".into(), outcome }));
+    }
 }
 
 fn reports(config: &Config, health: &Arc<Health>, metrics: &Arc<Metrics>, audit: &Audit) -> Reports {
@@ -172,22 +195,39 @@ async fn client_listeners(
     config: &Config,
     authenticator: &Arc<Authenticator>,
     servers: &[Option<Arc<ServerTls>>],
+    principals: &Arc<PrincipalRules>,
 ) -> Result<(Listeners, String), RunError> {
     let mut listeners = Listeners::default();
     let mut bootstrap = Vec::new();
     for (settings, tls) in config.clients.listeners.iter().zip(servers) {
-        let anonymous = settings.anonymous.as_deref().unwrap_or(PASSTHROUGH);
-        let login = match settings.protocol.is_sasl() {
-            true => Login::Sasl(Arc::clone(authenticator)),
-            false => Login::Anonymous(anonymous.into()),
+        let anonymous = settings.anonymous.as_deref();
+        let login = if settings.delegated {
+            Login::Delegated(delegation(config, authenticator))
+        } else if settings.protocol.is_sasl() {
+            Login::Sasl(Arc::clone(authenticator))
+        } else if tls.is_some() && settings.client_auth != ClientAuth::None {
+            let (rules, unmapped) = (Arc::clone(principals), config.logins.unmapped);
+            Login::Certificate(ByCertificate { rules, unmapped, anonymous: anonymous.map(Arc::from) })
+        } else {
+            Login::Anonymous(anonymous.unwrap_or(PASSTHROUGH).into())
         };
         let listener = Listener { name: settings.name.as_str().into(), login, routes: Routes::new(settings) };
         listeners.bind(&Arc::new(listener), tls.as_ref(), &settings.bind_host, settings.ports()).await?;
-        let (name, protocol) = (&settings.name, settings.protocol.as_str());
-        tracing::info!(name, protocol, bootstrap = %settings.bootstrap(), "listening for Kafka clients");
+        let (name, protocol, delegated) = (&settings.name, settings.protocol.as_str(), settings.delegated);
+        tracing::info!(name, protocol, delegated, bootstrap = %settings.bootstrap(), "listening for Kafka clients");
         bootstrap.push(settings.bootstrap().to_string());
     }
     Ok((listeners, bootstrap.join(",")))
+}
+
+/// How Kafka decides about logins, where it does.
+fn delegation(config: &Config, authenticator: &Authenticator) -> Delegation {
+    Delegation {
+        unmapped: config.logins.unmapped_of_kafka,
+        validator: authenticator.oauth().filter(|_| config.logins.validate_forward).cloned(),
+        longest_token: config.oauth.as_ref().map_or(LONGEST_TOKEN, |oauth| oauth.longest_token),
+        kafka_authorizes: config.clients.kafka_managed,
+    }
 }
 
 /// Keeps the keys of the identity provider fresh; does not end.
@@ -215,6 +255,7 @@ fn limits(config: &Config) -> Limits {
         max_request_bytes: limits.max_frame_bytes.min(MAX_REQUEST_BYTES),
         max_answer_bytes: MAX_ANSWER_BYTES,
         handshake: limits.login_timeout,
+        max_reauth: config.logins.max_reauth,
     }
 }
 

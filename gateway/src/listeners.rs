@@ -7,6 +7,7 @@ use crate::session::{self, Listener, SessionError, Shared};
 use crate::transport::connection::Connection;
 use crate::transport::tls::server::ServerTls;
 use std::io;
+use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
@@ -90,9 +91,7 @@ async fn accept(
                 if shared.metrics.connections_open() >= i64::try_from(max_connections).unwrap_or(i64::MAX) {
                     shared.metrics.connection_refused();
                     warn!(%peer, max_connections, "connection refused: the gateway is at its limit");
-                    let refused = Action::ConnectionRefused { reason: "the gateway is at its limit".into() };
-                    let ends = Ends { local: client.local_addr().ok(), remote: Some(peer) };
-                    shared.audit.record(Event::new(refused).over(ends));
+                    refused(&shared, client.local_addr().ok(), peer, "the gateway is at its limit");
                     continue;
                 }
                 let open = shared.metrics.connection_opened();
@@ -101,6 +100,9 @@ async fn accept(
                     let ended = connection(client, listener, tls, shared.clone()).await;
                     drop(open);
                     if let Err(e) = ended {
+                        if let SessionError::Tls(_) = e {
+                            refused(&shared, None, peer, &e.to_string());
+                        }
                         report(&shared.metrics, &e, &peer.to_string());
                     }
                 });
@@ -134,6 +136,12 @@ async fn connection(
     session::serve(client, dialled, listener, shared).await
 }
 
+/// Records a connection that was closed before its client could say anything.
+fn refused(shared: &Shared, local: Option<SocketAddr>, remote: SocketAddr, reason: &str) {
+    let action = Action::ConnectionRefused { reason: reason.into() };
+    shared.audit.record(Event::new(action).over(Ends { local, remote: Some(remote) }));
+}
+
 /// Refusals are worth a line; clients come and go all day.
 fn report(metrics: &Metrics, error: &SessionError, peer: &str) {
     match error {
@@ -143,6 +151,10 @@ fn report(metrics: &Metrics, error: &SessionError, peer: &str) {
         }
         SessionError::Tls(_) => {
             metrics.tls_handshake_failed();
+            info!(peer, %error, "connection closed");
+        }
+        SessionError::Expired => {
+            metrics.session_expired();
             info!(peer, %error, "connection closed");
         }
         SessionError::Authentication(_) | SessionError::Ended(_) => info!(peer, %error, "connection closed"),

@@ -1,11 +1,17 @@
 //! The `gateway` binary: arguments, settings, start and stop.
 
-use std::io::Write as _;
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read as _, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use anyhow::Context as _;
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use gateway::apis::listing;
+use gateway::audit::chain::Hasher;
+use gateway::audit::verify::{Expected, verify};
+use gateway::certs::CertsCommand;
 use gateway::config::{Config, ConfigError, Loaded};
 use gateway::material::Material;
 use tracing_subscriber::EnvFilter;
@@ -37,6 +43,41 @@ enum Command {
         #[arg(short, long, value_enum, default_value_t)]
         output: Form,
     },
+    /// Make certificates for development.
+    Certs {
+        #[command(subcommand)]
+        command: CertsCommand,
+    },
+    /// Work with what the audit recorded.
+    Audit {
+        #[command(subcommand)]
+        command: AuditCommand,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum AuditCommand {
+    /// Check that recorded events are as they were written, in their order, and none in between is missing.
+    ///
+    /// Exit code 0: all are. 1: they are not; the first line that is wrong is told. 2: nothing can be said, because there is
+    /// nothing to read, or a key is missing. That events at the end are missing shows only by --last.
+    Verify(Verify),
+}
+
+#[derive(Debug, Args)]
+struct Verify {
+    /// Files from the oldest to the newest, one event a line; - for standard input.
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// A file with the key that the gateways had (audit.chainKey).
+    #[arg(long, value_name = "FILE")]
+    key_file: Option<PathBuf>,
+    /// The hash of a line that is kept elsewhere: its chain may begin behind it. Once for each chain.
+    #[arg(long, value_name = "HASH")]
+    after: Vec<String>,
+    /// The hash of a line that must be there, as it was told the last time. Once for each chain.
+    #[arg(long, value_name = "HASH")]
+    last: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy, Default, ValueEnum)]
@@ -51,27 +92,33 @@ enum Form {
 fn main() -> ExitCode {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    match execute(Arguments::parse().command) {
-        Ok(()) => ExitCode::SUCCESS,
+    let command = Arguments::parse().command;
+    // One means that something was found.
+    let failure = if matches!(command, Command::Audit { .. }) { ExitCode::from(2) } else { ExitCode::FAILURE };
+    match execute(command) {
+        Ok(code) => code,
         Err(error) => {
             eprintln!("gateway: {error:#}");
-            ExitCode::FAILURE
+            failure
         }
     }
 }
 
-fn execute(command: Command) -> anyhow::Result<()> {
+fn execute(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Run { config } => {
             let config = load(config)?;
+            #[cfg(feature = "gssapi")]
+            start_over_for_kerberos(&config)?;
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-            Ok(runtime.block_on(gateway::run(config))?)
+            runtime.block_on(gateway::run(config))?;
         }
         Command::Validate { file } => {
             let name = file.display().to_string();
-            Material::read(&load(Some(file))?)?;
+            let config = load(Some(file))?;
+            Material::read(&config)?;
+            config.upstream.security.tls.as_ref().map(gateway::upstream::tls::Client::new).transpose()?;
             println!("{name} is valid");
-            Ok(())
         }
         Command::Apis { output } => {
             let text = match output {
@@ -79,10 +126,48 @@ fn execute(command: Command) -> anyhow::Result<()> {
                 Form::Json => format!("{:#}\n", listing::json()),
             };
             // Whoever reads may have seen enough and hung up, as `head` does.
-            let _ = std::io::stdout().write_all(text.as_bytes());
-            Ok(())
+            let _ = io::stdout().write_all(text.as_bytes());
         }
+        Command::Certs { command } => print!("{}", command.run()?),
+        Command::Audit { command: AuditCommand::Verify(arguments) } => return verify_events(arguments),
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn verify_events(arguments: Verify) -> anyhow::Result<ExitCode> {
+    let Verify { files, key_file, after, last } = arguments;
+    let readable = |file: &PathBuf| format!("cannot read {}", file.display());
+    let key = key_file.as_ref().map(|file| std::fs::read_to_string(file).with_context(|| readable(file)));
+    let key = key.transpose()?;
+    let hasher = Hasher::new(key.as_deref().map(|key| key.trim_end_matches(['\r', '\n']).as_bytes()));
+    let expected = Expected { hasher, after: BTreeSet::from_iter(after), last: BTreeSet::from_iter(last) };
+    let mut lines: Box<dyn BufRead> = Box::new(io::empty());
+    for file in &files {
+        let next: Box<dyn BufRead> = match file.to_str() {
+            Some("-") => Box::new(io::stdin().lock()),
+            _ => Box::new(BufReader::new(File::open(file).with_context(|| readable(file))?)),
+        };
+        // Where a file was cut off, the next one begins a line of its own.
+        lines = Box::new(lines.chain(next).chain(&b"\n"[..]));
+    }
+    let report = verify(lines, &expected)?;
+    let _ = io::stdout().write_all(report.to_string().as_bytes());
+    Ok(if report.broken.is_some() { ExitCode::from(1) } else { ExitCode::SUCCESS })
+}
+
+/// Starts this program over where Kerberos' library needs variables that are not set: it reads them from the environment,
+/// which no process with threads can change. The process keeps its id.
+#[cfg(feature = "gssapi")]
+fn start_over_for_kerberos(config: &Config) -> anyhow::Result<()> {
+    use gateway::config::upstream::Sasl;
+    use std::os::unix::process::CommandExt as _;
+    let Some(Sasl::Gssapi(settings)) = &config.upstream.security.sasl else { return Ok(()) };
+    let missing = gateway::upstream::sasl::missing_variables(settings);
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let mut again = std::process::Command::new(std::env::current_exe()?);
+    Err(again.args(std::env::args_os().skip(1)).envs(missing).exec().into())
 }
 
 fn load(path: Option<PathBuf>) -> Result<Config, ConfigError> {

@@ -45,6 +45,24 @@ impl Answer {
 /// # Errors
 /// There is no connection, or it broke.
 pub fn ask(base: &str, method: &str, path: &str, authorization: Option<&str>, body: &str) -> io::Result<Answer> {
+    send(base, method, path, authorization, ("application/json", body))
+}
+
+/// Posts a form, as token endpoints take it.
+///
+/// # Errors
+/// There is no connection, or it broke.
+pub fn post_form(base: &str, path: &str, authorization: Option<&str>, form: &str) -> io::Result<Answer> {
+    send(base, "POST", path, authorization, ("application/x-www-form-urlencoded", form))
+}
+
+fn send(
+    base: &str,
+    method: &str,
+    path: &str,
+    authorization: Option<&str>,
+    (kind, body): (&str, &str),
+) -> io::Result<Answer> {
     let address = base.trim_start_matches("http://").trim_end_matches('/');
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(PATIENCE))?;
@@ -52,7 +70,7 @@ pub fn ask(base: &str, method: &str, path: &str, authorization: Option<&str>, bo
     let length = body.len();
     write!(
         stream,
-        "{method} {path} HTTP/1.1\r\nHost: {address}\r\n{login}Content-Type: application/json\r\n\
+        "{method} {path} HTTP/1.1\r\nHost: {address}\r\n{login}Content-Type: {kind}\r\n\
          Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
     )?;
     let mut bytes = Vec::new();

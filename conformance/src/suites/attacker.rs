@@ -119,7 +119,14 @@ impl Attacker {
     /// # Errors
     /// [`SocketError`]
     pub fn stranger(&self) -> Result<Line, SocketError> {
-        let address = self.connection.bootstrap.split(',').next().unwrap_or_default();
+        self.elsewhere(self.connection.bootstrap.split(',').next().unwrap_or_default())
+    }
+
+    /// A connection to another address, without a login.
+    ///
+    /// # Errors
+    /// [`SocketError`]
+    pub fn elsewhere(&self, address: &str) -> Result<Line, SocketError> {
         Ok(Line { socket: KafkaSocket::open(address)?, tap: self.tap.clone() })
     }
 }

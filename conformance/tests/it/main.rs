@@ -4,6 +4,7 @@
 //! as in CI, it fails instead.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test says what went wrong by failing
 
+mod acls;
 mod applications;
 mod broker;
 mod cli;
@@ -14,8 +15,11 @@ mod groups;
 mod isolation;
 mod logins;
 mod lying_proxy;
+mod matrix;
 mod members;
 mod needs;
+mod oauth;
+mod openid;
 mod restart;
 mod rights;
 mod scenarios;
@@ -23,4 +27,6 @@ mod secure_kafka;
 mod share;
 mod share_groups;
 mod stand;
+mod tls;
 mod tools;
+mod upstream;

@@ -125,6 +125,13 @@ impl TeamClient {
         }
     }
 
+    /// The step is refused, by whatever name the client has for that.
+    pub(crate) fn refuses_to(&mut self, action: &str, with: Value) {
+        if let Ok(result) = self.outcome(action, &with) {
+            panic!("{action} {with} came to {result}");
+        }
+    }
+
     /// The values read, sorted.
     pub(crate) fn consumes(&mut self, topic: &str, group: &str, count: usize) -> Vec<String> {
         self.consumes_with(json!({ "topic": topic, "group": group, "count": count }))

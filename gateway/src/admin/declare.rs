@@ -11,8 +11,9 @@ use tokio::sync::watch;
 use super::answer::ApiError;
 use super::audited;
 use crate::audit::Audit;
-use crate::store::topic::{LogError, StateLog};
+use crate::store::topic::StateLog;
 use crate::store::{Change, Declarations};
+use crate::upstream::topic_log::LogError;
 use crate::world::{self, Problem, World};
 
 /// The only way to change the world.

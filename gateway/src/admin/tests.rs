@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use contract::client::{AdminClient, ClientError};
 use contract::resources::service_account::ServiceAccountFilter;
-use contract::resources::{GatewayServiceAccount, PASSTHROUGH, TokenRequest, UpsertResult, VirtualCluster};
+use contract::resources::{
+    AccountType, GatewayServiceAccount, PASSTHROUGH, TokenRequest, UpsertResult, VirtualCluster,
+};
 use contract::secret::Secret;
 
 use super::*;
@@ -41,7 +43,7 @@ impl Gateway {
         let clients = ClientAccess { routes, security_protocol: SecurityProtocol::SaslPlaintext };
         let health = Arc::new(Health::default());
         let metrics = Arc::<Metrics>::default();
-        let (audit, events) = Audit::new(100, Arc::clone(&metrics));
+        let (audit, events) = Audit::new(100, crate::audit::Watched::default(), Arc::clone(&metrics));
         let admin = Admin::new(
             sender,
             None,
@@ -252,10 +254,20 @@ fn other_requests_are_answered_in_the_same_shape() {
 
 #[test]
 fn without_a_login_the_client_settings_say_so() {
-    let properties = virtual_clusters::client_properties("h:1", SecurityProtocol::Plaintext);
+    let properties = virtual_clusters::client_properties("h:1", SecurityProtocol::Plaintext, &["PLAIN"]);
     let expected = [("bootstrap.servers", "h:1"), ("security.protocol", "PLAINTEXT")];
     let expected = expected.map(|(key, value)| (key.to_owned(), value.to_owned()));
     assert_eq!(properties, BTreeMap::from([("PLAINTEXT".to_owned(), BTreeMap::from(expected))]));
+}
+
+#[test]
+fn the_client_settings_are_those_of_the_mechanisms_that_are_offered() {
+    let of = |mechanisms| virtual_clusters::client_properties("h:1", SecurityProtocol::SaslSsl, mechanisms);
+    assert_eq!(of(&["SCRAM-SHA-512"]).into_keys().collect::<Vec<_>>(), ["SCRAM-SHA-512"]);
+    let properties = &of(&["PLAIN", "OAUTHBEARER"])["OAUTHBEARER"];
+    assert_eq!(properties["security.protocol"], "SASL_SSL");
+    let jaas = &properties["sasl.jaas.config"];
+    assert!(jaas.ends_with(r#"clientId="{{clientId}}" clientSecret="{{clientSecret}}";"#), "{jaas}");
 }
 
 #[test]
@@ -287,4 +299,53 @@ fn changes_refusals_and_requests_are_recorded_with_who_and_from_where() {
     assert_eq!(told.iter().filter(|event| event.contains("AdminRequest {")).count(), 3);
     assert!(told.iter().all(|event| event.contains("127.0.0.1:")), "{told:#?}");
     assert!(!told.concat().contains("hunter2") && !told.concat().contains("wrong-guess"), "{told:#?}");
+}
+
+#[test]
+fn an_external_account_has_names_elsewhere_and_nothing_to_log_in_with_here() {
+    let gateway = Gateway::start();
+    let client = gateway.client();
+    for cluster in ["dev", "prod"] {
+        client.put_virtual_cluster(&VirtualCluster::new(cluster), false).unwrap();
+    }
+    let token_of = |username: &str| {
+        let life_time_seconds = 60;
+        let request = TokenRequest { username: username.into(), v_cluster: Some("dev".into()), life_time_seconds };
+        client.token(&request)
+    };
+    let local = GatewayServiceAccount::local("app", "dev", Some(Secret::new("pencil")));
+    client.put_service_account(&local, false).unwrap();
+    let token = token_of("app").unwrap();
+    assert!(gateway.logs_in("app", "pencil") && gateway.logs_in("app", token.token.reveal()));
+
+    let external = GatewayServiceAccount::external("app", "dev", "CN=app,O=Acme");
+    let changed = client.put_service_account(&external, false).unwrap();
+    assert_eq!(
+        (changed.upsert_result, changed.resource),
+        (UpsertResult::Updated, external.clone()),
+        "the echo is exact"
+    );
+    assert_eq!(client.put_service_account(&external, false).unwrap().upsert_result, UpsertResult::NotChanged);
+    let found = gateway.world.borrow().by_external_name("CN=app,O=Acme").unwrap();
+    assert_eq!((&*found.username, &*found.virtual_cluster), ("app", "dev"));
+    assert!(!gateway.logs_in("app", "pencil"), "its password is gone");
+    assert!(!gateway.logs_in("app", token.token.reveal()), "and its tokens with it");
+    let (status, msg) = refusal(token_of("app"));
+    assert!(status == 409 && msg.starts_with("service account 'app' in 'dev' is EXTERNAL: "), "{status} {msg}");
+
+    let mut with_password = external.clone();
+    with_password.spec.password = Some(Secret::new("pencil"));
+    let (status, msg) = refusal(client.put_service_account(&with_password, false));
+    assert!(status == 400 && msg.starts_with("spec.password: an EXTERNAL account"), "{status} {msg}");
+    let elsewhere = GatewayServiceAccount::external("other", "prod", "CN=app,O=Acme");
+    let (status, msg) = refusal(client.put_service_account(&elsewhere, false));
+    let start = "spec.externalNames: 'CN=app,O=Acme' is account 'app' of virtual cluster 'dev' already";
+    assert!(status == 409 && msg.starts_with(start), "{status} {msg}");
+    let filter = ServiceAccountFilter { account_type: Some(AccountType::External), ..ServiceAccountFilter::default() };
+    assert_eq!(client.list_service_accounts(&filter).unwrap(), std::slice::from_ref(&external));
+
+    let local = GatewayServiceAccount::local("app", "dev", None);
+    client.put_service_account(&local, false).unwrap();
+    assert!(gateway.world.borrow().by_external_name("CN=app,O=Acme").is_none());
+    assert!(!gateway.logs_in("app", "pencil"), "what was taken away does not come back");
 }

@@ -19,6 +19,9 @@ use aws_lc_rs::hmac;
 
 /// What the first line of a chain follows.
 pub const NOTHING_BEFORE: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+/// How lines name the hash that takes a key, and the one that takes none.
+pub(super) const KEYED: &str = "HMAC-SHA-256";
+const PLAIN: &str = "SHA-256";
 /// Hexadecimal digits of a hash.
 const DIGITS: usize = 64;
 const BEFORE_HASH: &str = ",\"hash\":\"";
@@ -42,7 +45,7 @@ impl Hasher {
 
     /// How lines name it.
     pub fn algorithm(&self) -> &'static str {
-        if self.0.is_some() { "HMAC-SHA-256" } else { "SHA-256" }
+        if self.0.is_some() { KEYED } else { PLAIN }
     }
 
     /// The hash of what a line holds beside it.

@@ -16,6 +16,7 @@ use super::repeats::Repeats;
 use super::sinks::{self, Ready, SinkError};
 use crate::config;
 use crate::observe::metrics::Metrics;
+use crate::upstream::cluster::Cluster;
 
 /// What repeated itself is looked at this often.
 const TICK: Duration = Duration::from_secs(1);
@@ -52,10 +53,11 @@ impl Recorder {
     pub async fn open(
         settings: &config::Audit,
         node: String,
+        cluster: &Arc<Cluster>,
         events: mpsc::Receiver<Event>,
         metrics: Arc<Metrics>,
     ) -> Result<Self, SinkError> {
-        let ready = sinks::open(settings).await?;
+        let ready = sinks::open(settings, &node, cluster).await?;
         let rules = Rules { failures: settings.failures, window: settings.window };
         let (anomalies, repeats) = (Anomalies::new(rules), Repeats::default());
         Ok(Self { node, events, metrics, anomalies, repeats, ready, keepers: Vec::new(), told_lost: 0 })
@@ -181,5 +183,142 @@ impl Keeper {
             self.lost += 1;
             metrics.audit.lost(self.name);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::{Path, PathBuf};
+
+    use super::*;
+    use crate::audit::Audit;
+    use crate::audit::chain::Hasher;
+    use crate::audit::verify::{Expected, Fault, Report, verify};
+    use crate::config::AuditFile;
+    use crate::naming::topic_ids::TopicIds;
+    use crate::upstream::security::Security;
+
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new(name: &str) -> Self {
+            let folder = std::env::temp_dir().join(format!("recorder-{}-{name}", std::process::id()));
+            std::fs::create_dir_all(&folder).unwrap();
+            Self(folder)
+        }
+
+        fn file(&self) -> PathBuf {
+            self.0.join("audit.log")
+        }
+
+        fn settings(&self) -> config::Audit {
+            let loaded = config::Config::parse("upstream: {bootstrapServers: '127.0.0.1:1'}", []).unwrap();
+            let file = AuditFile { path: self.file(), fsync: false };
+            config::Audit { file: Some(file), ..loaded.config.audit }
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
+
+    async fn open(settings: &config::Audit, queue: usize) -> (Audit, Recorder, Arc<Metrics>) {
+        let metrics = Arc::<Metrics>::default();
+        let (audit, events) = Audit::new(queue, crate::audit::Watched::default(), Arc::clone(&metrics));
+        let cluster = Arc::new(Cluster::new(&[], Security::default(), Arc::new(TopicIds::new(&[1; 16]).unwrap())));
+        let recorder = Recorder::open(settings, "gw-1".into(), &cluster, events, Arc::clone(&metrics)).await.unwrap();
+        (audit, recorder, metrics)
+    }
+
+    fn ended(reason: &str) -> Event {
+        Event::new(Action::SessionEnded { reason: reason.into() })
+    }
+
+    fn refused(api: &str) -> Event {
+        Event::new(Action::RequestRefused { api: api.into(), reason: "no".into() })
+    }
+
+    fn checked(file: &Path) -> Report {
+        let text = std::fs::read(file).unwrap();
+        let expected = Expected { hasher: Hasher::new(None), after: BTreeSet::new(), last: BTreeSet::new() };
+        verify(&text[..], &expected).unwrap()
+    }
+
+    #[tokio::test]
+    async fn each_run_goes_on_where_the_last_one_ended() {
+        let folder = Folder::new("runs");
+        for run in 0..3 {
+            let (audit, recorder, _) = open(&folder.settings(), 100).await;
+            recorder.during(async { (0..5).for_each(|n| audit.record(ended(&format!("{run}-{n}")))) }).await;
+        }
+        let report = checked(&folder.file());
+        assert_eq!((report.events, report.chains.len(), report.broken), (18, 1, None));
+        let text = std::fs::read_to_string(folder.file()).unwrap();
+        assert_eq!(text.matches("\"type\":\"CHAIN_STARTED\"").count(), 3, "each run says that it began");
+        assert!(text.lines().nth(6).unwrap().contains("goes on behind the last line"));
+    }
+
+    #[tokio::test]
+    async fn a_last_line_that_was_changed_is_not_built_upon() {
+        let folder = Folder::new("changed");
+        let run = async || {
+            let (audit, recorder, _) = open(&folder.settings(), 100).await;
+            recorder.during(async { audit.record(ended("revoked")) }).await;
+        };
+        run().await;
+        let text = std::fs::read_to_string(folder.file()).unwrap();
+        std::fs::write(folder.file(), text.replace("revoked", "expired")).unwrap();
+        run().await;
+        let report = checked(&folder.file());
+        assert_eq!(report.chains.len(), 2, "a chain of its own, which is intact");
+        assert_eq!(report.broken.map(|broken| (broken.line, broken.fault)), Some((2, Fault::Changed)));
+        assert!(std::fs::read_to_string(folder.file()).unwrap().contains("it was changed, or the key was"));
+    }
+
+    #[tokio::test]
+    async fn a_flood_is_a_few_lines_and_what_does_not_fit_is_counted_and_told() {
+        let folder = Folder::new("flood");
+        let (audit, recorder, metrics) = open(&folder.settings(), 10).await;
+        (0..1000).for_each(|_| audit.record(refused("Fetch")));
+        assert_eq!(metrics.audit.all_lost_in_queue(), 990);
+        recorder.during(async {}).await;
+        let text = std::fs::read_to_string(folder.file()).unwrap();
+        assert_eq!(text.lines().count(), 4, "{text}");
+        assert!(text.contains(r#""type":"EVENTS_LOST""#) && text.contains(r#"{"count":990,"at":"queue"}"#), "{text}");
+        assert!(text.lines().last().unwrap().contains(r#""count":9"#), "{text}");
+        assert_eq!(checked(&folder.file()).broken, None, "what was lost before it had a place breaks no chain");
+    }
+
+    #[tokio::test]
+    async fn a_sink_that_takes_nothing_holds_nobody_up_and_tells_later() {
+        let folder = Folder::new("stuck");
+        std::fs::create_dir(folder.0.join("sub")).unwrap();
+        let mut settings = folder.settings();
+        settings.file = Some(AuditFile { path: folder.0.join("sub/audit.log"), fsync: false });
+        let (audit, recorder, metrics) = open(&settings, 20_000).await;
+        // From here on the file can't be opened anew, as with a disk that is gone.
+        std::fs::rename(folder.0.join("sub"), folder.0.join("gone")).unwrap();
+        recorder
+            .during(async {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                (0..12_000).for_each(|n| audit.record(ended(&n.to_string())));
+                while !metrics.render().contains("gateway_audit_events_total{type=\"SESSION_ENDED\"} 12000\n") {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+                assert!(metrics.render().contains("gateway_audit_events_lost_total{at=\"file\"} "));
+                std::fs::rename(folder.0.join("gone"), folder.0.join("sub")).unwrap();
+                while !metrics.render().contains("gateway_audit_events_kept_total{sink=\"file\"} 1") {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                audit.record(ended("afterwards"));
+            })
+            .await;
+        let file = folder.0.join("sub/audit.log");
+        let text = std::fs::read_to_string(&file).unwrap();
+        assert!(text.contains(r#""at":"file""#) && text.contains("afterwards"), "{}", text.len());
+        assert_eq!(checked(&file).broken, None);
     }
 }

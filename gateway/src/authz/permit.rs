@@ -34,6 +34,11 @@ impl<'a> Permitted<'a> {
         self.request
     }
 
+    /// What of the body is served.
+    pub fn body(&self) -> &[u8] {
+        &self.body
+    }
+
     /// Whether a topic id was nobody's when the request was decided about, so that it must be nobody's still.
     pub fn is_foreign(&self, id: &[u8; 16]) -> bool {
         self.foreign.contains(id)

@@ -121,7 +121,13 @@ fn chained(prefixes: BTreeMap<&str, ByHost>) -> Vec<Prefix> {
 impl Names {
     /// What the rules about a name say to an address.
     pub(super) fn of(&self, name: &str, host: IpAddr) -> Grants {
-        self.literal(name, host).and(self.literal(WILDCARD, host)).and(self.prefixed(name, host))
+        let mut everything = self.literal(WILDCARD, host);
+        // To Kafka the name `*` is no wildcard where it begins another name. What that takes from a rule that allows is taken here
+        // too; a rule that denies everything denies everything.
+        if name.starts_with(WILDCARD) {
+            everything.allow = 0;
+        }
+        self.literal(name, host).and(everything).and(self.prefixed(name, host))
     }
 
     /// What the rules with exactly this name say.

@@ -50,7 +50,9 @@ fn concerns(rule: &AclBinding, who: &Requester<'_>, ty: ResourceType) -> bool {
 fn covers(rule: &AclBinding, name: &str) -> bool {
     let pattern = &rule.resource_pattern;
     match pattern.pattern_type {
-        PatternType::Literal => pattern.name == name || pattern.name == WILDCARD,
+        PatternType::Literal if pattern.name == WILDCARD && denies(&rule) => true,
+        // To Kafka `*` is a name, not a wildcard, where the other name begins with it.
+        PatternType::Literal => pattern.name == name || (pattern.name == WILDCARD && !name.starts_with(WILDCARD)),
         PatternType::Prefixed => name.starts_with(&pattern.name),
     }
 }
@@ -116,7 +118,7 @@ proptest! {
                     authorizer.allows_any(&who, *operation, ty), allowed_somewhere(&rules, &who, *operation, ty),
                     "{:?} {:?} anywhere", who, operation
                 );
-                for name in NAMES.iter().chain(&["abcd", "éab", "", "z"]) {
+                for name in NAMES.iter().chain(&["abcd", "éab", "", "z", "**", "*a"]) {
                     prop_assert_eq!(
                         authorizer.allows(&who, *operation, ty, name), allowed(&rules, &who, *operation, ty, name),
                         "{:?} {:?} {}", who, operation, name

@@ -61,10 +61,10 @@ pub(super) const SHORTEST_KEY: usize = 32;
 /// `None` when something without a default is missing; the reader knows what.
 pub(super) fn read(reader: &mut Reader) -> Option<Config> {
     let upstream = upstream::read(reader);
-    let clients = clients::read(reader);
-    let tls = tls::read(reader, &clients.listeners);
+    let clients = clients::read(reader, upstream.as_ref());
     let oauth = oauth::read(reader);
-    let logins = logins::read(reader);
+    let logins = logins::read(reader, &clients);
+    let tls = tls::read(reader, &clients.listeners);
     let admin = admin(reader, &clients);
     let state = state(reader);
     let signing_key = reader.value("tokens.signingKey", |value| match text(value)? {
@@ -74,17 +74,8 @@ pub(super) fn read(reader: &mut Reader) -> Option<Config> {
         key => Ok(Secret::new(key)),
     });
     let audit = audit::read(reader);
-    Some(Config {
-        upstream: upstream?,
-        clients,
-        tls,
-        logins,
-        oauth,
-        admin,
-        audit,
-        state,
-        tokens: Tokens { signing_key },
-    })
+    let tokens = Tokens { signing_key };
+    Some(Config { upstream: upstream?, clients, logins, oauth, tls, admin, audit, state, tokens })
 }
 
 fn admin(reader: &mut Reader, clients: &Clients) -> Admin {

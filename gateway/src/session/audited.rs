@@ -28,6 +28,11 @@ impl Attempt {
         }
     }
 
+    /// Somebody else vouches for this name, which the message itself does not show.
+    pub fn is(&mut self, principal: &str) {
+        self.principal = Some(principal.into());
+    }
+
     /// The client is who it says.
     pub fn succeeded(&self, client: &Connection, identity: &Identity) -> Event {
         let event = Event::new(Action::AuthenticationSucceeded { mechanism: self.mechanism() });
@@ -81,6 +86,15 @@ pub fn frame_refused(error: &SessionError, client: &Connection) -> Option<Event>
     let SessionError::Frame { reason, detail } = error else { return None };
     let reason = format!("{}: {detail}", reason.label()).into();
     Some(Event::new(Action::RequestRefused { api: "unknown".into(), reason }).over(ends(client)))
+}
+
+/// A session that the gateway ended, or that ended on a frame that was not served.
+pub fn session_ended(error: &SessionError, client: &Connection) -> Option<Event> {
+    let reason = match error {
+        SessionError::Ended(_) | SessionError::Expired | SessionError::Authentication(_) => error.to_string(),
+        _ => return frame_refused(error, client),
+    };
+    Some(Event::new(Action::SessionEnded { reason: reason.into() }).over(ends(client)))
 }
 
 /// A request that is not in THE TABLE.

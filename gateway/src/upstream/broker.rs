@@ -116,9 +116,11 @@ pub async fn ask(
         vectored::write(connection, &[&request], &Segments::default(), &[]).await?;
         let mut reader = FrameReader::default();
         match reader.next(connection, |_| ANSWER_MAX).await {
-            Ok(Some(range)) => Ok(reader.bytes(range).to_vec()),
+            Ok(Some(range)) => Ok(Ok(reader.bytes(range).to_vec())),
             Ok(None) => Err(io::ErrorKind::UnexpectedEof.into()),
             Err(FrameError::Io(e)) => Err(e),
+            // An alert of TLS, read as a length.
+            Err(FrameError::TooLong { length, .. }) if length >> 16 == 0x1503 => Ok(Err(())),
             Err(e @ FrameError::TooLong { .. }) => Err(io::Error::new(io::ErrorKind::InvalidData, e.to_string())),
         }
     };
@@ -131,6 +133,11 @@ pub async fn ask(
             }
             _ => failed(error),
         })?;
+    let answer = answer.map_err(|()| BrokerError::Tls {
+        address: address.to_owned(),
+        reason: "the listener wants it".to_owned(),
+        hint: "set security.protocol, KAFKA_SECURITY_PROTOCOL, to SSL or SASL_SSL",
+    })?;
     let (_, start) = frame::response_header(key.response_header(version), &answer)
         .map_err(|e| BrokerError::Answer { address: address.to_owned(), key, reason: e.to_string() })?;
     Ok(answer[start..].to_vec())

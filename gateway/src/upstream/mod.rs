@@ -5,4 +5,7 @@ pub mod cluster;
 pub mod metadata;
 pub mod sasl;
 pub mod security;
+#[cfg(test)]
+mod tests;
 pub mod tls;
+pub mod topic_log;

@@ -101,7 +101,14 @@ impl Security {
         let Some(tls) = &self.tls else { return Connection::plain(socket).map_err(failed) };
         let name = tls::server_name(host_of(address)).map_err(failed)?;
         let handshake = Connection::connect(socket, tls.config().await, name);
-        timeout(HANDSHAKE_TIMEOUT, handshake).await.map_err(timed_out)?.map_err(failed)
+        timeout(HANDSHAKE_TIMEOUT, handshake).await.map_err(timed_out)?.map_err(|error| match error.kind() {
+            io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => BrokerError::Tls {
+                address: address.to_owned(),
+                reason: "the connection ended in the handshake".to_owned(),
+                hint: "what answers may not speak TLS: check security.protocol, KAFKA_SECURITY_PROTOCOL, and the port",
+            },
+            _ => failed(error),
+        })
     }
 
     /// Connects and logs in as the gateway.

@@ -126,7 +126,7 @@ pub fn hint(error: &io::Error) -> Option<&'static str> {
     use rustls::{AlertDescription as Alert, CertificateError as Certificate, Error, InvalidMessage};
     let inner = error.get_ref()?.downcast_ref::<Error>()?;
     Some(match inner {
-        Error::InvalidCertificate(Certificate::UnknownIssuer) => {
+        Error::InvalidCertificate(Certificate::UnknownIssuer | Certificate::BadSignature) => {
             "put the authority that signed the broker's certificate into ssl.truststore.location"
         }
         Error::InvalidCertificate(Certificate::NotValidForName | Certificate::NotValidForNameContext { .. }) => {

@@ -299,7 +299,7 @@ mod tests {
     fn an_external_name_leads_to_its_one_account() {
         let clusters = [cluster("dev"), cluster("prod")];
         let app = external("app", "dev", &["CN=app,O=Acme", "0oa1"]);
-        let world = build(&clusters, &[app.clone(), account("0oa2", "prod")], []).unwrap();
+        let world = build(&clusters, &[app.clone(), account("0oa2", "prod")], &BTreeMap::new()).unwrap();
         for name in ["CN=app,O=Acme", "0oa1"] {
             assert_eq!(world.by_external_name(name).as_ref(), Some(&app));
         }

@@ -271,7 +271,7 @@ pub(crate) fn handshake(bytes: &[u8]) -> Outcome {
         let (message, behind) = behind.split_at(usize::from(*length).min(behind.len()));
         rest = behind;
         match login.step(message) {
-            Step::Continue(_) => outcome = Outcome::Refused,
+            Step::Continue(_) | Step::Refused { .. } => outcome = Outcome::Refused,
             Step::Failed(_) => return outcome,
             Step::Done { identity, .. } => panic!("{identity:?} got in"),
         }

@@ -7,6 +7,8 @@ pub mod sweep;
 pub mod victim;
 pub mod witness;
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use serde_json::{Value, json};
 use wire::schema::ApiKey;
 
@@ -91,7 +93,7 @@ pub struct Arena {
     /// The gateway's process, where it runs on this machine.
     pub gateway_pid: Option<u32>,
     // Goes last: the sandboxes are taken down with it.
-    sandboxes: Sandboxes,
+    sandboxes: Mutex<Sandboxes>,
 }
 
 impl Arena {
@@ -132,7 +134,7 @@ impl Arena {
             served,
             admin,
             gateway_pid,
-            sandboxes,
+            sandboxes: Mutex::new(sandboxes),
         };
         arena.watch_for_the_broker(&cluster)?;
         Ok(arena)
@@ -158,14 +160,14 @@ impl Arena {
         Ok(())
     }
 
-    /// The sandboxes, to bring up others beside the two.
-    pub fn sandboxes(&mut self) -> &mut Sandboxes {
-        &mut self.sandboxes
+    /// The sandboxes, to bring up others beside these.
+    pub fn sandboxes(&self) -> MutexGuard<'_, Sandboxes> {
+        self.sandboxes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The gateway's log so far, where it is known.
     pub fn gateway_log(&self) -> Option<String> {
-        std::fs::read_to_string(self.sandboxes.gateway_log()?).ok()
+        std::fs::read_to_string(self.sandboxes().gateway_log()?).ok()
     }
 
     /// Ends the victim's clients and takes everything down.
@@ -175,7 +177,7 @@ impl Arena {
     pub fn close(mut self) -> Result<(), String> {
         self.life.stop();
         let left = sweep::victim(&self).map_err(|trouble| trouble.to_string());
-        left.and(self.sandboxes.finish())
+        left.and(self.sandboxes().finish())
     }
 }
 
@@ -191,6 +193,16 @@ pub fn tenant(found: Outcome) -> Result<Tenant, Trouble> {
     let found = done("up", found)?;
     let of = |field: &str| found[field].as_str().unwrap_or_default().to_owned();
     Ok(Tenant { connection: sandboxes::connection(&found), prefix: of("prefix"), id: of("id") })
+}
+
+/// The id of the one broker.
+///
+/// # Errors
+/// [`Trouble`]
+pub fn the_broker(direct: &Connection) -> Result<i64, Trouble> {
+    let mut broker = Peer::connect("the harness", direct, "")?;
+    let cluster = broker.must(ApiKey::Metadata, 9..=12, &json!({ "Topics": [] }))?;
+    cluster["Brokers"][0]["NodeId"].as_i64().ok_or_else(|| Trouble::State(format!("no broker in {cluster}")))
 }
 
 /// What the attacker owns.

@@ -2,10 +2,12 @@
 
 mod file;
 mod stdout;
+mod topic;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use super::chain::{Chain, Hasher};
@@ -13,6 +15,8 @@ use super::event::{Action, Event};
 use super::record::{record, uuid};
 use crate::config;
 use crate::observe::metrics::Metrics;
+use crate::upstream::cluster::Cluster;
+use crate::upstream::topic_log::LogError;
 
 /// So many lines wait for a sink that does not take any: a few megabytes.
 const WAITING: usize = 10_000;
@@ -33,6 +37,9 @@ pub enum SinkError {
         /// What happened.
         source: std::io::Error,
     },
+    /// Kafka did not take them.
+    #[error(transparent)]
+    Topic(LogError),
     /// The standard output is closed.
     #[error("standard output: {0}")]
     Stdout(std::io::Error),
@@ -43,6 +50,7 @@ pub enum SinkError {
 enum Sink {
     File(file::FileSink),
     Stdout(stdout::StdoutSink),
+    Topic(Box<topic::TopicSink>),
 }
 
 impl Sink {
@@ -50,6 +58,16 @@ impl Sink {
         match self {
             Self::File(_) => "file",
             Self::Stdout(_) => "stdout",
+            Self::Topic(_) => "topic",
+        }
+    }
+
+    /// After SIGHUP: whoever renamed the file is done.
+    async fn reopen(&mut self) {
+        if let Self::File(file) = self
+            && let Err(error) = file.reopen().await
+        {
+            tracing::warn!(%error, "the audit file could not be opened anew; trying again at the next event");
         }
     }
 
@@ -58,6 +76,7 @@ impl Sink {
         match self {
             Self::File(file) => file.append(lines).await,
             Self::Stdout(stdout) => stdout.append(lines).await,
+            Self::Topic(topic) => topic.append(lines).await,
         }
     }
 }
@@ -74,7 +93,11 @@ pub(super) struct Ready {
 ///
 /// # Errors
 /// [`SinkError`]: a gateway that was told to keep a record does not run without.
-pub(super) async fn open(settings: &config::Audit) -> Result<Vec<Ready>, SinkError> {
+pub(super) async fn open(
+    settings: &config::Audit,
+    node: &str,
+    cluster: &Arc<Cluster>,
+) -> Result<Vec<Ready>, SinkError> {
     let hasher = || Hasher::new(settings.chain_key.as_ref().map(|key| key.reveal().as_bytes()));
     let fresh = |sink| Ready { sink, chain: Chain::new(hasher(), uuid()), because: "the gateway started" };
     let mut ready = Vec::new();
@@ -92,6 +115,10 @@ pub(super) async fn open(settings: &config::Audit) -> Result<Vec<Ready>, SinkErr
     }
     if settings.stdout {
         ready.push(fresh(Sink::Stdout(stdout::StdoutSink)));
+    }
+    if let Some(settings) = &settings.topic {
+        let topic = topic::TopicSink::new(settings, Arc::clone(cluster), node);
+        ready.push(fresh(Sink::Topic(Box::new(topic))));
     }
     Ok(ready)
 }
@@ -127,19 +154,42 @@ impl Ready {
         let started = Event::new(Action::ChainStarted { because: because.into() });
         let mut lines = vec![chain.seal(&record(&started, 1, &node))];
         let mut taken = Vec::new();
+        let mut hangups = Hangups::of(&sink);
         loop {
             insist(&mut sink, &lines, &metrics).await;
             lines.clear();
-            if records.recv_many(&mut taken, AT_ONCE).await == 0 {
-                return;
+            tokio::select! {
+                count = records.recv_many(&mut taken, AT_ONCE) => if count == 0 { return },
+                () = hangups.next() => sink.reopen().await,
             }
             lines.extend(taken.drain(..).map(|record| chain.seal(&record)));
         }
     }
 }
 
+/// SIGHUP, for a sink that it means something to.
+struct Hangups(Option<Signal>);
+
+impl Hangups {
+    fn of(sink: &Sink) -> Self {
+        let listen =
+            || signal(SignalKind::hangup()).inspect_err(|error| tracing::warn!(%error, "cannot wait for SIGHUP"));
+        Self(matches!(sink, Sink::File(_)).then(listen).and_then(Result::ok))
+    }
+
+    async fn next(&mut self) {
+        match &mut self.0 {
+            Some(signal) => drop(signal.recv().await),
+            None => std::future::pending().await,
+        }
+    }
+}
+
 /// Tries until the lines are kept. Meanwhile others wait in the queue, and what finds no room there is counted.
 async fn insist(sink: &mut Sink, lines: &[String], metrics: &Metrics) {
+    if lines.is_empty() {
+        return;
+    }
     let mut pause = FIRST_PAUSE;
     while let Err(error) = sink.append(lines).await {
         if pause == FIRST_PAUSE {

@@ -5,8 +5,9 @@ use std::time::{Duration, SystemTime};
 use serde_json::{Map, Value};
 
 use super::Verified;
-use super::rejection::{Rejection, shown};
+use super::rejection::Rejection;
 use crate::config::{OAuth, RequiredClaim};
+use crate::observe::shown::Shown;
 
 /// No provider's subject is longer (OpenID Connect Core allows 255 characters of ASCII).
 const LONGEST_PRINCIPAL: usize = 1024;
@@ -16,7 +17,7 @@ pub(super) fn check(claims: Map<String, Value>, rules: &OAuth, now: SystemTime) 
     let claims = Value::Object(claims);
     let issuer = text(&claims, "iss")?;
     if issuer != rules.expected_issuer {
-        return Err(Rejection::Issuer(shown(issuer)));
+        return Err(Rejection::Issuer(Shown::from(issuer)));
     }
     check_audience(&claims, rules)?;
     let expires_at = check_times(&claims, rules, now)?;
@@ -50,7 +51,7 @@ fn check_audience(claims: &Value, rules: &OAuth) -> Result<(), Rejection> {
     if audiences.iter().any(|audience| rules.expected_audiences.iter().any(|expected| expected == audience)) {
         return Ok(());
     }
-    Err(Rejection::Audience(shown(&audiences.join("', '"))))
+    Err(Rejection::Audience(Shown::from(audiences.join("', '"))))
 }
 
 /// The skew is for clocks that are ahead of this one. `exp` gets none: no session may outlive its token.
@@ -146,12 +147,12 @@ mod tests {
 
     #[test]
     fn other_issuers_and_audiences_are_refused() {
-        assert_eq!(checked(json!({ "iss": "https://evil" })), Err(Rejection::Issuer("https://evil".to_owned())));
+        assert_eq!(checked(json!({ "iss": "https://evil" })), Err(Rejection::Issuer("https://evil".into())));
         assert_eq!(checked(json!({ "iss": "https://login.test/" })).unwrap_err().status(), "invalid_token");
         assert_eq!(checked(json!({ "iss": null })), claim("iss"));
-        assert_eq!(checked(json!({ "aud": "web" })), Err(Rejection::Audience("web".to_owned())));
-        assert_eq!(checked(json!({ "aud": ["a", "b", 7] })), Err(Rejection::Audience("a', 'b".to_owned())));
-        assert_eq!(checked(json!({ "aud": [] })), Err(Rejection::Audience(String::new())));
+        assert_eq!(checked(json!({ "aud": "web" })), Err(Rejection::Audience("web".into())));
+        assert_eq!(checked(json!({ "aud": ["a", "b", 7] })), Err(Rejection::Audience("a', 'b".into())));
+        assert_eq!(checked(json!({ "aud": [] })), Err(Rejection::Audience("".into())));
         assert_eq!(checked(json!({ "aud": null })), claim("aud"));
         assert_eq!(checked(json!({ "aud": 7 })), claim("aud"));
         let everybody = OAuth { expected_audiences: Vec::new(), ..rules() };

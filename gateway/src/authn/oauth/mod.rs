@@ -20,11 +20,11 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::config;
+use crate::observe::shown::Shown;
 use algorithm::Algorithm;
 use jwks::NoKey;
 use keys::Keys;
 pub use rejection::Rejection;
-use rejection::shown;
 
 /// Checks tokens.
 #[derive(Debug)]
@@ -101,7 +101,7 @@ impl OAuth {
             return Err(Rejection::NoKeys(state.failure.clone().unwrap_or_else(|| "not fetched yet".to_owned())));
         };
         let key = set.find(id, algorithm).map_err(|none| {
-            let id = shown(id.unwrap_or_default());
+            let id = Shown::from(id.unwrap_or_default());
             match none {
                 NoKey::UnknownId => Rejection::UnknownKey { id, provider: state.failure.clone() },
                 NoKey::OtherAlgorithm => Rejection::KeyOfOtherAlgorithm { id, algorithm: algorithm.name },
@@ -139,12 +139,12 @@ impl OAuth {
         if let Some(kind) = &header.typ {
             let lower = kind.to_ascii_lowercase();
             if !TYPES.contains(&lower.strip_prefix("application/").unwrap_or(&lower)) {
-                return Err(Rejection::Kind(shown(kind)));
+                return Err(Rejection::Kind(Shown::from(kind)));
             }
         }
         let allowed = |algorithm: &&Algorithm| self.rules.algorithms.iter().any(|name| name == algorithm.name);
         let algorithm = Algorithm::named(&header.alg).filter(allowed);
-        algorithm.ok_or_else(|| Rejection::Algorithm(shown(&header.alg)))
+        algorithm.ok_or_else(|| Rejection::Algorithm(Shown::from(&header.alg)))
     }
 }
 

@@ -2,19 +2,21 @@
 
 use std::fmt;
 
-/// What was wrong with a token. `Display` is for the log: what it shows of the token is short, printable and no secret.
+use crate::observe::shown::Shown;
+
+/// What was wrong with a token. `Display` is for the log: what it shows of the token is made fit to be shown, and no secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Rejection {
     /// Not three parts in base64 with JSON in them, or something in them that cannot be.
     Malformed(&'static str),
     /// Signed in a way that is not allowed, or not at all.
-    Algorithm(String),
+    Algorithm(Shown),
     /// The header is of something else than an access or identity token.
-    Kind(String),
+    Kind(Shown),
     /// No published key has this id. The second text says why there may be none, if the provider could not be asked.
-    UnknownKey { id: String, provider: Option<String> },
+    UnknownKey { id: Shown, provider: Option<String> },
     /// The key of this id is for other algorithms.
-    KeyOfOtherAlgorithm { id: String, algorithm: &'static str },
+    KeyOfOtherAlgorithm { id: Shown, algorithm: &'static str },
     /// The token names no key, and there is not exactly one that fits.
     KeyNotNamed,
     /// No key was ever fetched, and why.
@@ -22,9 +24,9 @@ pub enum Rejection {
     /// The key did not make the signature.
     Signature,
     /// Another issuer than the expected one.
-    Issuer(String),
+    Issuer(Shown),
     /// Made for somebody else.
-    Audience(String),
+    Audience(Shown),
     /// Seconds since it expired.
     Expired(u64),
     /// Seconds until it may be used, beyond the skew that is allowed.
@@ -37,19 +39,6 @@ pub enum Rejection {
     RequiredClaim(String),
     /// A scope that it does not have.
     Scope(String),
-}
-
-/// How much of a token's text is shown.
-const SHOWN: usize = 80;
-
-/// A text of the client's as it may stand in a log: short, without control characters.
-pub(super) fn shown(text: &str) -> String {
-    let clean = |character: char| if character.is_control() { '?' } else { character };
-    let mut shown = text.chars().take(SHOWN).map(clean).collect::<String>();
-    if text.chars().nth(SHOWN).is_some() {
-        shown.push('…');
-    }
-    shown
 }
 
 impl Rejection {
@@ -123,17 +112,5 @@ impl fmt::Display for Rejection {
             }
             Self::Scope(name) => write!(f, "token refused: lacks scope '{name}' of oauth.requiredScopes"),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_shown_of_a_token_is_short_and_printable() {
-        assert_eq!(shown("key-1"), "key-1");
-        assert_eq!(shown("a\nINFO forged\u{1b}[0m"), "a?INFO forged?[0m");
-        assert_eq!(shown(&"ä".repeat(1000)).chars().count(), SHOWN + 1);
     }
 }

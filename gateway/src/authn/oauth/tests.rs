@@ -45,16 +45,16 @@ fn whoever_chooses_the_algorithm_chooses_none_that_is_not_allowed() {
     for algorithm in ["none", "None", "", "HS256", "HS512", "RS1", "ES256K"] {
         let header = json!({ "alg": algorithm, "kid": "k" });
         let token = issuer.sign_with(&header, &claims("0oa1", 60));
-        assert_eq!(verify(&oauth, &token), Err(Rejection::Algorithm(algorithm.to_owned())));
+        assert_eq!(verify(&oauth, &token), Err(Rejection::Algorithm(algorithm.into())));
         let unsigned = token.rsplit_once('.').unwrap().0;
-        assert_eq!(verify(&oauth, &format!("{unsigned}.")), Err(Rejection::Algorithm(algorithm.to_owned())));
+        assert_eq!(verify(&oauth, &format!("{unsigned}.")), Err(Rejection::Algorithm(algorithm.into())));
     }
     let other = json!({ "alg": "ES256", "kid": "k" });
-    let expected = Rejection::KeyOfOtherAlgorithm { id: "k".to_owned(), algorithm: "ES256" };
+    let expected = Rejection::KeyOfOtherAlgorithm { id: "k".into(), algorithm: "ES256" };
     assert_eq!(verify(&oauth, &issuer.sign_with(&other, &claims("0oa1", 60))), Err(expected));
     let only_ec = oauth_of(&[&issuer], config::OAuth { algorithms: vec!["ES256".to_owned()], ..rules() });
     let token = issuer.sign(&claims("0oa1", 60));
-    assert_eq!(verify(&only_ec, &token), Err(Rejection::Algorithm("RS256".to_owned())));
+    assert_eq!(verify(&only_ec, &token), Err(Rejection::Algorithm("RS256".into())));
 }
 
 #[test]
@@ -71,7 +71,7 @@ fn headers_that_say_something_else_are_refused() {
     {
         assert!(with(fits).is_ok());
     }
-    assert_eq!(with(json!({ "typ": "logout+jwt" })), Err(Rejection::Kind("logout+jwt".to_owned())));
+    assert_eq!(with(json!({ "typ": "logout+jwt" })), Err(Rejection::Kind("logout+jwt".into())));
     assert!(matches!(with(json!({ "crit": ["b64"] })), Err(Rejection::Malformed(_))));
     // A key that comes along with the token proves nothing.
     let forger = Issuer::ecdsa("k");
@@ -103,7 +103,7 @@ fn keys_that_are_not_there_are_told_from_a_provider_that_is_not() {
     let token = next.sign(&claims("0oa1", 60));
     assert_eq!(verify(&empty, &token), Err(Rejection::NoKeys("not fetched yet".to_owned())));
     let oauth = issuer.oauth();
-    assert_eq!(verify(&oauth, &token), Err(Rejection::UnknownKey { id: "two".to_owned(), provider: None }));
+    assert_eq!(verify(&oauth, &token), Err(Rejection::UnknownKey { id: "two".into(), provider: None }));
     oauth.keys().fetched(tokio::time::Instant::now(), Err("connection refused".to_owned()));
     let refused = verify(&oauth, &token).unwrap_err();
     assert!(refused.to_string().ends_with("cannot be asked: connection refused"), "{refused}");

@@ -5,6 +5,7 @@
 mod oauthbearer;
 mod plain;
 mod scram;
+pub mod seen;
 
 use std::sync::Arc;
 
@@ -48,6 +49,9 @@ pub enum Step {
     Continue(Vec<u8>),
     /// Send these bytes; the client is who it says.
     Done { answer: Vec<u8>, identity: Identity },
+    /// The login has failed, and the mechanism has a message of its own that says so. Send it; whatever the client answers,
+    /// the next step is [`Step::Failed`] with the same failure.
+    Refused { answer: Vec<u8>, failure: Failure },
     /// Tell the client [`Failure::message`] and close the connection.
     Failed(Failure),
 }
@@ -60,7 +64,7 @@ impl Authenticator {
     pub fn new(tokens: TokenKey) -> Result<Self, Unspecified> {
         let mut nobody = [0; 32];
         rand::fill(&mut nobody)?;
-        let Logins { mechanisms, unmapped } = Logins::default();
+        let Logins { mechanisms, unmapped, .. } = Logins::default();
         Ok(Self { tokens, nobody, mechanisms, oauth: None, unmapped })
     }
 
@@ -106,7 +110,7 @@ impl Authenticator {
             }
             _ => return Err(UnknownMechanism { offered: self.mechanisms.clone() }),
         };
-        Ok(SaslExchange { mechanism })
+        Ok(SaslExchange { mechanism, principal: None })
     }
 }
 
@@ -116,15 +120,19 @@ impl std::fmt::Debug for Authenticator {
     }
 }
 
-/// One login under way.
+/// One login under way; without any, one that has ended.
+#[derive(Default)]
 pub struct SaslExchange {
     mechanism: Mechanism,
+    principal: Option<String>,
 }
 
+#[derive(Default)]
 enum Mechanism {
     Plain(Plain),
     Scram(Scram),
     OAuthBearer(OAuthBearer),
+    #[default]
     Ended,
 }
 
@@ -135,6 +143,11 @@ impl SaslExchange {
             Mechanism::OAuthBearer(oauthbearer) => oauthbearer.longest_message(),
             Mechanism::Plain(_) | Mechanism::Scram(_) | Mechanism::Ended => LONGEST_MESSAGE,
         }
+    }
+
+    /// Whom somebody else vouches for in a message that was taken, also where that one is refused.
+    pub fn principal(&self) -> Option<&str> {
+        self.principal.as_deref()
     }
 
     /// Before [`Self::step`] with the same message: waits where something has to be fetched for it, seconds at most.
@@ -155,10 +168,10 @@ impl SaslExchange {
         let step = match &mut self.mechanism {
             Mechanism::Plain(plain) => plain.step(message),
             Mechanism::Scram(scram) => scram.step(message),
-            Mechanism::OAuthBearer(oauthbearer) => oauthbearer.step(message),
+            Mechanism::OAuthBearer(oauthbearer) => oauthbearer.step(message, &mut self.principal),
             Mechanism::Ended => Step::Failed(Failure::OutOfTurn),
         };
-        if !matches!(step, Step::Continue(_)) {
+        if matches!(step, Step::Done { .. } | Step::Failed(_)) {
             self.mechanism = Mechanism::Ended;
         }
         step

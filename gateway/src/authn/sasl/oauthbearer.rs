@@ -51,23 +51,24 @@ impl OAuthBearer {
         }
     }
 
-    pub(super) fn step(&mut self, message: &[u8]) -> Step {
+    /// `principal` becomes whom a token is about that is to be believed.
+    pub(super) fn step(&mut self, message: &[u8], principal: &mut Option<String>) -> Step {
         // Whatever comes behind the challenge: it was the end.
         if let Some(failure) = self.refused.take() {
             return Step::Failed(failure);
         }
-        match self.login(message) {
+        match self.login(message, principal) {
             Ok(step) => step,
             Err(failure) => {
                 let status =
                     if let Failure::Token(rejection) = &failure { rejection.status() } else { "invalid_token" };
-                self.refused = Some(failure);
-                Step::Continue(json!({ "status": status }).to_string().into_bytes())
+                self.refused = Some(failure.clone());
+                Step::Refused { answer: json!({ "status": status }).to_string().into_bytes(), failure }
             }
         }
     }
 
-    fn login(&self, message: &[u8]) -> Result<Step, Failure> {
+    fn login(&self, message: &[u8], principal: &mut Option<String>) -> Result<Step, Failure> {
         let message = match read(message) {
             Ok(message) => message,
             // What is no message of this mechanism ends the exchange at once, as with Kafka.
@@ -75,6 +76,7 @@ impl OAuthBearer {
         };
         let refused = |rejection: Rejection| Failure::Token(Box::new(rejection));
         let verified = self.oauth.verify(message.token, SystemTime::now()).map_err(refused)?;
+        *principal = Some(verified.principal.clone());
         let unmapped = self.authenticator.unmapped;
         let found = external::identity(&*self.accounts, &verified.principal, Some(verified.expires_at), unmapped);
         let identity = found?;
@@ -86,6 +88,14 @@ impl OAuthBearer {
         }
         Ok(Step::Done { answer: Vec::new(), identity })
     }
+}
+
+/// The token in a message.
+///
+/// # Errors
+/// As for a login with it.
+pub(super) fn token(message: &[u8]) -> Result<&str, Failure> {
+    read(message).map(|message| message.token)
 }
 
 /// `n,[a=<who>],` and behind it fields, each `<name>=<value>` with a separator before and one behind the last.
@@ -142,7 +152,7 @@ mod tests {
     use crate::config::{Logins, MECHANISMS, Unmapped};
 
     fn start(issuer: &Issuer, unmapped: Unmapped) -> SaslExchange {
-        let logins = Logins { mechanisms: MECHANISMS.to_vec(), unmapped };
+        let logins = Logins { mechanisms: MECHANISMS.to_vec(), unmapped, ..Logins::default() };
         let made = Authenticator::new(TokenKey::random().unwrap()).unwrap();
         let made = made.with_logins(&logins, Some(Arc::new(issuer.oauth())));
         let accounts = Arc::new(Accounts::default().with_external("app", "dev", "0oa1"));
@@ -180,14 +190,15 @@ mod tests {
             ("a.b".to_owned(), "invalid_request", "Authentication failed: the token is not a signed"),
         ] {
             let mut exchange = start(&issuer, Unmapped::Refuse);
-            let Step::Continue(challenge) = exchange.step(&message(&token)) else { panic!("{token}") };
-            assert_eq!(String::from_utf8(challenge).unwrap(), format!(r#"{{"status":"{status}"}}"#));
+            let Step::Refused { answer, failure: told } = exchange.step(&message(&token)) else { panic!("{token}") };
+            assert_eq!(String::from_utf8(answer).unwrap(), format!(r#"{{"status":"{status}"}}"#));
             let Step::Failed(failure) = exchange.step(&[1]) else { panic!("{token}") };
             assert!(failure.message().starts_with(start_of_message), "{}", failure.message());
+            assert_eq!(failure, told);
             assert_eq!(exchange.step(&message(&token)), Step::Failed(Failure::OutOfTurn));
         }
         let mut stubborn = start(&issuer, Unmapped::Refuse);
-        assert!(matches!(stubborn.step(&message("a.b")), Step::Continue(_)));
+        assert!(matches!(stubborn.step(&message("a.b")), Step::Refused { .. }));
         let good = message(&issuer.sign(&claims("0oa1", 600)));
         assert!(matches!(stubborn.step(&good), Step::Failed(Failure::Token(_))), "there is no second attempt");
     }
@@ -196,11 +207,14 @@ mod tests {
     fn an_identity_without_an_account_is_in_passthrough_only_where_the_operator_says_so() {
         let issuer = Issuer::rsa("k1");
         let other = message(&issuer.sign(&claims("somebody", 600)));
-        assert!(matches!(start(&issuer, Unmapped::Refuse).step(&other), Step::Continue(_)));
+        assert!(matches!(start(&issuer, Unmapped::Refuse).step(&other), Step::Refused { .. }));
         let Step::Done { identity, .. } = start(&issuer, Unmapped::Passthrough).step(&other) else { panic!() };
         assert_eq!((&*identity.username, &*identity.virtual_cluster), ("somebody", "passthrough"));
         let own = message(&issuer.sign(&claims("app", 600)));
-        assert!(matches!(start(&issuer, Unmapped::Passthrough).step(&own), Step::Continue(_)), "an account's own name");
+        assert!(
+            matches!(start(&issuer, Unmapped::Passthrough).step(&own), Step::Refused { .. }),
+            "an account's own name"
+        );
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 pub mod certificate;
 pub mod der;
+pub mod export;
 mod jks;
 pub mod names;
 mod pem;

@@ -17,15 +17,17 @@ use super::stores::StoreProblem;
 
 /// keytool and openssl take 10,000 and 2,048; more than this is a file that wants to keep the process busy.
 const MOST_ITERATIONS: u32 = 5_000_000;
+/// What is written with.
+pub(super) const ITERATIONS: NonZeroU32 = NonZeroU32::new(10_000).unwrap();
 
 /// 1.2.840.113549.1.5.13
-const PBES2: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 5, 13];
+pub(super) const PBES2: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 5, 13];
 /// 1.2.840.113549.1.5.12
-const PBKDF2: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 5, 12];
+pub(super) const PBKDF2: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 5, 12];
 /// 1.2.840.113549.2, the digests with keys behind it
-const RSA_DIGESTS: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 2];
+pub(super) const RSA_DIGESTS: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 2];
 /// 2.16.840.1.101.3.4.1, the modes of AES behind it
-const AES: &[u8] = &[0x60, 0x86, 0x48, 1, 0x65, 3, 4, 1];
+pub(super) const AES: &[u8] = &[0x60, 0x86, 0x48, 1, 0x65, 3, 4, 1];
 /// 1.2.840.113549.3.7
 const DES_EDE3_CBC: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 3, 7];
 /// 1.2.840.113549.1.12.1, the schemes of PKCS#12 behind it

@@ -3,6 +3,7 @@
 //!
 //! The jars are those of `fixtures/kafka-clients.sha256`; without them the tests say by name that they did not run.
 
+mod authorizer;
 mod decisions;
 #[path = "../../../wire/examples/generate/definitions.rs"]
 mod definitions;
@@ -11,6 +12,7 @@ mod java;
 mod kafkas;
 mod message;
 mod other_codec;
+mod principals;
 mod probes;
 mod program;
 mod sentinels;
