@@ -161,8 +161,8 @@ fn kafka_properties_of_the_environment_win_and_what_changes_nothing_is_named() {
 
 #[test]
 fn a_switched_off_comparison_of_host_names_is_said_aloud() {
-    let text = "upstream: {bootstrapServers: 'k:1', securityProtocol: SSL, properties: \
-                {ssl.endpoint.identification.algorithm: ''}}";
+    let text = "{upstream: {bootstrapServers: 'k:1', securityProtocol: SSL, properties: \
+                {ssl.endpoint.identification.algorithm: ''}}, clients: {securityProtocol: PLAINTEXT}}";
     let loaded = Config::parse(text, []).unwrap();
     assert!(!loaded.config.upstream.security.tls.unwrap().verify_host_name);
     assert!(loaded.warnings.iter().any(|warning| warning.contains("can pose as a broker")), "{:?}", loaded.warnings);
