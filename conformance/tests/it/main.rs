@@ -10,6 +10,7 @@ mod broker;
 mod cli;
 mod clients;
 mod compression;
+mod delegated;
 mod equivalence;
 mod groups;
 mod isolation;

@@ -16,7 +16,7 @@ use aws_lc_rs::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use conformance::drivers::Connection;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::needs;
 use super::secure_kafka::{At, SecureKafka, certificates};
@@ -24,14 +24,14 @@ use super::stand::{self, records, start, values};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How long a login counts at the broker.
-const LIFETIME: (&str, &str) = ("connections.max.reauth.ms", "3000");
-const PASSWORD: &str = "gateway-secret";
+pub(crate) const LIFETIME: (&str, &str) = ("connections.max.reauth.ms", "3000");
+pub(crate) const PASSWORD: &str = "gateway-secret";
 
 /// A gateway as a process of its own, ended when it is dropped.
-struct Gateway {
+pub(crate) struct Gateway {
     process: Child,
     folder: PathBuf,
-    clients: String,
+    pub(crate) clients: String,
     admin: String,
 }
 
@@ -49,12 +49,21 @@ fn free_port() -> u16 {
 
 impl Gateway {
     fn start(broker: &str, protocol: &str, properties: &[(&str, String)]) -> Self {
+        Self::serving(broker, protocol, properties, json!({ "securityProtocol": "PLAINTEXT" }))
+    }
+
+    /// With settings of its own for the side of the clients.
+    pub(crate) fn serving(broker: &str, protocol: &str, properties: &[(&str, String)], clients: Value) -> Self {
         static STARTED: AtomicUsize = AtomicUsize::new(0);
         let name = format!("upstream-{}-{}", std::process::id(), STARTED.fetch_add(1, Ordering::Relaxed));
         let folder = std::env::temp_dir().join(name);
         fs::create_dir_all(&folder).unwrap();
         let (port, admin) = (free_port(), free_port());
         let properties = properties.iter().map(|(name, value)| ((*name).to_owned(), json!(value)));
+        let mut clients = clients;
+        for (name, value) in [("portStart", json!(port)), ("portCount", json!(1)), ("minBrokerId", json!(1))] {
+            clients[name] = value;
+        }
         // JSON is YAML.
         let settings = json!({
             "upstream": {
@@ -62,7 +71,7 @@ impl Gateway {
                 "securityProtocol": protocol,
                 "properties": properties.collect::<serde_json::Map<_, _>>(),
             },
-            "clients": { "securityProtocol": "PLAINTEXT", "portStart": port, "portCount": 1, "minBrokerId": 1 },
+            "clients": clients,
             "admin": { "port": admin, "users": [{ "username": "admin", "password": "admin-secret" }] },
         });
         let file = folder.join("gateway.yaml");
@@ -79,12 +88,12 @@ impl Gateway {
         Self { process, folder, clients: format!("127.0.0.1:{port}"), admin: format!("127.0.0.1:{admin}") }
     }
 
-    fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.folder.join("log")).unwrap()
     }
 
     /// What the admin API answers to GET, as text; empty as long as it does not answer.
-    fn get(&self, path: &str) -> String {
+    pub(crate) fn get(&self, path: &str) -> String {
         let Ok(mut stream) = TcpStream::connect(&self.admin) else { return String::new() };
         let login = STANDARD.encode("admin:admin-secret");
         let request =
@@ -107,11 +116,11 @@ impl Gateway {
         }
     }
 
-    fn is_ready(&self) {
+    pub(crate) fn is_ready(&self) {
         let _ = self.waits_until("a ready gateway", |health| health.starts_with("HTTP/1.1 200"));
     }
 
-    fn counter(&self, name: &str) -> u64 {
+    pub(crate) fn counter(&self, name: &str) -> u64 {
         let text = self.get("/metrics");
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         line.unwrap_or_else(|| panic!("no {name} in\n{text}")).parse().unwrap()
@@ -123,7 +132,7 @@ fn jaas(module: &str, options: &[(&str, &str)]) -> String {
     format!("org.apache.kafka.common.security.{module} required{options};")
 }
 
-fn password(mechanism: &str, password: &str) -> Vec<(&'static str, String)> {
+pub(crate) fn password(mechanism: &str, password: &str) -> Vec<(&'static str, String)> {
     let module = if mechanism == "PLAIN" { "plain.PlainLoginModule" } else { "scram.ScramLoginModule" };
     let jaas = jaas(module, &[("username", "gateway"), ("password", password)]);
     vec![("sasl.mechanism", mechanism.to_owned()), ("sasl.jaas.config", jaas)]
