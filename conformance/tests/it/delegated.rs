@@ -67,7 +67,7 @@ fn clients_are_to_kafka_who_they_are() {
 /// Clients stay for several lifetimes of their logins, and none of their requests fails.
 #[test]
 fn clients_log_in_again_at_kafka_while_they_work() {
-    if !needs::met("clients_log_in_again_at_kafka_while_they_work", &["python", "java-clients"]) {
+    if !needs::met("clients_log_in_again_at_kafka_while_they_work", &["python"]) {
         return;
     }
     let kafka = SecureKafka::start(&[LIFETIME]);
