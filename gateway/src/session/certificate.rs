@@ -8,6 +8,7 @@ use super::{SessionError, Shared, handshake};
 use crate::authn::principal::PrincipalRules;
 use crate::authn::{Identity, external};
 use crate::config::Unmapped;
+use crate::routing::Dialled;
 use crate::transport::connection::Connection;
 
 /// What the audit calls this way of logging in.
@@ -28,10 +29,18 @@ pub struct ByCertificate {
 ///
 /// # Errors
 /// [`SessionError::Authentication`] where the certificate names nobody who may be here, or there is none.
-pub fn identity(client: &Connection, login: &ByCertificate, shared: &Shared) -> Result<Identity, SessionError> {
+pub fn identity(
+    client: &Connection,
+    dialled: &Dialled,
+    login: &ByCertificate,
+    shared: &Shared,
+) -> Result<Identity, SessionError> {
     let mut attempt = Attempt::default();
     attempt.begin(MECHANISM);
-    let found = known(client, login, shared, &mut attempt);
+    let found = known(client, login, shared, &mut attempt).and_then(|identity| {
+        let served = dialled.serves(&identity.virtual_cluster);
+        served.then_some(identity).ok_or_else(|| "the address belongs to another virtual cluster".to_owned())
+    });
     shared.metrics.authenticated(MECHANISM, false, found.is_ok());
     match found {
         Ok(identity) => {

@@ -238,7 +238,7 @@ async fn enter<'a>(
 ) -> Result<Option<Entered<'a>>, SessionError> {
     let identity = match &listener.login {
         Login::Anonymous(virtual_cluster) => handshake::anonymous(virtual_cluster),
-        Login::Certificate(certificates) => certificate::identity(client, certificates, shared)?,
+        Login::Certificate(certificates) => certificate::identity(client, dialled, certificates, shared)?,
         Login::Sasl(_) | Login::Delegated(_) => {
             let Some(mut conversation) = Conversation::new(client, dialled, &listener.login, shared) else {
                 return Ok(None);
