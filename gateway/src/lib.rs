@@ -28,6 +28,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use admin::{Admin, ClientAccess, Reports};
+use audit::event::{Action, Event};
 use audit::recorder::Recorder;
 use audit::sinks::SinkError;
 use audit::{Audit, Watched};
@@ -45,7 +46,9 @@ use naming::topic_ids::TopicIds;
 use observe::health::{Health, Part};
 use observe::metrics::Metrics;
 use routing::Routes;
+use session::attempts::Attempts;
 use session::certificate::ByCertificate;
+use session::delegated::Delegation;
 use session::{Limits, Listener, Login, Shared};
 use store::topic::StateLog;
 use transport::tls::reload;
@@ -79,6 +82,8 @@ pub enum RunError {
 
 /// No answer of a broker is longer: `fetch.max.bytes` of a client is 50 MiB unless it raises it.
 const MAX_ANSWER_BYTES: usize = 256 << 20;
+/// No token that is passed on is longer, where the settings say nothing: twice what web servers take as headers.
+const LONGEST_TOKEN: usize = 32 << 10;
 /// Requests other than Produce hold names and numbers, not records.
 const MAX_REQUEST_BYTES: usize = 4 << 20;
 
@@ -112,6 +117,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         world,
         metrics,
         audit,
+        attempts: Attempts::default(),
         limits: limits(&config),
         api_versions: session::local::ApiVersionsCache::default(),
         fetch_sessions: Arc::default(),
@@ -122,6 +128,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         config.tls.update_every,
         Arc::clone(&health),
         Arc::clone(&shared.metrics),
+        certificates_reloaded(shared.audit.clone()),
     );
     let follow_provider = follow_provider(&config, &authenticator, &shared.metrics)?;
     let shutdown = shutdown(Arc::clone(&health))?;
@@ -160,6 +167,14 @@ async fn audit_of(
     Ok((audit, recorder))
 }
 
+/// Records that clients are shown other certificates, or why not.
+fn certificates_reloaded(audit: Audit) -> impl Fn(Result<(), String>) {
+    move |result| {
+        let outcome = result.map(|()| "new connections get the changed certificates".into()).map_err(Into::into);
+        audit.record(Event::new(Action::CertificateReloaded { purpose: "listeners".into(), outcome }));
+    }
+}
+
 fn reports(config: &Config, health: &Arc<Health>, metrics: &Arc<Metrics>, audit: &Audit) -> Reports {
     Reports {
         health: Arc::clone(health),
@@ -186,7 +201,9 @@ async fn client_listeners(
     let mut bootstrap = Vec::new();
     for (settings, tls) in config.clients.listeners.iter().zip(servers) {
         let anonymous = settings.anonymous.as_deref();
-        let login = if settings.protocol.is_sasl() {
+        let login = if settings.delegated {
+            Login::Delegated(delegation(config, authenticator))
+        } else if settings.protocol.is_sasl() {
             Login::Sasl(Arc::clone(authenticator))
         } else if tls.is_some() && settings.client_auth != ClientAuth::None {
             let (rules, unmapped) = (Arc::clone(principals), config.logins.unmapped);
@@ -196,11 +213,21 @@ async fn client_listeners(
         };
         let listener = Listener { name: settings.name.as_str().into(), login, routes: Routes::new(settings) };
         listeners.bind(&Arc::new(listener), tls.as_ref(), &settings.bind_host, settings.ports()).await?;
-        let (name, protocol) = (&settings.name, settings.protocol.as_str());
-        tracing::info!(name, protocol, bootstrap = %settings.bootstrap(), "listening for Kafka clients");
+        let (name, protocol, delegated) = (&settings.name, settings.protocol.as_str(), settings.delegated);
+        tracing::info!(name, protocol, delegated, bootstrap = %settings.bootstrap(), "listening for Kafka clients");
         bootstrap.push(settings.bootstrap().to_string());
     }
     Ok((listeners, bootstrap.join(",")))
+}
+
+/// How Kafka decides about logins, where it does.
+fn delegation(config: &Config, authenticator: &Authenticator) -> Delegation {
+    Delegation {
+        unmapped: config.logins.unmapped_of_kafka,
+        validator: authenticator.oauth().filter(|_| config.logins.validate_forward).cloned(),
+        longest_token: config.oauth.as_ref().map_or(LONGEST_TOKEN, |oauth| oauth.longest_token),
+        kafka_authorizes: config.clients.kafka_managed,
+    }
 }
 
 /// Keeps the keys of the identity provider fresh; does not end.
@@ -228,6 +255,7 @@ fn limits(config: &Config) -> Limits {
         max_request_bytes: limits.max_frame_bytes.min(MAX_REQUEST_BYTES),
         max_answer_bytes: MAX_ANSWER_BYTES,
         handshake: limits.login_timeout,
+        max_reauth: config.logins.max_reauth,
     }
 }
 

@@ -153,6 +153,10 @@ fn report(metrics: &Metrics, error: &SessionError, peer: &str) {
             metrics.tls_handshake_failed();
             info!(peer, %error, "connection closed");
         }
+        SessionError::Expired => {
+            metrics.session_expired();
+            info!(peer, %error, "connection closed");
+        }
         SessionError::Authentication(_) | SessionError::Ended(_) => info!(peer, %error, "connection closed"),
         SessionError::Answer(_) => {
             metrics.answer_withheld();

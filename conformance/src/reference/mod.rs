@@ -8,6 +8,7 @@ mod batch;
 mod compare;
 mod play;
 mod report;
+pub mod rights;
 mod rules;
 mod script;
 mod stand;

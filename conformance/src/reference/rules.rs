@@ -108,6 +108,17 @@ pub struct Rules {
 }
 
 impl Rules {
+    /// As [`Self::reviewed`], for answers that depend on rights.
+    ///
+    /// # Errors
+    /// What is wrong with a list.
+    pub fn of_rights() -> Result<Self, serde_yaml::Error> {
+        Ok(Self {
+            normalizations: serde_yaml::from_str(include_str!("rights/normalizations.yaml"))?,
+            deliberate: serde_yaml::from_str(include_str!("rights/deliberate.yaml"))?,
+        })
+    }
+
     /// The lists that were reviewed.
     ///
     /// # Errors

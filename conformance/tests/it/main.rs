@@ -4,6 +4,7 @@
 //! as in CI, it fails instead.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test says what went wrong by failing
 
+mod acls;
 mod applications;
 mod broker;
 mod cli;
@@ -20,6 +21,7 @@ mod needs;
 mod oauth;
 mod openid;
 mod restart;
+mod rights;
 mod scenarios;
 mod secure_kafka;
 mod share;

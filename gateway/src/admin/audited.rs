@@ -8,20 +8,15 @@ use axum::extract::{ConnectInfo, Request};
 use axum::response::Response;
 
 use super::Admin;
-use crate::audit::Audit;
-use crate::audit::event::{self, Action, Connection, Event};
+use crate::audit::event::{self, Action, Connection, Event, Origin};
+use crate::audit::{Audit, caller};
 use crate::observe::shown::Shown;
 use crate::store::{Change, Declarations};
-
-tokio::task_local! {
-    static CALLER: Caller;
-}
 
 /// Who asks, and for what.
 #[derive(Debug, Clone)]
 pub(super) struct Caller {
-    user: Option<Shown>,
-    remote: Option<SocketAddr>,
+    origin: Origin,
     method: Shown,
     path: Shown,
 }
@@ -29,17 +24,16 @@ pub(super) struct Caller {
 impl Caller {
     /// The one behind a request; `user` is the name that it gave, right or wrong.
     pub(super) fn of(request: &Request, user: Option<&str>) -> Self {
+        let remote = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
         Self {
-            user: user.map(Shown::from),
-            remote: request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0),
+            origin: Origin::new(user, Connection { local: None, remote }),
             method: request.method().as_str().into(),
             path: request.uri().path().into(),
         }
     }
 
     fn event(&self, action: Action) -> Event {
-        let event = Event::new(action).over(Connection { local: None, remote: self.remote });
-        self.user.as_ref().map_or(event.clone(), |user| event.claimed(user.as_str()))
+        Event::new(action).from_where(self.origin.clone())
     }
 
     /// Records that it was refused.
@@ -51,7 +45,7 @@ impl Caller {
 
 /// Answers a request on behalf of its caller.
 pub(super) async fn on_behalf(admin: &Admin, caller: Caller, answer: impl Future<Output = Response>) -> Response {
-    let answer = CALLER.scope(caller.clone(), answer).await;
+    let answer = caller::on_behalf(caller.origin.clone(), answer).await;
     if admin.record_requests {
         let (method, path) = (caller.method.clone(), caller.path.clone());
         admin.audit.record(caller.event(Action::AdminRequest { method, path, status: answer.status().as_u16() }));
@@ -63,7 +57,7 @@ pub(super) async fn on_behalf(admin: &Admin, caller: Caller, answer: impl Future
 pub(super) fn changed(audit: &Audit, before: &Declarations, changes: &[Change]) {
     for change in changes {
         let (virtual_cluster, action) = described(before, change);
-        let event = CALLER.try_with(|caller| caller.event(action.clone())).unwrap_or_else(|_| Event::new(action));
+        let event = caller::of_caller(Event::new(action));
         audit.record(event.virtual_cluster(&virtual_cluster));
     }
 }

@@ -104,7 +104,7 @@ impl Anomalies {
                 vec![about(event, alert("acl-changed", who(event), binding.clone()))]
             }
             Action::TopicUsed { api, topic, sensitive: true } => {
-                let user = (event.virtual_cluster.clone(), event.user.clone(), topic.clone());
+                let user = (event.origin.virtual_cluster.clone(), event.origin.user.clone(), topic.clone());
                 let first = self.users.count(&user, now, None) == 1;
                 let detail = format!("first {api} of {topic} since the gateway started");
                 first.then(|| about(event, alert("sensitive-topic", who(event), detail.into()))).into_iter().collect()
@@ -115,10 +115,12 @@ impl Anomalies {
 
     fn failed(&mut self, event: &Event, now: Instant) -> Vec<Event> {
         let Rules { failures, window } = self.rules;
-        let address = event.connection.remote.map(|remote| Shown::from(remote.ip().to_string()));
+        let address = event.origin.connection.remote.map(|remote| Shown::from(remote.ip().to_string()));
         let mut alerts = Vec::new();
-        let subjects =
-            [(&mut self.principals, event.principal.clone(), "principal"), (&mut self.addresses, address, "address")];
+        let subjects = [
+            (&mut self.principals, event.origin.principal.clone(), "principal"),
+            (&mut self.addresses, address, "address"),
+        ];
         for (subjects, subject, what) in subjects {
             let Some(subject) = subject else { continue };
             if subjects.count(&subject, now, Some(window)) == failures {
@@ -155,15 +157,12 @@ fn alert(rule: &'static str, subject: Shown, detail: Shown) -> Action {
 }
 
 fn who(event: &Event) -> Shown {
-    event.user.clone().or_else(|| event.principal.clone()).unwrap_or_else(|| "unknown".into())
+    event.origin.user.clone().or_else(|| event.origin.principal.clone()).unwrap_or_else(|| "unknown".into())
 }
 
 /// An alert with who did it and from where.
 fn about(cause: &Event, action: Action) -> Event {
-    let mut alert = Event::new(action);
-    (alert.principal, alert.user) = (cause.principal.clone(), cause.user.clone());
-    (alert.virtual_cluster, alert.connection) = (cause.virtual_cluster.clone(), cause.connection);
-    alert
+    Event::new(action).from_where(cause.origin.clone())
 }
 
 #[cfg(test)]

@@ -11,11 +11,17 @@ use crate::observe::shown::Shown;
 #[derive(Debug, Clone)]
 pub struct Event {
     pub(super) time: SystemTime,
+    pub(super) origin: Origin,
+    pub(super) action: Action,
+}
+
+/// Who did it, where, and from where, as far as that is known.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct Origin {
     pub(super) principal: Option<Shown>,
     pub(super) user: Option<Shown>,
     pub(super) virtual_cluster: Option<Shown>,
     pub(super) connection: Connection,
-    pub(super) action: Action,
 }
 
 /// The two ends of a client's connection.
@@ -159,11 +165,30 @@ pub enum Action {
     },
 }
 
+impl Origin {
+    /// Somebody who is in no virtual cluster.
+    pub fn new(principal: Option<&str>, connection: Connection) -> Self {
+        Self { principal: principal.map(Shown::from), connection, ..Self::default() }
+    }
+
+    /// A client that has proved who it is.
+    pub fn of(identity: &Identity, connection: Connection) -> Self {
+        let (user, virtual_cluster) = ((&*identity.username).into(), (&*identity.virtual_cluster).into());
+        Self { principal: None, user: Some(user), virtual_cluster: Some(virtual_cluster), connection }
+    }
+}
+
 impl Event {
     /// Something that happened now.
     pub fn new(action: Action) -> Self {
-        let (time, connection) = (SystemTime::now(), Connection::default());
-        Self { time, principal: None, user: None, virtual_cluster: None, connection, action }
+        Self { time: SystemTime::now(), origin: Origin::default(), action }
+    }
+
+    /// Comes from where something else did.
+    #[must_use]
+    pub fn from_where(mut self, origin: Origin) -> Self {
+        self.origin = origin;
+        self
     }
 
     /// What happened.
@@ -174,29 +199,29 @@ impl Event {
     /// Done by a client that has proved who it is.
     #[must_use]
     pub fn by(mut self, identity: &Identity) -> Self {
-        self.user = Some((&*identity.username).into());
-        self.virtual_cluster = Some((&*identity.virtual_cluster).into());
+        self.origin.user = Some((&*identity.username).into());
+        self.origin.virtual_cluster = Some((&*identity.virtual_cluster).into());
         self
     }
 
     /// What the client called itself when it logged in, proved or not: a user name, a certificate's subject, a token's.
     #[must_use]
     pub fn claimed(mut self, principal: &str) -> Self {
-        self.principal = Some(principal.into());
+        self.origin.principal = Some(principal.into());
         self
     }
 
     /// Concerns a virtual cluster.
     #[must_use]
     pub fn virtual_cluster(mut self, name: &str) -> Self {
-        self.virtual_cluster = Some(name.into());
+        self.origin.virtual_cluster = Some(name.into());
         self
     }
 
     /// Done over a connection.
     #[must_use]
     pub fn over(mut self, connection: Connection) -> Self {
-        self.connection = connection;
+        self.origin.connection = connection;
         self
     }
 }

@@ -7,6 +7,7 @@
 //! Invariant: no event holds a payload, a password, a token or a key; its types have no place for one.
 
 pub mod anomaly;
+pub mod caller;
 pub mod chain;
 pub mod event;
 mod record;

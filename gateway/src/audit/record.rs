@@ -16,16 +16,16 @@ pub(super) fn record(event: &Event, count: u64, node: &str) -> String {
         "id": uuid(),
         "source": format!("anabranch://{node}"),
         "type": event.action.type_name(),
-        "authenticationPrincipal": event.principal.as_ref().or(event.user.as_ref()),
-        "userName": event.user,
+        "authenticationPrincipal": event.origin.principal.as_ref().or(event.origin.user.as_ref()),
+        "userName": event.origin.user,
         "connection": {
-            "localAddress": event.connection.local.map(address),
-            "remoteAddress": event.connection.remote.map(address),
+            "localAddress": event.origin.connection.local.map(address),
+            "remoteAddress": event.origin.connection.remote.map(address),
         },
         "specVersion": SPEC_VERSION,
         "time": humantime::format_rfc3339_nanos(event.time).to_string(),
         "eventData": event_data(&event.action),
-        "virtualCluster": event.virtual_cluster,
+        "virtualCluster": event.origin.virtual_cluster,
         "node": node,
     });
     if let Some(authentication) = authentication(&event.action) {

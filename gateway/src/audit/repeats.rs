@@ -43,10 +43,10 @@ struct Repeated {
 impl Key {
     fn of(event: &Event) -> Self {
         Self {
-            principal: event.principal.clone(),
-            user: event.user.clone(),
-            virtual_cluster: event.virtual_cluster.clone(),
-            address: event.connection.remote.map(|address| address.ip()),
+            principal: event.origin.principal.clone(),
+            user: event.origin.user.clone(),
+            virtual_cluster: event.origin.virtual_cluster.clone(),
+            address: event.origin.connection.remote.map(|address| address.ip()),
             action: event.action.clone(),
         }
     }
@@ -71,7 +71,7 @@ impl Repeats {
         }
         let mut event = event.clone();
         event.action = Action::Various { of: event.action.type_name() };
-        (event.principal, event.user, event.connection) = (None, None, Connection::default());
+        (event.origin.principal, event.origin.user, event.origin.connection) = (None, None, Connection::default());
         // One per type and virtual cluster: the number of those is the operator's.
         let various = self.seen.entry(Key::of(&event));
         let various = various.or_insert_with(|| Repeated { event: event.clone(), more: 0 });
@@ -158,7 +158,7 @@ mod tests {
         assert_eq!(over.len(), 1);
         let (event, more) = &over[0];
         assert_eq!((&event.action, *more as usize), (&Action::Various { of: "REQUEST_REFUSED" }, 2 * MOST));
-        assert_eq!(event.virtual_cluster, Some("dev".into()));
+        assert_eq!(event.origin.virtual_cluster, Some("dev".into()));
     }
 
     #[test]

@@ -88,6 +88,8 @@ pub enum Failure {
     Unmapped,
     /// The token of the identity provider is not taken.
     Token(Box<Rejection>),
+    /// A delegation token of Kafka's (KIP-48) to which the gateway knows no owner.
+    DelegationToken,
 }
 
 impl Failure {
@@ -103,6 +105,7 @@ impl Failure {
             Self::NoRandomness => "the operating system gives no random bytes",
             Self::Unmapped => "no service account has this identity",
             Self::Token(rejection) => return rejection.to_string().into(),
+            Self::DelegationToken => "a delegation token of Kafka's, whose owner only Kafka knows",
         };
         reason.into()
     }
@@ -119,6 +122,7 @@ impl Failure {
             Self::NoRandomness => "Authentication failed: try again",
             Self::Unmapped => "Authentication failed: no service account has this identity",
             Self::Token(rejection) => rejection.message(),
+            Self::DelegationToken => "Authentication failed: delegation tokens are not taken, log in with a password",
         }
     }
 }

@@ -8,7 +8,7 @@ use serde_yaml::Value;
 use super::reader::{Reader, listed, nearest, text};
 use super::settings::{Setting, as_u16, as_usize, file_only, setting, structured};
 use super::tls::{CLIENT_AUTH, ClientAuth};
-use super::{Clients, HostRouting, Limits, Listener, PortRouting, Routing, SecurityProtocol};
+use super::{Clients, HostRouting, Limits, Listener, PortRouting, Routing, SecurityProtocol, Upstream};
 
 pub(super) const SETTINGS: &[Setting] = &[
     setting("clients.securityProtocol", "GATEWAY_SECURITY_PROTOCOL"),
@@ -60,17 +60,44 @@ pub(super) const PROTOCOLS: [(&str, SecurityProtocol); 4] = [
     ("SASL_SSL", SecurityProtocol::SaslSsl),
 ];
 
-pub(super) fn read(reader: &mut Reader) -> Clients {
-    reader.choice("clients.securityMode", &[("GATEWAY_MANAGED", ())]);
-    let mut listeners = vec![listener(reader, FIRST.to_owned())];
+/// What a listener may choose: how its connections are protected, and whether Kafka decides about logins.
+const CLIENT_PROTOCOLS: [(&str, (SecurityProtocol, bool)); 6] = [
+    ("PLAINTEXT", (SecurityProtocol::Plaintext, false)),
+    ("SSL", (SecurityProtocol::Ssl, false)),
+    ("SASL_PLAINTEXT", (SecurityProtocol::SaslPlaintext, false)),
+    ("SASL_SSL", (SecurityProtocol::SaslSsl, false)),
+    ("DELEGATED_SASL_PLAINTEXT", (SecurityProtocol::SaslPlaintext, true)),
+    ("DELEGATED_SASL_SSL", (SecurityProtocol::SaslSsl, true)),
+];
+
+/// What decides about the logins at all listeners.
+#[derive(Clone, Copy)]
+struct Scene {
+    /// How the gateway connects to Kafka; `None` where that is not known.
+    upstream: Option<SecurityProtocol>,
+    kafka_managed: bool,
+}
+
+pub(super) fn read(reader: &mut Reader, upstream: Option<&Upstream>) -> Clients {
+    let modes = [("GATEWAY_MANAGED", false), ("KAFKA_MANAGED", true)];
+    let kafka_managed = reader.choice("clients.securityMode", &modes).unwrap_or(false);
+    let scene = Scene { upstream: upstream.map(|upstream| upstream.security.protocol()), kafka_managed };
+    let mut listeners = vec![listener(reader, FIRST.to_owned(), scene)];
     let more = reader.value("clients.listeners", entries).unwrap_or_default();
     for (at, (name, entry)) in more.into_iter().enumerate() {
         let place = format!("{}[{at}]", reader.place("clients.listeners"));
-        listeners.push(reader.within("clients", &place, entry, |reader| listener(reader, name)));
+        listeners.push(reader.within("clients", &place, entry, |reader| listener(reader, name, scene)));
     }
     check_addresses(reader, &listeners);
+    if kafka_managed && !listeners.iter().any(|listener| listener.delegated) {
+        let place = reader.place("clients.securityMode").to_owned();
+        reader.warning(format!(
+            "{place} has no effect: nobody logs in by SASL, so there is nothing that Kafka could decide"
+        ));
+    }
     Clients {
         listeners,
+        kafka_managed,
         limits: Limits {
             max_in_flight: as_usize(reader.number("clients.maxInFlight", 100, 1, 10_000)),
             max_frame_bytes: as_usize(reader.number("clients.maxFrameBytes", MAX_FRAME_BYTES, 1024, i32::MAX.into())),
@@ -122,14 +149,39 @@ fn entries(value: &Value) -> Result<Vec<(String, serde_yaml::Mapping)>, String> 
     Ok(found)
 }
 
-fn listener(reader: &mut Reader, name: String) -> Listener {
-    if !reader.is_given("clients.securityProtocol") {
-        reader.warning(
-            "clients.securityProtocol is not set: PLAINTEXT, as the upstream; whoever reaches the client ports \
-             sees the whole Kafka cluster",
-        );
+/// The protocol that is set, or the one that goes with the upstream's: who logs in to Kafka goes on doing so.
+fn protocol(reader: &mut Reader, scene: Scene) -> (SecurityProtocol, bool) {
+    let path = "clients.securityProtocol";
+    let upstream = scene.upstream.unwrap_or(SecurityProtocol::Plaintext);
+    if !reader.is_given(path) {
+        let chosen = (upstream, upstream.is_sasl());
+        let name = CLIENT_PROTOCOLS.iter().find(|(_, choice)| *choice == chosen).map_or("", |(name, _)| *name);
+        let so = match upstream {
+            SecurityProtocol::Plaintext => "; whoever reaches the client ports sees the whole Kafka cluster",
+            SecurityProtocol::Ssl => " is SSL; whoever reaches the client ports sees the whole Kafka cluster",
+            SecurityProtocol::SaslPlaintext => " is SASL_PLAINTEXT; clients log in with what Kafka knows them by",
+            SecurityProtocol::SaslSsl => " is SASL_SSL; clients log in with what Kafka knows them by",
+        };
+        reader.warning(format!("{path} is not set: {name}, as the upstream{so}"));
+        return chosen;
     }
-    let protocol = reader.choice("clients.securityProtocol", &PROTOCOLS).unwrap_or(SecurityProtocol::Plaintext);
+    let chosen = reader.choice(path, &CLIENT_PROTOCOLS).unwrap_or((SecurityProtocol::Plaintext, false));
+    let delegated = chosen.1 || scene.kafka_managed && chosen.0.is_sasl();
+    if delegated && scene.upstream.is_some_and(|upstream| !upstream.is_sasl()) {
+        let place = reader.place(path).to_owned();
+        let message = format!(
+            "Kafka cannot decide about logins where none are made to it: upstream.securityProtocol is {}; \
+             set it to SASL_PLAINTEXT or SASL_SSL, or have the gateway decide (SASL_PLAINTEXT or SASL_SSL with \
+             clients.securityMode GATEWAY_MANAGED)",
+            upstream.as_str()
+        );
+        reader.problem(&place, message);
+    }
+    (chosen.0, delegated)
+}
+
+fn listener(reader: &mut Reader, name: String, scene: Scene) -> Listener {
+    let (protocol, delegated) = protocol(reader, scene);
     let bind_host = reader.text("clients.bindHost").unwrap_or_else(|| LOOPBACK.to_owned());
     let advertised_host = reader.text("clients.advertisedListener").or_else(|| reader.text("clients.advertisedHost"));
     let by_host = reader.choice("clients.routing", &[("port", false), ("host", true)]).unwrap_or(false);
@@ -161,7 +213,7 @@ fn listener(reader: &mut Reader, name: String) -> Listener {
         let place = reader.place("clients.clientAuth").to_owned();
         reader.warning(format!("{place} has no effect: without TLS no client shows a certificate"));
     }
-    Listener { name, protocol, client_auth, bind_host, advertised_host, anonymous, routing }
+    Listener { name, protocol, delegated, client_auth, bind_host, advertised_host, anonymous, routing }
 }
 
 fn by_server_name(reader: &mut Reader, protocol: SecurityProtocol, port: u16, advertised_port: u16) -> Routing {

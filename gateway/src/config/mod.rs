@@ -61,6 +61,8 @@ pub struct Upstream {
 pub struct Clients {
     /// At least one; the first is the one that answers of the admin API tell.
     pub listeners: Vec<Listener>,
+    /// Whether, where Kafka decides who clients are, it alone decides what they may.
+    pub kafka_managed: bool,
     pub limits: Limits,
 }
 
@@ -69,6 +71,8 @@ pub struct Clients {
 pub struct Listener {
     pub name: String,
     pub protocol: SecurityProtocol,
+    /// Whether Kafka decides about logins, in the gateway's place.
+    pub delegated: bool,
     /// Whether clients show a certificate, where it speaks TLS.
     pub client_auth: ClientAuth,
     pub bind_host: String,

@@ -61,9 +61,9 @@ pub(super) const SHORTEST_KEY: usize = 32;
 /// `None` when something without a default is missing; the reader knows what.
 pub(super) fn read(reader: &mut Reader) -> Option<Config> {
     let upstream = upstream::read(reader);
-    let clients = clients::read(reader);
+    let clients = clients::read(reader, upstream.as_ref());
     let oauth = oauth::read(reader);
-    let logins = logins::read(reader);
+    let logins = logins::read(reader, &clients);
     let tls = tls::read(reader, &clients.listeners);
     let admin = admin(reader, &clients);
     let state = state(reader);

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use super::audit::AuditCounters;
 use super::identity_keys::IdentityKeyCounters;
@@ -55,6 +55,14 @@ impl FrameRefusal {
     }
 }
 
+/// What tells counters of logins apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct LoginLabels {
+    again: bool,
+    mechanism: &'static str,
+    succeeded: bool,
+}
+
 /// All counters of one process.
 #[derive(Debug, Default)]
 pub struct Metrics {
@@ -63,6 +71,8 @@ pub struct Metrics {
     connections_refused: AtomicU64,
     refused_frames: [AtomicU64; FrameRefusal::ALL.len()],
     authentication_failures: AtomicU64,
+    logins: Mutex<BTreeMap<LoginLabels, u64>>,
+    sessions_expired: AtomicU64,
     isolation_violations: AtomicU64,
     upstream_connection_failures: AtomicU64,
     upstream_login_renewals: AtomicU64,
@@ -152,9 +162,19 @@ impl Metrics {
         self.refused_frames[reason as usize].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A client could not prove who it is.
-    pub fn authentication_failed(&self) {
-        self.authentication_failures.fetch_add(1, Ordering::Relaxed);
+    /// A client logged in, or again on its open connection, or could not prove who it is. `mechanism` is a word of the
+    /// gateway's own.
+    pub fn authenticated(&self, mechanism: &'static str, again: bool, succeeded: bool) {
+        if !succeeded {
+            self.authentication_failures.fetch_add(1, Ordering::Relaxed);
+        }
+        let mut logins = self.logins.lock().unwrap_or_else(PoisonError::into_inner);
+        *logins.entry(LoginLabels { again, mechanism, succeeded }).or_default() += 1;
+    }
+
+    /// A session ended because its client did not log in again in time.
+    pub fn session_expired(&self) {
+        self.sessions_expired.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Something of another tenant was about to reach a client and was held back: always a bug, never normal.
@@ -242,6 +262,10 @@ impl Metrics {
         }
         text.family("gateway_authentication_failures_total", "counter", "Logins that failed.");
         text.sample("gateway_authentication_failures_total", &[], count(&self.authentication_failures));
+        self.render_logins(&mut text);
+        let help = "Sessions that ended because their clients did not log in again in time.";
+        text.family("gateway_sessions_expired_total", "counter", help);
+        text.sample("gateway_sessions_expired_total", &[], count(&self.sessions_expired));
         let help = "Answers held back because they held something of another tenant. Anything but 0 is a bug.";
         text.family("gateway_isolation_violations_total", "counter", help);
         text.sample("gateway_isolation_violations_total", &[], count(&self.isolation_violations));
@@ -274,6 +298,20 @@ impl Metrics {
         for certificate in &*self.certificates.read().unwrap_or_else(PoisonError::into_inner) {
             let labels = [("place", certificate.place.as_str()), ("subject", certificate.subject.as_str())];
             text.sample(name, &labels, certificate.not_after);
+        }
+    }
+
+    fn render_logins(&self, text: &mut Text) {
+        let logins = self.logins.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for (again, name, help) in [
+            (false, "gateway_authentications_total", "Logins at the beginning of a connection."),
+            (true, "gateway_reauthentications_total", "Logins on connections that were logged in already (KIP-368)."),
+        ] {
+            text.family(name, "counter", help);
+            for (labels, count) in logins.iter().filter(|(labels, _)| labels.again == again) {
+                let outcome = if labels.succeeded { "success" } else { "failure" };
+                text.sample(name, &[("mechanism", labels.mechanism), ("outcome", outcome)], count);
+            }
         }
     }
 
@@ -383,11 +421,16 @@ mod tests {
         tenant.metrics().request(10);
         tenant.metrics().answer(20);
         metrics.frame_refused(FrameRefusal::UnknownVersion);
+        metrics.authenticated("PLAIN", false, false);
+        metrics.authenticated("OAUTHBEARER", true, true);
         let text = metrics.render();
         for line in [
             "gateway_connections_open 1",
             "gateway_connections_total 2",
             "gateway_frames_refused_total{reason=\"unknown_version\"} 1",
+            "gateway_authentication_failures_total 1",
+            "gateway_authentications_total{mechanism=\"PLAIN\",outcome=\"failure\"} 1",
+            "gateway_reauthentications_total{mechanism=\"OAUTHBEARER\",outcome=\"success\"} 1",
             "gateway_isolation_violations_total 0",
             "gateway_virtual_cluster_connections_open{virtual_cluster=\"dev\"} 1",
             "gateway_request_bytes_total{virtual_cluster=\"dev\"} 10",

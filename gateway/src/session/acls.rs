@@ -5,6 +5,7 @@
 
 use super::{SessionError, local};
 use crate::apis::check::Checked;
+use crate::audit::caller;
 use crate::authz::acl::{
     AclBinding, AclFilter, CLUSTER_NAME, PatternFilter, PatternType, PermissionType, ResourcePattern,
 };
@@ -214,7 +215,7 @@ fn matching(rule: &AclBinding) -> Value {
 async fn finished<T: Send + 'static>(kept: Kept<T>) -> Result<T, Refused> {
     let ended_early =
         |_| Err(NotKept::Unavailable("the gateway is stopping; the change may or may not hold".to_owned()));
-    tokio::spawn(kept).await.unwrap_or_else(ended_early).map_err(|not| (not.code(), not.to_string()))
+    tokio::spawn(caller::carried(kept)).await.unwrap_or_else(ended_early).map_err(|not| (not.code(), not.to_string()))
 }
 
 /// Kafka's own number for "unknown" is nothing that a client may send; a broker closes the connection on it, without a word.

@@ -88,6 +88,15 @@ pub fn frame_refused(error: &SessionError, client: &Connection) -> Option<Event>
     Some(Event::new(Action::RequestRefused { api: "unknown".into(), reason }).over(ends(client)))
 }
 
+/// A session that the gateway ended, or that ended on a frame that was not served.
+pub fn session_ended(error: &SessionError, client: &Connection) -> Option<Event> {
+    let reason = match error {
+        SessionError::Ended(_) | SessionError::Expired | SessionError::Authentication(_) => error.to_string(),
+        _ => return frame_refused(error, client),
+    };
+    Some(Event::new(Action::SessionEnded { reason: reason.into() }).over(ends(client)))
+}
+
 /// A request that is not in THE TABLE.
 pub fn unserved(not: &Unserved) -> Action {
     let api = match not {

@@ -31,13 +31,14 @@ pub struct ByCertificate {
 pub fn identity(client: &Connection, login: &ByCertificate, shared: &Shared) -> Result<Identity, SessionError> {
     let mut attempt = Attempt::default();
     attempt.begin(MECHANISM);
-    match known(client, login, shared, &mut attempt) {
+    let found = known(client, login, shared, &mut attempt);
+    shared.metrics.authenticated(MECHANISM, false, found.is_ok());
+    match found {
         Ok(identity) => {
             shared.audit.record(attempt.succeeded(client, &identity));
             Ok(identity)
         }
         Err(reason) => {
-            shared.metrics.authentication_failed();
             shared.audit.record(attempt.failed(client, &reason));
             Err(SessionError::Authentication(reason))
         }

@@ -14,31 +14,31 @@ const GRACE: Duration = Duration::from_secs(5);
 
 /// When a session ends, unless its client logs in again.
 #[derive(Debug)]
-pub struct Lifetime(watch::Sender<Option<Instant>>);
+pub(super) struct Lifetime(watch::Sender<Option<Instant>>);
 
 impl Lifetime {
     /// From now on for this long; `None` is for ever.
-    pub fn new(left: Option<Duration>) -> Self {
+    pub(super) fn new(left: Option<Duration>) -> Self {
         Self(watch::Sender::new(end(left)))
     }
 
     /// Begins anew.
-    pub fn renew(&self, left: Option<Duration>) {
+    pub(super) fn renew(&self, left: Option<Duration>) {
         let _ = self.0.send_replace(end(left));
     }
 
     /// Whether there is an end at all.
-    pub fn is_bounded(&self) -> bool {
+    pub(super) fn is_bounded(&self) -> bool {
         self.0.borrow().is_some()
     }
 
     /// Whether nothing more is served.
-    pub fn is_over(&self) -> bool {
+    pub(super) fn is_over(&self) -> bool {
         self.0.borrow().is_some_and(|end| end <= Instant::now())
     }
 
     /// Returns when the session has to be closed, whatever the client does.
-    pub async fn closed(&self) {
+    pub(super) async fn closed(&self) {
         let mut changes = self.0.subscribe();
         loop {
             let end = *changes.borrow_and_update();
@@ -66,7 +66,7 @@ fn end(left: Option<Duration>) -> Option<Instant> {
 }
 
 /// How long a session of this identity may last: as long as its credentials, and no longer than `most`.
-pub fn of(identity: &Identity, most: Option<Duration>) -> Option<Duration> {
+pub(super) fn of(identity: &Identity, most: Option<Duration>) -> Option<Duration> {
     let left = identity.expires_at.map(|at| at.duration_since(SystemTime::now()).unwrap_or_default());
     match (left, most) {
         (Some(left), Some(most)) => Some(left.min(most)),
@@ -75,7 +75,7 @@ pub fn of(identity: &Identity, most: Option<Duration>) -> Option<Duration> {
 }
 
 /// The same for the client, in milliseconds; 0 says that it may go on for ever.
-pub fn milliseconds(left: Option<Duration>) -> i64 {
+pub(super) fn milliseconds(left: Option<Duration>) -> i64 {
     // What is not quite nothing must not look like for ever.
     left.map_or(0, |left| i64::try_from(left.as_millis()).unwrap_or(i64::MAX).max(1))
 }

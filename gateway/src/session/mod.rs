@@ -4,13 +4,20 @@
 //! knows the order of the stages. One task serves both directions, without a lock on the path.
 
 pub mod acls;
+mod again;
+pub mod attempts;
 pub mod audited;
 pub mod certificate;
+mod conversation;
+pub mod delegated;
 mod denied;
 mod enforce;
 pub mod handshake;
 mod joined;
+mod lifetime;
 pub mod local;
+#[cfg(test)]
+mod login_tests;
 pub mod pipeline;
 pub mod quotas;
 pub mod refusal;
@@ -22,7 +29,6 @@ mod tests;
 mod topic_uses;
 
 use crate::audit::Audit;
-use crate::audit::event::{Action, Event};
 use crate::authn::sasl::Authenticator;
 use crate::authn::{Identity, external};
 use crate::naming::sessions::FetchSessions;
@@ -33,8 +39,14 @@ use crate::transport::connection::Connection;
 use crate::transport::frames;
 use crate::upstream::broker::BrokerError;
 use crate::upstream::cluster::Cluster;
+use crate::upstream::security::Link;
 use crate::world::World;
+use again::Again;
+use attempts::Attempts;
 use certificate::ByCertificate;
+use conversation::Conversation;
+use delegated::{Alone, Delegation};
+use lifetime::Lifetime;
 use std::borrow::Cow;
 use std::io;
 use std::sync::Arc;
@@ -54,6 +66,8 @@ pub struct Limits {
     pub max_answer_bytes: usize,
     /// A client is authenticated within this time or disconnected.
     pub handshake: Duration,
+    /// A session lasts no longer than this after a login (`connections.max.reauth.ms` of a broker).
+    pub max_reauth: Option<Duration>,
 }
 
 /// What all sessions share.
@@ -64,6 +78,8 @@ pub struct Shared {
     pub world: watch::Receiver<Arc<World>>,
     /// The counters.
     pub metrics: Arc<Metrics>,
+    /// The logins that failed of late.
+    pub attempts: Attempts,
     /// What is worth knowing afterwards.
     pub audit: Audit,
     /// The bounds.
@@ -100,8 +116,10 @@ pub enum Login {
     Anonymous(Arc<str>),
     /// By the certificate that they have shown in the TLS handshake.
     Certificate(ByCertificate),
-    /// By SASL.
+    /// By SASL, and the gateway decides. Certificates make no difference.
     Sasl(Arc<Authenticator>),
+    /// By SASL, and Kafka decides.
+    Delegated(Delegation),
 }
 
 /// The addresses of a listener for one virtual cluster.
@@ -148,6 +166,9 @@ pub enum SessionError {
     /// The identity or its virtual cluster is gone, or its credentials expired.
     #[error("gateway: {0}")]
     Ended(&'static str),
+    /// The client did not log in again in time (KIP-368).
+    #[error("gateway: the session has outlived its credentials, and the client did not log in again")]
+    Expired,
     /// The gateway could not make an answer.
     #[error("gateway: {0}")]
     Gateway(String),
@@ -166,41 +187,75 @@ pub async fn serve(
     // What changes from here on, also while the client logs in, ends the session.
     let world = shared.world.borrow().clone();
     let mut reader = frames::FrameReader::default();
-    let deadline = shared.limits.handshake;
-    let identity = match &listener.login {
-        Login::Anonymous(virtual_cluster) => handshake::anonymous(virtual_cluster),
-        Login::Certificate(login) => certificate::identity(&client, login, &shared)?,
-        Login::Sasl(authenticator) => {
-            let greeting = handshake::authenticate(&client, &mut reader, &dialled, authenticator, &shared);
-            match tokio::time::timeout(deadline, greeting).await {
-                Ok(Ok(Some(identity))) => identity,
-                Ok(Ok(None)) => return Ok(()),
-                Ok(Err(e)) => {
-                    audited::frame_refused(&e, &client).into_iter().for_each(|event| shared.audit.record(event));
-                    return Err(e);
-                }
-                Err(_) => return Err(SessionError::Client(io::ErrorKind::TimedOut.into())),
-            }
+    let entered = match enter(&client, &mut reader, &dialled, &listener, &shared).await {
+        Ok(Some(entered)) => entered,
+        Ok(None) => return Ok(()),
+        Err(e) => {
+            audited::frame_refused(&e, &client).into_iter().for_each(|event| shared.audit.record(event));
+            return Err(e);
         }
     };
+    let Entered { identity, left, conversation, link } = entered;
     if !dialled.serves(&identity.virtual_cluster) {
         return Err(SessionError::Authentication("the address belongs to another virtual cluster".to_owned()));
     }
     let tenant = tenant(&shared, &listener, &world, &identity);
     let tenant = tenant.ok_or(SessionError::Ended("the virtual cluster is gone"))?;
     let open = shared.metrics.tenant_connection_opened(&identity.virtual_cluster);
+    let lifetime = Lifetime::new(left);
+    let again = Again::new(conversation, &lifetime);
+    let kafka_authorizes = matches!(&listener.login, Login::Delegated(delegation) if delegation.kafka_authorizes);
+    let entry = pipeline::Entry { identity: &identity, tenant, again, link, kafka_authorizes };
     let ended = tokio::select! {
-        done = pipeline::run(&client, reader, dialled.broker, &shared, &identity, tenant, open.metrics()) => done,
-        reason = ended(&shared, &listener, &world, &identity) => {
-            let event = Event::new(Action::SessionEnded { reason: reason.into() });
-            shared.audit.record(event.by(&identity).over(audited::ends(&client)));
-            Err(SessionError::Ended(reason))
-        }
+        done = pipeline::run(&client, reader, dialled.broker, &shared, open.metrics(), entry) => done,
+        reason = ended(&shared, &listener, &world, &identity) => Err(SessionError::Ended(reason)),
+        () = lifetime.closed() => Err(SessionError::Expired),
     };
-    if let Some(event) = ended.as_ref().err().and_then(|e| audited::frame_refused(e, &client)) {
-        shared.audit.record(event.by(&identity));
+    if let Err(e) = &ended {
+        audited::session_ended(e, &client).into_iter().for_each(|event| shared.audit.record(event.by(&identity)));
     }
     ended
+}
+
+/// A client that is known.
+struct Entered<'a> {
+    identity: Identity,
+    /// How long its session may last.
+    left: Option<Duration>,
+    /// How it logs in again.
+    conversation: Option<Conversation<'a>>,
+    /// The connection on which Kafka itself has let it in.
+    link: Option<Link>,
+}
+
+/// Finds out who a client is; `None` where it left before.
+async fn enter<'a>(
+    client: &'a Connection,
+    reader: &mut frames::FrameReader,
+    dialled: &'a Dialled,
+    listener: &'a Listener,
+    shared: &'a Shared,
+) -> Result<Option<Entered<'a>>, SessionError> {
+    let identity = match &listener.login {
+        Login::Anonymous(virtual_cluster) => handshake::anonymous(virtual_cluster),
+        Login::Certificate(certificates) => certificate::identity(client, certificates, shared)?,
+        Login::Sasl(_) | Login::Delegated(_) => {
+            let Some(mut conversation) = Conversation::new(client, dialled, &listener.login, shared) else {
+                return Ok(None);
+            };
+            let mut kafka = Alone::new(shared, dialled.broker);
+            let greeting =
+                handshake::authenticate(client, reader, &mut conversation, &mut kafka, dialled.broker, shared);
+            let greeted = tokio::time::timeout(shared.limits.handshake, greeting).await;
+            let known = greeted.unwrap_or_else(|_| Err(SessionError::Client(io::ErrorKind::TimedOut.into())))?;
+            let Some(known) = known else { return Ok(None) };
+            conversation.settle(known.clone());
+            let (identity, left, link) = (known.identity, known.left, kafka.into_link());
+            return Ok(Some(Entered { identity, left, conversation: Some(conversation), link }));
+        }
+    };
+    let left = lifetime::of(&identity, None);
+    Ok(Some(Entered { identity, left, conversation: None, link: None }))
 }
 
 fn tenant(shared: &Shared, listener: &Arc<Listener>, world: &World, identity: &Identity) -> Option<Tenant> {
@@ -221,31 +276,21 @@ fn tenant(shared: &Shared, listener: &Arc<Listener>, world: &World, identity: &I
 
 /// Returns when the identity may no longer be served as it was in `before`, and why.
 async fn ended(shared: &Shared, listener: &Listener, before: &World, identity: &Identity) -> &'static str {
-    let expiry = async {
-        match identity.expires_at.map(|at| at.duration_since(std::time::SystemTime::now())) {
-            Some(left) => tokio::time::sleep(left.unwrap_or_default()).await,
-            None => std::future::pending().await,
-        }
-    };
     let prefix = |world: &World| world.virtual_cluster(&identity.virtual_cluster).map(|v| v.prefix.clone());
     let account = |world: &World| external::basis(world, identity);
-    let removal = async {
-        let mut world = shared.world.clone();
-        loop {
-            let now = world.borrow_and_update().clone();
-            if prefix(&now) != prefix(before) {
-                return "the virtual cluster was removed or changed";
-            }
-            if !matches!(listener.login, Login::Anonymous(_)) && account(&now) != account(before) {
-                return "the service account was removed or changed";
-            }
-            if world.changed().await.is_err() {
-                return std::future::pending().await;
-            }
+    // Nobody has an account who was not asked who it is, whatever it is called.
+    let has_account = !matches!(listener.login, Login::Anonymous(_));
+    let mut world = shared.world.clone();
+    loop {
+        let now = world.borrow_and_update().clone();
+        if prefix(&now) != prefix(before) {
+            return "the virtual cluster was removed or changed";
         }
-    };
-    tokio::select! {
-        () = expiry => "the credentials expired",
-        reason = removal => reason,
+        if has_account && account(&now) != account(before) {
+            return "the service account was removed or changed";
+        }
+        if world.changed().await.is_err() {
+            return std::future::pending().await;
+        }
     }
 }

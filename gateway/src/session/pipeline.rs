@@ -8,13 +8,17 @@
 //! Each request leaves an [`Exchange`] in one bounded queue before it is sent; the answering side takes them out in order.
 //! A client that does not read its answers fills the queue, and then nothing more is read from it.
 
+use super::again::{Again, Among};
+use super::conversation::{Then, Turn};
+use super::delegated::Alone;
 use super::enforce::{self, Apart, Ruling, Written};
 use super::refusal::{refused, unserved, with_refused_resources};
 use super::rights::Rights;
-use super::{SessionError, Shared, acls, audited, handshake, local, quotas, renewal, scram, topic_uses};
+use super::{SessionError, Shared, acls, audited, local, quotas, renewal, scram, topic_uses};
 use crate::apis::check::{Checked, Unserved, check};
 use crate::apis::{Verdict, row};
-use crate::audit::event::{Action, Event};
+use crate::audit::caller;
+use crate::audit::event::{Action, Event, Origin};
 use crate::authn::Identity;
 use crate::authz::{Authorizer, Requester};
 use crate::naming::request::{self, Asked, Refusal};
@@ -24,8 +28,9 @@ use crate::transport::connection::Connection;
 use crate::transport::frames::{FrameError, FrameReader};
 use crate::transport::vectored;
 use crate::upstream::broker;
-use crate::upstream::security::Renewal;
-use std::sync::Arc;
+use crate::upstream::security::{Link, Renewal};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::mpsc::{self, error::TryRecvError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
@@ -47,8 +52,8 @@ const SCRATCH: usize = 4 << 10;
 /// One request in flight: everything that its answer needs lives here.
 #[derive(Debug)]
 pub(super) enum Exchange {
-    /// The broker answers.
-    Upstream(Awaited),
+    /// The broker answers. Boxed, since a queue keeps room for many and an idle connection needs none.
+    Upstream(Box<Awaited>),
     /// The broker answers the gateway itself, which waits for the body.
     Own(ApiKey, i16, oneshot::Sender<Vec<u8>>),
     /// The answer was made here: a whole frame.
@@ -113,6 +118,22 @@ enum Course<'f> {
     Answer(Vec<u8>),
     /// It goes to the broker.
     Forward(Checked<'f>),
+    /// The client logs in again.
+    Login(Checked<'f>),
+}
+
+/// With what a client that has logged in comes in.
+pub(super) struct Entry<'a> {
+    /// Who it is.
+    pub(super) identity: &'a Identity,
+    /// Of which virtual cluster.
+    pub(super) tenant: Tenant,
+    /// Its further logins.
+    pub(super) again: Again<'a>,
+    /// The connection on which Kafka itself has let it in.
+    pub(super) link: Option<Link>,
+    /// Whether Kafka's rules are the only ones.
+    pub(super) kafka_authorizes: bool,
 }
 
 /// The two ends, and who the client is.
@@ -123,38 +144,48 @@ struct Session<'a> {
     identity: &'a Identity,
     tenant: Tenant,
     metrics: &'a TenantMetrics,
+    kafka_authorizes: bool,
+    /// Whether the client is about to log in again.
+    login: AtomicBool,
+    /// Why it was not let in again.
+    refused: OnceLock<String>,
 }
 
 /// Serves an authenticated client to the end of its connection.
 ///
 /// # Errors
 /// [`SessionError`]
-pub async fn run(
+pub(super) async fn run(
     client: &Connection,
     mut reader: FrameReader,
     broker: i32,
     shared: &Shared,
-    identity: &Identity,
-    tenant: Tenant,
     metrics: &TenantMetrics,
+    entry: Entry<'_>,
 ) -> Result<(), SessionError> {
-    let mut session = Session { client, broker, shared, identity, tenant, metrics };
+    let Entry { identity, tenant, mut again, link, kafka_authorizes } = entry;
+    let (login, refused) = (AtomicBool::new(false), OnceLock::new());
+    let mut session = Session { client, broker, shared, identity, tenant, metrics, kafka_authorizes, login, refused };
     let mut rights = session.rights();
-    // A client that only asks for versions needs no broker.
-    loop {
-        let Some(range) = session.next(&mut reader).await? else { return Ok(()) };
-        let Course::Answer(answer) = session.course(reader.bytes(range.clone()), &mut rights).await? else { break };
-        session.answer(&answer).await?;
-        reader.consume(&range);
-    }
-    let connected = shared.cluster.connect(broker).await;
-    let link = connected.inspect_err(|_| shared.metrics.upstream_connection_failed())?;
+    let link = match link {
+        Some(link) => link,
+        None => {
+            if !session.without_broker(&mut reader, &mut rights, &mut again).await? {
+                return Ok(());
+            }
+            let connected = shared.cluster.connect(broker).await;
+            connected.inspect_err(|_| shared.metrics.upstream_connection_failed())?
+        }
+    };
     let (id, upstream, renewal) = (link.broker, link.connection, link.renewal);
     let dialled = std::mem::replace(&mut session.broker, id);
     let (queue, exchanges) = Queue::new(shared.limits.max_in_flight);
     tokio::select! {
-        done = requests(&session, &upstream, reader, rights, queue, renewal) => done,
-        done = answers(&session, &upstream, exchanges) => done,
+        done = requests(&session, &upstream, reader, rights, queue, renewal, again) => done,
+        done = answers(&session, &upstream, exchanges) => match session.refused.get() {
+            Some(reason) => Err(SessionError::Authentication(reason.clone())),
+            None => done,
+        },
         () = shared.cluster.returned(dialled), if dialled != id => {
             Err(SessionError::Ended("the broker that the address stands for is back; another one stood in for it"))
         }
@@ -169,6 +200,7 @@ async fn requests(
     mut rights: Rights,
     queue: Queue,
     mut renewal: Option<Renewal>,
+    mut again: Again<'_>,
 ) -> Result<(), SessionError> {
     let (mut segments, mut memory) = (Segments::default(), request::Memory::default());
     loop {
@@ -184,8 +216,20 @@ async fn requests(
         let Some(range) = range else { break };
         let frame = reader.bytes(range.clone());
         session.metrics.request(frame.len());
-        match session.course(frame, &mut rights).await? {
+        match session.course(frame, &mut rights, &again).await? {
             Course::Answer(answer) => queue.put(Exchange::Local(answer)).await?,
+            Course::Login(checked) => {
+                session.login.store(true, Ordering::Relaxed);
+                let mut kafka = Among { upstream, queue: &queue };
+                let Turn { frame, then } = again.answer(&checked, &mut kafka).await?;
+                queue.put(Exchange::Local(frame)).await?;
+                session.login.store(false, Ordering::Relaxed);
+                if let Then::Close(reason) = then {
+                    // What was asked before is answered, and then this, and nothing after it.
+                    let _ = session.refused.set(reason);
+                    break;
+                }
+            }
             Course::Forward(checked) => {
                 forward(session, upstream, checked, &mut rights, &mut memory, &mut segments, &queue).await?;
             }
@@ -234,7 +278,8 @@ async fn forward(
             Ok((physical, asked)) => {
                 let then = matches!(key, ApiKey::Fetch | ApiKey::ShareFetch).then(|| rights.authorizer().clone());
                 let silent = apart.as_ref().is_some_and(|apart| apart.silent);
-                queue.put(Exchange::Upstream(Awaited { key, version, correlation_id, asked, apart, then })).await?;
+                let awaited = Awaited { key, version, correlation_id, asked, apart, then };
+                queue.put(Exchange::Upstream(Box::new(awaited))).await?;
                 let _ = broker::send(upstream, &physical).await.map_err(SessionError::Upstream)?;
                 return if silent { Err(SessionError::Ended(enforce::SILENT)) } else { Ok(()) };
             }
@@ -274,6 +319,8 @@ async fn answers(
                 exchange = exchanges.recv() => exchange,
                 // Nothing is asked for: the end of the connection, unless a request is queued and answered this very moment.
                 filled = reader.fill(upstream) => match filled {
+                    // A broker hangs up on whom it does not let in again; the client is told so before it is, too.
+                    Ok(0) | Err(_) if session.login.load(Ordering::Relaxed) => exchanges.recv().await,
                     Ok(0) => return Err(SessionError::Upstream(std::io::ErrorKind::ConnectionReset.into())),
                     Ok(_) => continue,
                     Err(e) => return Err(SessionError::Upstream(e)),
@@ -379,7 +426,34 @@ async fn send_back(
 impl Session<'_> {
     /// The rights of the client as they are now. Each side has its own, so that none waits for the other.
     fn rights(&self) -> Rights {
-        Rights::new(self.shared.world.clone(), self.identity, self.client.remote().ip())
+        let rights = Rights::new(self.shared.world.clone(), self.identity, self.client.remote().ip());
+        if self.kafka_authorizes { rights.left_to_kafka() } else { rights }
+    }
+
+    /// Serves what needs no broker: a client that only asks for versions, or logs in again before it asks for anything. Returns
+    /// whether the next request needs one; it stays in the reader.
+    async fn without_broker(
+        &self,
+        reader: &mut FrameReader,
+        rights: &mut Rights,
+        again: &mut Again<'_>,
+    ) -> Result<bool, SessionError> {
+        loop {
+            let Some(range) = self.next(reader).await? else { return Ok(false) };
+            match self.course(reader.bytes(range.clone()), rights, again).await? {
+                Course::Forward(_) => return Ok(true),
+                Course::Answer(answer) => self.answer(&answer).await?,
+                Course::Login(checked) => {
+                    let mut kafka = Alone::new(self.shared, self.broker);
+                    let Turn { frame, then } = again.answer(&checked, &mut kafka).await?;
+                    self.answer(&frame).await?;
+                    if let Then::Close(reason) = then {
+                        return Err(SessionError::Authentication(reason));
+                    }
+                }
+            }
+            reader.consume(&range);
+        }
     }
 
     async fn next(&self, reader: &mut FrameReader) -> Result<Option<std::ops::Range<usize>>, SessionError> {
@@ -396,7 +470,12 @@ impl Session<'_> {
     }
 
     /// Whether a frame is answered here or goes to the broker.
-    async fn course<'f>(&self, frame: &'f [u8], rights: &mut Rights) -> Result<Course<'f>, SessionError> {
+    async fn course<'f>(
+        &self,
+        frame: &'f [u8],
+        rights: &mut Rights,
+        again: &Again<'_>,
+    ) -> Result<Course<'f>, SessionError> {
         let checked = match check(frame) {
             Ok(checked) => checked,
             Err(Unserved::Version { key: ApiKey::ApiVersions, correlation_id, .. }) => {
@@ -405,6 +484,7 @@ impl Session<'_> {
             }
             Err(not) => return self.refuse(&not, frame).map(Course::Answer),
         };
+        again.may_serve(checked.key())?;
         rights.renew();
         if row(checked.key()).verdict != Verdict::Own {
             return Ok(Course::Forward(checked));
@@ -425,7 +505,7 @@ impl Session<'_> {
                 scram::describe(&checked, &world, &self.identity.virtual_cluster)
             }
             ApiKey::DescribeAcls | ApiKey::CreateAcls | ApiKey::DeleteAcls => self.acls(&checked).await,
-            _ => handshake::already_authenticated(&checked),
+            _ => return Ok(Course::Login(checked)),
         };
         answer.map(Course::Answer)
     }
@@ -437,7 +517,8 @@ impl Session<'_> {
         let cluster = cluster.ok_or(SessionError::Ended("the virtual cluster is gone"))?;
         let principal = format!("User:{}", self.identity.username);
         let who = Requester { principal: &principal, host: self.client.remote().ip() };
-        acls::answer(checked, &who, cluster, &self.shared.acls).await
+        let answer = acls::answer(checked, &who, cluster, &self.shared.acls);
+        caller::on_behalf(self.origin(), answer).await
     }
 
     fn refuse(&self, not: &Unserved, frame: &[u8]) -> Result<Vec<u8>, SessionError> {
@@ -457,7 +538,12 @@ impl Session<'_> {
 
     /// Records what this client did.
     fn record(&self, action: Action) {
-        self.shared.audit.record(Event::new(action).by(self.identity).over(audited::ends(self.client)));
+        let origin = self.origin();
+        self.shared.audit.record(Event::new(action).from_where(origin));
+    }
+
+    fn origin(&self) -> Origin {
+        Origin::of(self.identity, audited::ends(self.client))
     }
 
     async fn answer(&self, frame: &[u8]) -> Result<(), SessionError> {

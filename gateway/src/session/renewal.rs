@@ -49,7 +49,11 @@ pub(super) async fn renew(
     }
 }
 
-async fn exchange(request: &Request, upstream: &Connection, queue: &Queue) -> Result<Vec<u8>, SessionError> {
+/// Asks the broker in between the client's requests; returns the body of its answer.
+///
+/// # Errors
+/// The connection's.
+pub(super) async fn exchange(request: &Request, upstream: &Connection, queue: &Queue) -> Result<Vec<u8>, SessionError> {
     let (answered, answer) = oneshot::channel();
     queue.put(Exchange::Own(request.key, request.version, answered)).await?;
     let frame = frame::request(request.key, request.version, CORRELATION_ID, Some("gateway"), &request.body);

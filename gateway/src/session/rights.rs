@@ -26,6 +26,8 @@ pub(super) struct Rights {
     principal: String,
     host: IpAddr,
     authorizer: Arc<Authorizer>,
+    /// Whether the gateway has no say.
+    left_to_kafka: bool,
     sessions: Option<OwnSessions>,
     /// Group and member of each share session.
     share_sessions: HashSet<(String, String)>,
@@ -61,11 +63,19 @@ impl Rights {
             principal: format!("User:{}", identity.username),
             host,
             authorizer: Arc::default(),
+            left_to_kafka: false,
             sessions: None,
             share_sessions: HashSet::new(),
         };
         rights.authorizer = rights.declared();
         rights
+    }
+
+    /// Kafka knows the client and has rules of its own: none of the gateway's hold.
+    pub(super) fn left_to_kafka(mut self) -> Self {
+        self.left_to_kafka = true;
+        self.authorizer = self.declared();
+        self
     }
 
     /// Takes the rules of the present world over.
@@ -90,6 +100,9 @@ impl Rights {
 
     fn declared(&mut self) -> Arc<Authorizer> {
         let world = self.world.borrow_and_update();
+        if self.left_to_kafka {
+            return Arc::new(Authorizer::unrestricted());
+        }
         let declared = world.virtual_cluster(&self.virtual_cluster).map(|declared| Arc::clone(&declared.authorizer));
         // Of a virtual cluster that is gone, the session ends in a moment.
         declared.unwrap_or_else(|| Arc::new(Authorizer::new([], [])))

@@ -1,6 +1,7 @@
 //! Sessions over real sockets, with a broker that answers as told.
 
 use super::*;
+use crate::audit::event::Event;
 use crate::authn::oauth::OAuth;
 use crate::authn::tokens::TokenKey;
 use crate::authz::acl::{AclBinding, AclFilter};
@@ -19,7 +20,7 @@ use wire::schema::ApiKey;
 use wire::value;
 
 /// A broker that answers each request after `delay`; Heartbeats with their correlation id as throttle time.
-async fn broker(delay: Duration) -> (HostPort, Arc<AtomicUsize>) {
+pub(super) async fn broker(delay: Duration) -> (HostPort, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let produced = Arc::new(AtomicUsize::new(0));
@@ -75,16 +76,21 @@ impl acls::AclKeeper for NoRules {
     }
 }
 
-struct Gateway {
-    shared: Arc<Shared>,
-    listener: Arc<Listener>,
-    world: watch::Sender<Arc<World>>,
-    events: mpsc::Receiver<Event>,
+pub(super) struct Gateway {
+    pub(super) shared: Arc<Shared>,
+    pub(super) listener: Arc<Listener>,
+    pub(super) world: watch::Sender<Arc<World>>,
+    pub(super) events: mpsc::Receiver<Event>,
 }
 
-fn gateway(broker: &HostPort, sasl: bool) -> Gateway {
+pub(super) fn gateway(broker: &HostPort, sasl: bool) -> Gateway {
+    let authenticator = || Arc::new(Authenticator::new(TokenKey::random().unwrap()).unwrap());
+    let login = if sasl { Login::Sasl(authenticator()) } else { Login::Anonymous("passthrough".into()) };
+    gateway_with(broker, login, None)
+}
+
+pub(super) fn gateway_with(broker: &HostPort, login: Login, max_reauth: Option<Duration>) -> Gateway {
     let (world, receiver) = watch::channel(Arc::new(World::empty()));
-    let authenticator = Authenticator::new(TokenKey::random().unwrap()).unwrap();
     let metrics = Arc::<Metrics>::default();
     let (audit, events) = Audit::new(100, crate::audit::Watched::default(), Arc::clone(&metrics));
     let shared = Arc::new(Shared {
@@ -96,51 +102,57 @@ fn gateway(broker: &HostPort, sasl: bool) -> Gateway {
         world: receiver,
         metrics,
         audit,
+        attempts: Attempts::default(),
         limits: Limits {
             max_in_flight: 3,
             max_produce_bytes: 10_000,
             max_request_bytes: 1_000,
             max_answer_bytes: 10_000,
             handshake: Duration::from_secs(20),
+            max_reauth,
         },
         api_versions: local::ApiVersionsCache::default(),
         fetch_sessions: Arc::default(),
         acls: Arc::new(NoRules),
     });
-    let login = if sasl { Login::Sasl(Arc::new(authenticator)) } else { Login::Anonymous("passthrough".into()) };
     let routing = PortRouting { start: 6969, count: 1, advertised_start: 6969, min_broker_id: 1 };
     let routes = Routes::Port(Ports::new("gateway.test", &routing));
     let listener = Arc::new(Listener { name: "default".into(), login, routes });
     Gateway { shared, listener, world, events }
 }
 
-type Ended = tokio::task::JoinHandle<Result<(), SessionError>>;
+pub(super) type Ended = tokio::task::JoinHandle<Result<(), SessionError>>;
 
 async fn client(gateway: &Gateway) -> (TcpStream, Ended) {
+    client_at(gateway, Dialled::broker(1)).await
+}
+
+/// A client that dialled this.
+pub(super) async fn client_at(gateway: &Gateway, dialled: Dialled) -> (TcpStream, Ended) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (client, accepted) = tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
     let session = tokio::spawn(serve(
         Connection::plain(accepted.unwrap().0).unwrap(),
-        Dialled::broker(1),
+        dialled,
         gateway.listener.clone(),
         gateway.shared.clone(),
     ));
     (client.unwrap(), session)
 }
 
-fn request(key: ApiKey, version: i16, correlation_id: i32, body: &serde_json::Value) -> Vec<u8> {
+pub(super) fn request(key: ApiKey, version: i16, correlation_id: i32, body: &serde_json::Value) -> Vec<u8> {
     let body = value::encode(key.request(), version, body).unwrap();
     frame::request(key, version, correlation_id, Some("test"), &body)
 }
 
-async fn answer(client: &mut TcpStream) -> Vec<u8> {
+pub(super) async fn answer(client: &mut TcpStream) -> Vec<u8> {
     let length = client.read_u32().await.unwrap();
     let mut frame = vec![0; length as usize];
     let _ = client.read_exact(&mut frame).await.unwrap();
     frame
 }
 
-fn correlation_id(frame: &[u8]) -> i32 {
+pub(super) fn correlation_id(frame: &[u8]) -> i32 {
     i32::from_be_bytes([frame[0], frame[1], frame[2], frame[3]])
 }
 
@@ -258,19 +270,6 @@ async fn a_broker_that_goes_away_ends_the_session() {
 }
 
 #[tokio::test]
-async fn credentials_that_expired_end_the_session() {
-    let (address, _) = broker(Duration::ZERO).await;
-    let gateway = gateway(&address, true);
-    let identity = Identity {
-        username: "gone".into(),
-        virtual_cluster: "passthrough".into(),
-        expires_at: Some(std::time::SystemTime::now() + Duration::from_millis(50)),
-    };
-    let before = World::empty();
-    assert_eq!(ended(&gateway.shared, &gateway.listener, &before, &identity).await, "the credentials expired");
-}
-
-#[tokio::test]
 async fn a_virtual_cluster_that_is_removed_ends_its_sessions() {
     let (address, _) = broker(Duration::ZERO).await;
     let gateway = gateway(&address, true);
@@ -346,7 +345,10 @@ async fn a_topic_that_was_made_a_moment_ago_is_looked_for_before_it_is_assigned(
     drop(tokio::spawn(async move {
         let open = shared.metrics.tenant_connection_opened(&identity.virtual_cluster);
         let reader = frames::FrameReader::default();
-        pipeline::run(&accepted, reader, 1, &shared, &identity, tenant, open.metrics()).await
+        let lifetime = Lifetime::new(None);
+        let again = Again::new(None, &lifetime);
+        let entry = pipeline::Entry { identity: &identity, tenant, again, link: None, kafka_authorizes: false };
+        pipeline::run(&accepted, reader, 1, &shared, open.metrics(), entry).await
     }));
     let (key, version) = (ApiKey::ConsumerGroupHeartbeat, 1);
     client.write_all(&request(key, version, 7, &json!({ "GroupId": "g", "MemberId": "m" }))).await.unwrap();

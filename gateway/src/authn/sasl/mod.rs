@@ -5,6 +5,7 @@
 mod oauthbearer;
 mod plain;
 mod scram;
+pub mod seen;
 
 use std::sync::Arc;
 
@@ -63,7 +64,7 @@ impl Authenticator {
     pub fn new(tokens: TokenKey) -> Result<Self, Unspecified> {
         let mut nobody = [0; 32];
         rand::fill(&mut nobody)?;
-        let Logins { mechanisms, unmapped } = Logins::default();
+        let Logins { mechanisms, unmapped, .. } = Logins::default();
         Ok(Self { tokens, nobody, mechanisms, oauth: None, unmapped })
     }
 
@@ -119,16 +120,19 @@ impl std::fmt::Debug for Authenticator {
     }
 }
 
-/// One login under way.
+/// One login under way; without any, one that has ended.
+#[derive(Default)]
 pub struct SaslExchange {
     mechanism: Mechanism,
     principal: Option<String>,
 }
 
+#[derive(Default)]
 enum Mechanism {
     Plain(Plain),
     Scram(Scram),
     OAuthBearer(OAuthBearer),
+    #[default]
     Ended,
 }
 

@@ -90,6 +90,14 @@ impl OAuthBearer {
     }
 }
 
+/// The token in a message.
+///
+/// # Errors
+/// As for a login with it.
+pub(super) fn token(message: &[u8]) -> Result<&str, Failure> {
+    read(message).map(|message| message.token)
+}
+
 /// `n,[a=<who>],` and behind it fields, each `<name>=<value>` with a separator before and one behind the last.
 fn read(message: &[u8]) -> Result<Message<'_>, Failure> {
     let malformed = Failure::Malformed;
@@ -144,7 +152,7 @@ mod tests {
     use crate::config::{Logins, MECHANISMS, Unmapped};
 
     fn start(issuer: &Issuer, unmapped: Unmapped) -> SaslExchange {
-        let logins = Logins { mechanisms: MECHANISMS.to_vec(), unmapped };
+        let logins = Logins { mechanisms: MECHANISMS.to_vec(), unmapped, ..Logins::default() };
         let made = Authenticator::new(TokenKey::random().unwrap()).unwrap();
         let made = made.with_logins(&logins, Some(Arc::new(issuer.oauth())));
         let accounts = Arc::new(Accounts::default().with_external("app", "dev", "0oa1"));

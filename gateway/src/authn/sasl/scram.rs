@@ -106,15 +106,15 @@ impl Challenge {
 }
 
 /// `gs2-header [reserved-mext ","] "n=" user "," "r=" nonce ["," extensions]`
-struct ClientFirst<'a> {
+pub(super) struct ClientFirst<'a> {
     gs2_header: &'a str,
-    bare: &'a str,
-    username: String,
+    pub(super) bare: &'a str,
+    pub(super) username: String,
     nonce: &'a str,
 }
 
 impl<'a> ClientFirst<'a> {
-    fn parse(message: &'a str) -> Result<Self, Failure> {
+    pub(super) fn parse(message: &'a str) -> Result<Self, Failure> {
         let mut parts = message.splitn(3, ',');
         let (flag, authorization_id) = (parts.next().unwrap_or_default(), parts.next().ok_or(Failure::Malformed)?);
         let bare = parts.next().ok_or(Failure::Malformed)?;

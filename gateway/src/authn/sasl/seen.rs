@@ -42,8 +42,7 @@ struct Subject {
 
 impl Mechanism {
     /// All of them, in the order in which they are offered.
-    pub const ALL: [Self; 5] =
-        [Self::Plain, Self::ScramSha256, Self::ScramSha512, Self::OAuthBearer, Self::AwsMskIam];
+    pub const ALL: [Self; 5] = [Self::Plain, Self::ScramSha256, Self::ScramSha512, Self::OAuthBearer, Self::AwsMskIam];
 
     /// By its registered name.
     pub fn named(name: &str) -> Option<Self> {
@@ -78,7 +77,7 @@ impl Mechanism {
             Self::Plain => plain(message)?,
             Self::ScramSha256 | Self::ScramSha512 => scram(message)?,
             Self::OAuthBearer => {
-                let payload = oauthbearer::token(message)?.split('.').nth(1).ok_or(Failure::Malformed)?;
+                let payload = self.token(message)?.split('.').nth(1).ok_or(Failure::Malformed)?;
                 let payload = BASE64_URL_SAFE_NO_PAD.decode(payload).map_err(|_| Failure::Malformed)?;
                 serde_json::from_slice::<Subject>(&payload).map_err(|_| Failure::Malformed)?.sub
             }
@@ -88,6 +87,14 @@ impl Mechanism {
             }
         };
         if name.is_empty() { Err(Failure::Malformed) } else { Ok(name) }
+    }
+
+    /// The token of an OAUTHBEARER message; no other mechanism's message has one.
+    ///
+    /// # Errors
+    /// [`Failure::Malformed`], [`Failure::ChannelBinding`]
+    pub fn token(self, message: &[u8]) -> Result<&str, Failure> {
+        if self == Self::OAuthBearer { oauthbearer::token(message) } else { Err(Failure::Malformed) }
     }
 
     /// Whether an answer of Kafka's that holds no error ends the exchange: the client is who it claims to be.

@@ -16,7 +16,7 @@ const DAY: u64 = 24 * 60 * 60;
 /// How often the warning is said.
 const REMIND_EVERY: Duration = Duration::from_secs(DAY);
 
-/// Looks at the files until dropped. Without TLS it waits for ever.
+/// Looks at the files until dropped. Without TLS it waits for ever. `told` hears of each change: that it is used, or why not.
 ///
 /// # Errors
 /// The operating system's, when it gives no signals.
@@ -25,6 +25,7 @@ pub async fn watch(
     every: Duration,
     health: Arc<Health>,
     metrics: Arc<Metrics>,
+    told: impl Fn(Result<(), String>),
 ) -> std::io::Result<()> {
     let mut hangup = signal(SignalKind::hangup())?;
     let servers = distinct(servers);
@@ -48,7 +49,7 @@ pub async fn watch(
             move || servers.iter().map(|server| server.refresh()).collect::<Vec<_>>()
         });
         let Ok(looked) = looked.await else { continue };
-        conclude(&looked, asked, &health, &metrics);
+        conclude(&looked, asked, &health, &metrics).into_iter().for_each(&told);
         report(&servers, &metrics);
         if reminded.elapsed() >= REMIND_EVERY || looked.contains(&Refreshed::Changed) {
             remind(&servers);
@@ -76,7 +77,7 @@ async fn next(hangup: &mut Signal, ticks: &mut tokio::time::Interval) -> bool {
     }
 }
 
-fn conclude(looked: &[Refreshed], asked: bool, health: &Health, metrics: &Metrics) {
+fn conclude(looked: &[Refreshed], asked: bool, health: &Health, metrics: &Metrics) -> Option<Result<(), String>> {
     let refused = looked.iter().find_map(|refreshed| match refreshed {
         Refreshed::Refused(error) => Some((true, error)),
         Refreshed::StillRefused(error) => Some((asked, error)),
@@ -89,7 +90,7 @@ fn conclude(looked: &[Refreshed], asked: bool, health: &Health, metrics: &Metric
             tracing::error!(%error, "changed certificates cannot be used; clients still get the old ones");
         }
         health.set_certificates(Some(format!("clients still get the old certificates: {error}")));
-        return;
+        return say.then(|| Err(error.to_string()));
     }
     health.set_certificates(None);
     if changed {
@@ -98,6 +99,7 @@ fn conclude(looked: &[Refreshed], asked: bool, health: &Health, metrics: &Metric
     } else if asked {
         tracing::info!("SIGHUP: certificates are as they were");
     }
+    changed.then_some(Ok(()))
 }
 
 fn report(servers: &[Arc<ServerTls>], metrics: &Metrics) {
@@ -147,11 +149,12 @@ mod tests {
     fn refused_files_show_until_they_are_right() {
         let (health, metrics) = (Health::default(), Metrics::default());
         let error = super::super::server::ServerTlsError::NoTrust;
-        conclude(&[Refreshed::Unchanged, Refreshed::Refused(error.clone())], false, &health, &metrics);
-        conclude(&[Refreshed::StillRefused(error)], false, &health, &metrics);
+        let told = conclude(&[Refreshed::Unchanged, Refreshed::Refused(error.clone())], false, &health, &metrics);
+        assert_eq!(told, Some(Err(error.to_string())));
+        assert_eq!(conclude(&[Refreshed::StillRefused(error)], false, &health, &metrics), None, "it was told");
         assert!(health.certificates().unwrap().contains("old certificates"));
         assert!(metrics.render().contains("gateway_certificate_reloads_total{result=\"refused\"} 1\n"));
-        conclude(&[Refreshed::Changed], false, &health, &metrics);
+        assert_eq!(conclude(&[Refreshed::Changed], false, &health, &metrics), Some(Ok(())));
         assert_eq!(health.certificates(), None);
         assert!(metrics.render().contains("gateway_certificate_reloads_total{result=\"used\"} 1\n"));
     }

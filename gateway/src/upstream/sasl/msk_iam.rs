@@ -150,6 +150,16 @@ mod tests {
         assert_eq!(sent["host"], HOST);
     }
 
+    /// What aws-msk-iam-auth 2.3.2 made of this key, token and host at that second.
+    #[test]
+    fn the_signature_is_that_of_aws_own_client() {
+        let now = UNIX_EPOCH + Duration::from_secs(1_795_259_840);
+        let sent = iam(Some("session/token+1=="), None).payload(HOST, now).unwrap();
+        let sent = serde_json::from_slice::<Value>(&sent).unwrap();
+        assert_eq!(sent["x-amz-date"], "20261121T111720Z");
+        assert_eq!(sent["x-amz-signature"], "067d62a2bbc0305240d2b76840ced5dd9af69bbdcda7b6f3e2a7c38f2a9669df");
+    }
+
     #[test]
     fn the_signature_depends_on_host_and_session_token() {
         let signature = |token, host| payload(&iam(token, Some("eu-west-1")), host)["x-amz-signature"].clone();
