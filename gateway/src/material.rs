@@ -17,17 +17,13 @@ pub struct Material {
     pub principals: Arc<PrincipalRules>,
 }
 
-/// What cannot be used of it.
+/// What cannot be used of it. Each tells the whole story itself, so that none is said twice.
 #[derive(Debug, thiserror::Error)]
 pub enum MaterialError {
     #[error("TLS of the listener '{listener}': {error}")]
-    Tls {
-        listener: String,
-        #[source]
-        error: ServerTlsError,
-    },
+    Tls { listener: String, error: ServerTlsError },
     #[error("tls.principalMappingRules (GATEWAY_SSL_PRINCIPAL_MAPPING_RULES): {0}")]
-    Rules(#[from] RuleError),
+    Rules(RuleError),
 }
 
 impl Material {
@@ -36,7 +32,8 @@ impl Material {
     /// # Errors
     /// [`MaterialError`] for the first that cannot be used.
     pub fn read(config: &Config) -> Result<Self, MaterialError> {
-        let principals = Arc::new(PrincipalRules::parse(&config.tls.principal_mapping_rules)?);
+        let principals =
+            Arc::new(PrincipalRules::parse(&config.tls.principal_mapping_rules).map_err(MaterialError::Rules)?);
         let mut servers: Vec<Option<Arc<ServerTls>>> = Vec::new();
         let listeners = &config.clients.listeners;
         for (at, listener) in listeners.iter().enumerate() {
@@ -56,5 +53,32 @@ impl Material {
             });
         }
         Ok(Self { servers, principals })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_used_is_said_once() {
+        let tls = |variables: &[(&str, &str)]| {
+            let all = [("KAFKA_BOOTSTRAP_SERVERS", "k:1"), ("GATEWAY_SECURITY_PROTOCOL", "SSL")];
+            let all = all.iter().chain(variables).map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+            let config = Config::parse("", all).unwrap().config;
+            let error = anyhow::Error::from(Material::read(&config).unwrap_err());
+            format!("{error:#}")
+        };
+        let store = ("GATEWAY_SSL_KEY_STORE_PATH", "/nowhere/gateway.p12");
+        assert_eq!(
+            tls(&[store]),
+            "TLS of the listener 'default': /nowhere/gateway.p12: cannot be read: No such file or directory (os error 2)"
+        );
+        let said = tls(&[store, ("GATEWAY_SSL_PRINCIPAL_MAPPING_RULES", "RULE:(?i)a/b/")]);
+        assert!(
+            said.starts_with("tls.principalMappingRules (GATEWAY_SSL_PRINCIPAL_MAPPING_RULES): the principal"),
+            "{said}"
+        );
+        assert_eq!(said.matches("which is not supported").count(), 1, "{said}");
     }
 }

@@ -233,3 +233,6 @@ fn told(folder: &Path, wanted: &Wanted) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests;

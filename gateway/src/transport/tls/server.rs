@@ -12,7 +12,8 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs as provider};
 use rustls::pki_types::{DnsName, ServerName};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{
-    ClientHello, NoClientAuth, ParsedCertificate, ResolvesServerCert, ServerSessionMemoryCache, WebPkiClientVerifier,
+    ClientHello, NoClientAuth, ParsedCertificate, ResolvesServerCert, ServerSessionMemoryCache, VerifierBuilderError,
+    WebPkiClientVerifier,
 };
 use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
@@ -50,6 +51,13 @@ pub enum ServerTlsError {
     NoTrust,
     #[error("clients' certificates cannot be verified: {0}")]
     Verifier(String),
+    #[error("{place}: the revocation list cannot be used: {reason}; it must be of X.509 version 2, with a CRL number")]
+    Revocations {
+        /// The file.
+        place: String,
+        /// What rustls says.
+        reason: String,
+    },
     #[error("TLS cannot be set up: {0}")]
     Setup(String),
 }
@@ -198,13 +206,22 @@ fn verifier(settings: &Tls, auth: ClientAuth, crypto: &Arc<CryptoProvider>) -> R
     let place = place(&store.content);
     let trusted = stores::certificates(store)?.iter().filter_map(|certificate| expiry(&place, certificate)).collect();
     let roots = Arc::new(stores::trust(store)?);
-    let mut builder = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(crypto));
+    let mut builder = WebPkiClientVerifier::builder_with_provider(Arc::clone(&roots), Arc::clone(crypto));
     if auth == ClientAuth::Request {
         builder = builder.allow_unauthenticated();
     }
     let mut lists = Vec::new();
     for path in &settings.revocations {
-        lists.extend(stores::revocations(path)?);
+        let read = stores::revocations(path)?;
+        // All are parsed together at the end; one by one shows which is wrong.
+        let tried = WebPkiClientVerifier::builder_with_provider(Arc::clone(&roots), Arc::clone(crypto));
+        let tried = tried.with_crls(read.iter().cloned()).build();
+        let refused = |reason: VerifierBuilderError| ServerTlsError::Revocations {
+            place: path.display().to_string(),
+            reason: reason.to_string(),
+        };
+        tried.map_err(refused)?;
+        lists.extend(read);
     }
     if !lists.is_empty() {
         // Strict: no list of an authority on the way, or an outdated one, is as bad as a revoked certificate.
