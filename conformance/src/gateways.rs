@@ -11,6 +11,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use crate::drivers::http;
@@ -90,6 +91,13 @@ impl Gateway {
     /// Its log so far.
     pub fn log(&self) -> String {
         fs::read_to_string(self.folder.join("gateway.log")).unwrap_or_default()
+    }
+
+    /// Asks it to read its files again.
+    pub fn hang_up(&self) {
+        let child = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        // Whether it still runs shows by what it does next.
+        let _ = child.map(|child| kill_process(child, Signal::HUP));
     }
 
     /// Where its admin API is, as `host:port`.
