@@ -88,7 +88,7 @@ const SETTLING: usize = 5;
 const NONE: &str = "none";
 
 /// The table.
-pub const MUTANTS: [Mutant; 10] = [
+pub const MUTANTS: [Mutant; 12] = [
     Mutant {
         name: "unmapped-group",
         title: "the group of DescribeGroups goes to the broker as the client sent it",
@@ -136,6 +136,18 @@ pub const MUTANTS: [Mutant; 10] = [
         title: "of a thousand requests one gets the answer to the one before",
         killed_by: &["I-35"],
         mistake: mistakes::mixed_up_answers,
+    },
+    Mutant {
+        name: "unchecked-password",
+        title: "any password lets in",
+        killed_by: &["I-30"],
+        mistake: mistakes::unchecked_password,
+    },
+    Mutant {
+        name: "served-before-login",
+        title: "DescribeCluster is answered before the login",
+        killed_by: &["I-30"],
+        mistake: mistakes::served_before_login,
     },
     // These go last: they end the victim's open transaction.
     Mutant {
