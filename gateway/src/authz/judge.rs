@@ -94,7 +94,7 @@ impl<'a> Judge<'a> {
             refused: 0,
             foreign: HashSet::new(),
             absent: HashSet::new(),
-            makes: key == ApiKey::Metadata,
+            makes: makes_topics(key),
             silent: false,
             group_refused: false,
             transactional_id: None,
@@ -173,7 +173,7 @@ impl<'a> Judge<'a> {
             return Ok(self.course(allowed));
         }
         let mut allowed = self.decide(need, ResourceType::Topic, name)?;
-        if allowed && self.key == ApiKey::Metadata {
+        if allowed && makes_topics(self.key) {
             allowed = self.may_be_made(name);
         }
         Ok(self.course(allowed))
@@ -326,6 +326,12 @@ impl Visitor for Judge<'_> {
             _ => Ok(Action::Keep),
         }
     }
+}
+
+/// Whether a broker makes topics that a request names and that are absent, as topics of its own accord: those that are asked for,
+/// and those that a topology needs beside its sources.
+const fn makes_topics(key: ApiKey) -> bool {
+    matches!(key, ApiKey::Metadata | ApiKey::StreamsGroupHeartbeat)
 }
 
 fn denial(operation: Operation, ty: ResourceType, name: &str) -> Denial {

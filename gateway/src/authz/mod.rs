@@ -6,6 +6,8 @@ mod access;
 pub mod acl;
 pub mod answer;
 pub mod authorizer;
+#[cfg(test)]
+mod decisions;
 mod judge;
 pub mod needs;
 mod permit;

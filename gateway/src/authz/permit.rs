@@ -126,6 +126,12 @@ pub fn permit<'a>(
             return Ok(Decision::LookAgain);
         }
         judge.refuse_absent_topics();
+        // A topology is taken as a whole.
+        if key == ApiKey::StreamsGroupHeartbeat
+            && let Some(denial) = judge.denials.pop()
+        {
+            return Ok(Decision::Refuse { denial, silent: false });
+        }
     }
     if judge.refused == 0 {
         return Ok(Decision::Serve(whole(std::mem::take(&mut judge.foreign)), None));

@@ -64,6 +64,11 @@ pub(super) fn whole(request: &Checked<'_>, denial: &Denial) -> Result<Vec<u8>, S
         // No generation, and no protocol.
         ApiKey::JoinGroup if version >= 7 => drop(answer.insert("ProtocolName".to_owned(), Value::Null)),
         ApiKey::InitProducerId => drop(answer.insert("ProducerEpoch".to_owned(), json!(-1))),
+        // Beside the code of the whole, the same of nobody.
+        ApiKey::DescribeUserScramCredentials => {
+            answer.extend([("ErrorMessage".to_owned(), Value::Null)]);
+            answer.extend([("Results".to_owned(), json!([{ "ErrorCode": element.code, "ErrorMessage": null }]))]);
+        }
         ApiKey::DescribeClientQuotas => {
             answer.extend(["Entries", "ErrorMessage"].map(|field| (field.to_owned(), Value::Null)));
         }
@@ -75,7 +80,7 @@ pub(super) fn whole(request: &Checked<'_>, denial: &Denial) -> Result<Vec<u8>, S
 /// What brokers say of a request that is refused as a whole: mostly nothing beside the code.
 const fn whole_text(key: ApiKey, version: i16, ty: ResourceType) -> Option<&'static str> {
     match key {
-        ApiKey::ListPartitionReassignments | ApiKey::DescribeUserScramCredentials => Some(text(ty)),
+        ApiKey::ListPartitionReassignments => Some(text(ty)),
         ApiKey::AlterShareGroupOffsets | ApiKey::DeleteShareGroupOffsets => Some(text(ty)),
         ApiKey::FindCoordinator if version < 4 => Some(text(ty)),
         _ => None,

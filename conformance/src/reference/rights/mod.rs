@@ -3,7 +3,7 @@
 //!
 //! What is asked is in `asked.yaml`, once for each of [`USERS`]; what there is, and what each user may, in `given.yaml`.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 use std::{panic, thread};
 
 use serde_json::{Map, Value, json};
@@ -111,6 +111,8 @@ fn one_side(
 }
 
 fn known() -> Map<String, Value> {
-    let known = json!({ "unknown_id": "ZbQlz1kKRIaPPdhb6tzbNw" });
+    let now = UNIX_EPOCH.elapsed().ok().and_then(|since| i64::try_from(since.as_millis()).ok());
+    // Brokers throw records away that are older than a topic keeps.
+    let known = json!({ "unknown_id": "ZbQlz1kKRIaPPdhb6tzbNw", "now": now });
     known.as_object().cloned().unwrap_or_default()
 }
