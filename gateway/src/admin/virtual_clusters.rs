@@ -10,9 +10,9 @@ use axum::http::{StatusCode, Uri};
 use contract::resources::acl::AclMode;
 use contract::resources::{PASSTHROUGH, Upserted, VirtualCluster};
 
+use super::Admin;
 use super::answer::{ApiError, PutQuery, parse, query};
 use super::declare::upsert_result;
-use super::Admin;
 use crate::config::{OAUTHBEARER, SecurityProtocol};
 use crate::store::Declarations;
 use crate::world::prefix_of;
