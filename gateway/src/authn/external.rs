@@ -86,6 +86,13 @@ mod tests {
     }
 
     #[test]
+    fn an_external_account_has_no_password_even_if_one_is_brought_along() {
+        let declared = contract::resources::GatewayServiceAccount::external("app", "dev", "CN=app");
+        let credentials = crate::authn::credentials::Credentials::from_password("pencil").unwrap();
+        assert_eq!(Account::new(declared, Some(credentials)).credentials, None);
+    }
+
+    #[test]
     fn an_identity_rests_on_its_account() {
         let identity = |username: &str| Identity {
             username: username.into(),

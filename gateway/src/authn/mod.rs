@@ -31,8 +31,10 @@ pub struct Account {
 }
 
 impl Account {
+    /// An external account has no credentials here, whatever it had before.
     pub fn new(mut declared: GatewayServiceAccount, credentials: Option<Credentials>) -> Self {
         declared.spec.password = None;
+        let credentials = credentials.filter(|_| declared.spec.account_type == AccountType::Local);
         let username = Arc::from(declared.metadata.name.as_str());
         let virtual_cluster = Arc::from(declared.virtual_cluster());
         Self { declared, username, virtual_cluster, credentials }

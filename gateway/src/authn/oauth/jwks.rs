@@ -11,6 +11,9 @@ use super::algorithm::{ALGORITHMS, Algorithm, Check};
 /// Providers publish a handful; whoever publishes more than this published something else.
 const MOST_KEYS: usize = 200;
 
+/// In bytes, of an RSA modulus: no signature by a shorter key is believed, so that such a key is none.
+const SHORTEST_MODULUS: usize = 256;
+
 /// The keys of a provider at one moment.
 #[derive(Debug, Default)]
 pub struct KeySet {
@@ -154,7 +157,13 @@ impl Published {
     fn material(&self) -> Option<Material> {
         let bytes = |text: &Option<String>| BASE64_URL_SAFE_NO_PAD.decode(text.as_deref()?.trim_end_matches('=')).ok();
         match self.kty.as_str() {
-            "RSA" => Some(Material::Rsa(RsaPublicKeyComponents { n: bytes(&self.n)?, e: bytes(&self.e)? })),
+            "RSA" => {
+                let n = bytes(&self.n)?;
+                // Some providers write the zero before it that ASN.1 needs.
+                let n = n.strip_prefix(&[0]).map(<[u8]>::to_vec).unwrap_or(n);
+                let long = n.len() >= SHORTEST_MODULUS;
+                long.then_some(Material::Rsa(RsaPublicKeyComponents { n, e: bytes(&self.e)? }))
+            }
             "EC" => {
                 // The first byte says that both coordinates follow (SEC 1 section 2.3.3).
                 let mut point = vec![4];
@@ -212,6 +221,7 @@ mod tests {
             r#"{"kty":"oct","k":"c2VjcmV0","alg":"HS256"}"#.to_owned(),
             r#"{"kty":"RSA","n":"!","e":"AQAB"}"#.to_owned(),
             r#"{"kty":"RSA","e":"AQAB"}"#.to_owned(),
+            format!(r#"{{"kty":"RSA","n":"{}","e":"AQAB"}}"#, "_".repeat(171)),
             r#"{"kty":"OKP","crv":"X25519","x":"AA"}"#.to_owned(),
             "7".to_owned(),
         ];

@@ -20,6 +20,18 @@ fn every_kind_of_key_signs() {
 }
 
 #[test]
+fn a_modulus_may_be_written_with_a_zero_before_it() {
+    let issuer = Issuer::rsa("a");
+    let mut key = issuer.jwk();
+    let modulus = BASE64_URL_SAFE_NO_PAD.decode(key["n"].as_str().unwrap()).unwrap();
+    key["n"] = BASE64_URL_SAFE_NO_PAD.encode([&[0], modulus.as_slice()].concat()).into();
+    let oauth = OAuth::new(rules(), Arc::default());
+    let set = jwks::KeySet::parse(json!({ "keys": [key] }).to_string().as_bytes());
+    oauth.keys().fetched(tokio::time::Instant::now(), set);
+    assert!(verify(&oauth, &issuer.sign(&claims("0oa1", 60))).is_ok());
+}
+
+#[test]
 fn a_token_is_taken_whole_or_not_at_all() {
     let issuer = Issuer::ecdsa("k");
     let (oauth, token) = (issuer.oauth(), issuer.sign(&claims("0oa1", 60)));
