@@ -187,3 +187,41 @@ async fn cipher_suites_are_those_that_were_chosen() {
     let unknown = connect(with(&["TLS_RSA_WITH_RC4_128_MD5"], &[TlsVersion::Tls12]), address).await.unwrap_err();
     assert!(unknown.contains("'TLS_RSA_WITH_RC4_128_MD5' is none that this gateway has: TLS_AES_"), "{unknown}");
 }
+
+/// A broker that takes every login, for `lifetime`.
+async fn taking(lifetime: Duration) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    drop(tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        while let Ok(length) = stream.read_u32().await {
+            let mut request = vec![0; length as usize];
+            let _ = stream.read_exact(&mut request).await.unwrap();
+            let (code, version, id) = frame::request_start(&request).unwrap();
+            let key = ApiKey::from_code(code).unwrap();
+            let body = match key {
+                ApiKey::SaslHandshake => json!({ "Mechanisms": ["PLAIN"] }),
+                _ => json!({ "SessionLifetimeMs": lifetime.as_millis() }),
+            };
+            let body = value::encode(key.response(), version, &body).unwrap();
+            stream.write_all(&frame::response(key, version, id, &body)).await.unwrap();
+        }
+    }));
+    address
+}
+
+#[tokio::test]
+async fn a_login_is_renewed_in_time_where_the_connection_is_used() {
+    let address = taking(Duration::from_secs(2)).await;
+    let (_connection, renewal) = Security::new(&plain()).unwrap().connect(&address).await.unwrap();
+    let mut renewal = renewal.unwrap();
+    let soon = Duration::from_millis(2_100);
+    assert!(tokio::time::timeout(soon, renewal.due()).await.is_err(), "nobody uses it");
+    assert!(renewal.is_due_for_use(), "the login is too old to be used as it is");
+    renewal.renewed(Some(Duration::from_secs(2)));
+    assert!(!renewal.is_due_for_use());
+    let began = tokio::time::Instant::now();
+    tokio::time::timeout(soon, renewal.due()).await.unwrap();
+    let after = began.elapsed();
+    assert!((Duration::from_millis(1_500)..Duration::from_millis(1_950)).contains(&after), "{after:?}");
+}
