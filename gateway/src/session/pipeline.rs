@@ -207,13 +207,15 @@ async fn requests(
         let range = tokio::select! {
             biased;
             () = renewal::due(renewal.as_ref()) => {
-                renewal::renew(renewal.as_mut(), upstream, &queue).await?;
-                session.shared.metrics.upstream_login_renewed();
+                renewal::renew(renewal.as_mut(), upstream, &queue, &session.shared.metrics).await?;
                 continue;
             }
             range = session.next(&mut reader) => range?,
         };
         let Some(range) = range else { break };
+        if renewal.as_mut().is_some_and(Renewal::is_due_for_use) {
+            renewal::renew(renewal.as_mut(), upstream, &queue, &session.shared.metrics).await?;
+        }
         let frame = reader.bytes(range.clone());
         session.metrics.request(frame.len());
         match session.course(frame, &mut rights, &again).await? {

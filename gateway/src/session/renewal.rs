@@ -5,6 +5,7 @@
 
 use super::SessionError;
 use super::pipeline::{Exchange, Queue};
+use crate::observe::metrics::Metrics;
 use crate::transport::connection::Connection;
 use crate::transport::vectored;
 use crate::upstream::sasl::{Next, Request};
@@ -33,6 +34,7 @@ pub(super) async fn renew(
     renewal: Option<&mut Renewal>,
     upstream: &Connection,
     queue: &Queue,
+    metrics: &Metrics,
 ) -> Result<(), SessionError> {
     let Some(renewal) = renewal else { return Ok(()) };
     let mut dialogue = renewal.start().await?;
@@ -43,6 +45,7 @@ pub(super) async fn renew(
             (next, Next::Ask(following)) => (dialogue, request) = (next, following),
             (_, Next::Done(lifetime)) => {
                 renewal.renewed(lifetime);
+                metrics.upstream_login_renewed();
                 return Ok(());
             }
         }

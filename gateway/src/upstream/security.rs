@@ -20,8 +20,12 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 const BACKOFF_MIN: Duration = Duration::from_millis(500);
 /// And no longer than this: somebody may have corrected the password.
 const BACKOFF_MAX: Duration = Duration::from_secs(30);
-/// A login is renewed when this part of its lifetime is over. Kafka's clients take 85 to 95 percent.
-const RENEWED_AFTER: f64 = 0.85;
+/// A login is renewed when this part of its lifetime is over, and up to a tenth more, so that connections that were made
+/// together are not renewed together. Kafka's clients take 85 to 95 percent.
+const RENEWED_AFTER: f64 = 0.8;
+const SPREAD: f64 = 0.1;
+/// Kafka takes logins of one connection no more often.
+const RENEWED_MIN: Duration = Duration::from_secs(1);
 
 /// Why the gateway cannot connect to brokers as its settings say.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -70,6 +74,8 @@ pub struct Renewal {
     login: Arc<Login>,
     address: String,
     due: Instant,
+    /// Whether a request was sent since the last login.
+    used: bool,
 }
 
 impl Link {
@@ -126,7 +132,8 @@ impl Security {
         let renewal = lifetime.map(|lifetime| Renewal {
             login: Arc::clone(login),
             address: address.to_owned(),
-            due: Instant::now() + lifetime.mul_f64(RENEWED_AFTER),
+            due: due(lifetime),
+            used: false,
         });
         Ok((connection, renewal))
     }
@@ -177,9 +184,18 @@ async fn log_in(login: &Arc<Login>, connection: &Connection, address: &str) -> R
 }
 
 impl Renewal {
-    /// Waits until it is time.
+    /// Waits until it is time; on a connection that nobody uses, until it is used again: the broker may close it.
     pub async fn due(&self) {
+        if !self.used {
+            std::future::pending::<()>().await;
+        }
         tokio::time::sleep_until(self.due).await;
+    }
+
+    /// A request is about to be sent; returns whether the login has to be renewed before.
+    pub fn is_due_for_use(&mut self) -> bool {
+        self.used = true;
+        self.due <= Instant::now()
     }
 
     /// Begins to log in anew, on the same connection.
@@ -198,8 +214,17 @@ impl Renewal {
     /// It went well; the broker says how long it counts. A broker that says nothing is asked again as if it had said an hour.
     pub fn renewed(&mut self, lifetime: Option<Duration>) {
         let lifetime = lifetime.unwrap_or(Duration::from_secs(3600));
-        self.due = Instant::now() + lifetime.mul_f64(RENEWED_AFTER);
+        (self.due, self.used) = (due(lifetime), false);
     }
+}
+
+/// When a login of this lifetime is renewed.
+fn due(lifetime: Duration) -> Instant {
+    let mut random = [0];
+    // Without randomness, all at the same part of their life.
+    let _ = aws_lc_rs::rand::fill(&mut random);
+    let part = RENEWED_AFTER + SPREAD * f64::from(random[0]) / 255.0;
+    Instant::now() + lifetime.mul_f64(part).max(RENEWED_MIN)
 }
 
 /// `host:port` without the port; an IPv6 address without its brackets.

@@ -5,7 +5,7 @@ use super::security::Security;
 use crate::config::tls::{Material, Store};
 use crate::config::upstream::{self as settings, Password, Sasl, Tls, TlsVersion};
 use contract::secret::Secret;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, Certificate, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -107,32 +107,36 @@ impl Authority {
         Store::of(Material::Text(Secret::new(self.0.pem())))
     }
 
-    /// A listener with a certificate for `host`, which accepts and says nothing; its port.
+    /// A listener with a certificate for `host`; its port.
     async fn listener(&self, host: &str) -> u16 {
         let key = KeyPair::generate().unwrap();
         let params = CertificateParams::new(vec![host.to_owned()]).unwrap();
         let certificate = params.signed_by(&key, &self.0).unwrap();
-        let chain = vec![CertificateDer::from(certificate.der().to_vec())];
-        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
-        let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(chain, key)
-            .unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
-        drop(tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let acceptor = TlsAcceptor::from(Arc::new(config.clone()));
-                drop(tokio::spawn(async move {
-                    let Ok(mut stream) = acceptor.accept(stream).await else { return };
-                    let _ = stream.read_u8().await;
-                }));
-            }
-        }));
-        port
+        listener(certificate.der().to_vec(), &key).await
     }
+}
+
+/// A listener with this certificate, which accepts and says nothing; its port.
+async fn listener(certificate: Vec<u8>, key: &KeyPair) -> u16 {
+    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
+    let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![CertificateDer::from(certificate)], key)
+        .unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    drop(tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let acceptor = TlsAcceptor::from(Arc::new(config.clone()));
+            drop(tokio::spawn(async move {
+                let Ok(mut stream) = acceptor.accept(stream).await else { return };
+                let _ = stream.read_u8().await;
+            }));
+        }
+    }));
+    port
 }
 
 fn tls(trust: Store) -> Tls {
@@ -161,6 +165,32 @@ async fn a_broker_must_have_the_certificate_of_the_host_that_was_dialled() {
     assert_eq!(connect(unnamed, format!("127.0.0.1:{port}")).await, Ok(()));
 }
 
+/// Many brokers have a certificate that is its own issuer, which is put into the truststore as it is.
+#[tokio::test]
+async fn a_brokers_own_certificate_may_be_trusted_for_its_name_and_time() {
+    let own = |years: std::ops::Range<i32>| {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        params.not_before = date_time_ymd(years.start, 1, 1);
+        params.not_after = date_time_ymd(years.end, 1, 1);
+        (params.self_signed(&key).unwrap(), key)
+    };
+    let store = |certificate: &Certificate| Store::of(Material::Text(Secret::new(certificate.pem())));
+    let (certificate, key) = own(2020..2120);
+    let port = listener(certificate.der().to_vec(), &key).await;
+    assert_eq!(connect(tls(store(&certificate)), format!("localhost:{port}")).await, Ok(()));
+    let other = connect(tls(store(&certificate)), format!("127.0.0.1:{port}")).await.unwrap_err();
+    assert!(other.contains("must have the dialled host"), "{other}");
+    let stranger = connect(tls(store(&own(2020..2120).0)), format!("localhost:{port}")).await.unwrap_err();
+    assert!(stranger.contains("ssl.truststore.location"), "{stranger}");
+    for (years, why) in [(2020..2021, "Expired"), (2110..2120, "NotValidYet")] {
+        let (certificate, key) = own(years);
+        let port = listener(certificate.der().to_vec(), &key).await;
+        let refused = connect(tls(store(&certificate)), format!("localhost:{port}")).await.unwrap_err();
+        assert!(refused.contains(why), "{refused}");
+    }
+}
+
 #[tokio::test]
 async fn a_strangers_certificate_is_refused_also_where_names_do_not_count() {
     let port = Authority::new().listener("localhost").await;
@@ -186,4 +216,42 @@ async fn cipher_suites_are_those_that_were_chosen() {
     assert!(none.unwrap_err().contains("TLS to Kafka cannot be set up"));
     let unknown = connect(with(&["TLS_RSA_WITH_RC4_128_MD5"], &[TlsVersion::Tls12]), address).await.unwrap_err();
     assert!(unknown.contains("'TLS_RSA_WITH_RC4_128_MD5' is none that this gateway has: TLS_AES_"), "{unknown}");
+}
+
+/// A broker that takes every login, for `lifetime`.
+async fn taking(lifetime: Duration) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    drop(tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        while let Ok(length) = stream.read_u32().await {
+            let mut request = vec![0; length as usize];
+            let _ = stream.read_exact(&mut request).await.unwrap();
+            let (code, version, id) = frame::request_start(&request).unwrap();
+            let key = ApiKey::from_code(code).unwrap();
+            let body = match key {
+                ApiKey::SaslHandshake => json!({ "Mechanisms": ["PLAIN"] }),
+                _ => json!({ "SessionLifetimeMs": lifetime.as_millis() }),
+            };
+            let body = value::encode(key.response(), version, &body).unwrap();
+            stream.write_all(&frame::response(key, version, id, &body)).await.unwrap();
+        }
+    }));
+    address
+}
+
+#[tokio::test]
+async fn a_login_is_renewed_in_time_where_the_connection_is_used() {
+    let address = taking(Duration::from_secs(2)).await;
+    let (_connection, renewal) = Security::new(&plain()).unwrap().connect(&address).await.unwrap();
+    let mut renewal = renewal.unwrap();
+    let soon = Duration::from_millis(2_100);
+    assert!(tokio::time::timeout(soon, renewal.due()).await.is_err(), "nobody uses it");
+    assert!(renewal.is_due_for_use(), "the login is too old to be used as it is");
+    renewal.renewed(Some(Duration::from_secs(2)));
+    assert!(!renewal.is_due_for_use());
+    let began = tokio::time::Instant::now();
+    tokio::time::timeout(soon, renewal.due()).await.unwrap();
+    let after = began.elapsed();
+    assert!((Duration::from_millis(1_500)..Duration::from_millis(1_950)).contains(&after), "{after:?}");
 }
