@@ -77,7 +77,35 @@ impl IntoResponse for ApiError {
 
 /// Reads a JSON body, whatever content type it claims.
 pub(super) fn parse<T: DeserializeOwned>(body: &Bytes) -> Result<T, ApiError> {
-    serde_json::from_slice(body).map_err(|error| ApiError::invalid(format!("the body: {error}")))
+    serde_json::from_slice(body)
+        .map_err(|error| ApiError::invalid(format!("the body: {}", without_values(&error.to_string()))))
+}
+
+/// What serde complains about, without the value: a password in the wrong place is a password still. What was expected instead,
+/// the names of fields, and line and column stay.
+fn without_values(complaint: &str) -> String {
+    const VARIANT: &str = "unknown variant `";
+    let mut shown = String::with_capacity(complaint.len());
+    let mut rest = complaint;
+    if let Some(behind) = rest.strip_prefix(VARIANT) {
+        shown.push_str("unknown variant `***");
+        // The value itself may hold what looks like its end.
+        rest =
+            behind.rfind("`, expected").or_else(|| behind.rfind("`, there are no")).map_or("`", |end| &behind[end..]);
+    }
+    while let Some(start) = rest.find('"') {
+        shown.push_str(&rest[..start]);
+        shown.push_str("\"***\"");
+        let mut escaped = false;
+        let end = rest[start + 1..].find(|character| {
+            let ends = character == '"' && !escaped;
+            escaped = character == '\\' && !escaped;
+            ends
+        });
+        rest = end.map_or("", |end| &rest[start + 1 + end + 1..]);
+    }
+    shown.push_str(rest);
+    shown
 }
 
 /// `?dryMode=true`
@@ -101,4 +129,29 @@ pub(super) async fn no_such_path(uri: Uri) -> ApiError {
 pub(super) async fn no_such_method(method: Method, uri: Uri) -> ApiError {
     let msg = format!("{} does not take {method}", uri.path());
     ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed", msg)
+}
+
+#[cfg(test)]
+mod tests {
+    use contract::resources::GatewayServiceAccount;
+
+    use super::*;
+
+    #[test]
+    fn a_password_in_the_wrong_place_is_not_repeated() {
+        for (spec, told) in [
+            (r#""hunter2""#, r#"the body: invalid type: string "***", expected struct"#),
+            (r#"["hunter2"]"#, "the body: unknown variant `***`, expected one of `LOCAL`"),
+            (r#"["hunter2`, expected"]"#, "the body: unknown variant `***`, expected one of `LOCAL`"),
+            (r#"{"type":"LOCAL","password":["hunter2"]}"#, "the body: invalid type: sequence, expected a string"),
+            (r#"{"type":"LOCAL","externalNames":"a\"hunter2"}"#, r#"the body: invalid type: string "***", expected"#),
+        ] {
+            let body = format!(
+                r#"{{"kind":"GatewayServiceAccount","apiVersion":"gateway/v2","metadata":{{"name":"a"}},"spec":{spec}}}"#
+            );
+            let error = parse::<GatewayServiceAccount>(&Bytes::from(body)).unwrap_err().body.msg.unwrap();
+            assert!(error.starts_with(told) && !error.contains("hunter2"), "{spec}: {error}");
+            assert!(error.contains("at line 1 column "), "{error}");
+        }
+    }
 }

@@ -68,6 +68,9 @@ impl Draw {
     }
 }
 
+/// What is made of a scenario before we decide.
+type Change = fn(&mut Scenario);
+
 struct Scenario {
     super_users: Vec<String>,
     rules: Vec<AclBinding>,
@@ -241,7 +244,7 @@ fn stricter(question: &Question, rules: &[AclBinding], ours: &[u8], theirs: &[u8
 
 /// What was decided, and what Kafka says: where they differ, and how many answers of each kind were compared.
 /// `change` is made to what decides, not to what filters look at.
-fn compared(kafka: &[u8], change: fn(&mut Scenario)) -> Result<(Vec<String>, BTreeMap<&'static str, usize>), String> {
+fn compared(kafka: &[u8], change: Change) -> Result<(Vec<String>, BTreeMap<&'static str, usize>), String> {
     let (mut wrong, mut counts, mut left) = (Vec::new(), BTreeMap::new(), kafka);
     for seed in 0..SCENARIOS as u64 {
         let (Scenario { rules, questions, .. }, mut changed) = (scenario(seed), scenario(seed));
@@ -315,13 +318,16 @@ fn every_decision_is_that_of_kafkas_standard_authorizer() {
     assert!(rare < 200 && counts.len() == 6 && counts.values().all(|count| *count > 10_000), "{rare} {counts:?}");
 }
 
+/// Makes a scenario wrong in one way.
+type Mistake = fn(&mut Scenario);
+
 #[test]
 fn a_decision_that_is_wrong_is_told() {
     let kafka = match &*KAFKA {
         Ok(kafka) => kafka,
         Err(why) => return skipped("a_decision_that_is_wrong_is_told", why),
     };
-    let mistakes: [(&str, fn(&mut Scenario)); 7] = [
+    let mistakes: [(&str, Mistake); 7] = [
         ("denials are ignored", |s| s.rules.retain(|rule| rule.permission_type == PermissionType::Allow)),
         ("prefixes are whole names", |s| {
             s.rules.iter_mut().for_each(|r| r.resource_pattern.pattern_type = PatternType::Literal)
