@@ -108,6 +108,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         config.admin.users.clone(),
         Arc::clone(&authenticator),
         client_access(&config),
+        config.passthrough,
         reports(&config, &health, &metrics, &audit),
     ));
     let admin_listener = listen(&config.admin.bind_host, config.admin.port, "the admin API").await?;

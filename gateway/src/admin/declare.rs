@@ -5,7 +5,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use contract::resources::UpsertResult;
+use contract::resources::{PASSTHROUGH, UpsertResult, VirtualCluster};
 use tokio::sync::watch;
 
 use super::answer::ApiError;
@@ -21,6 +21,8 @@ use crate::world::{self, Problem, World};
 pub(super) struct Declare {
     now: Mutex<Arc<Declarations>>,
     world: watch::Sender<Arc<World>>,
+    /// What `passthrough` is like where nobody declared that.
+    passthrough: VirtualCluster,
     audit: Audit,
     /// Held during a change: two at once would each build a world without the other.
     log: tokio::sync::Mutex<Option<Follower>>,
@@ -34,9 +36,39 @@ struct Follower {
 }
 
 impl Declare {
-    pub(super) fn new(world: watch::Sender<Arc<World>>, log: Option<StateLog>, audit: Audit) -> Self {
+    /// Starts with nothing declared but `passthrough`, which holds from the first moment.
+    pub(super) fn new(
+        world: watch::Sender<Arc<World>>,
+        log: Option<StateLog>,
+        audit: Audit,
+        passthrough: VirtualCluster,
+    ) -> Self {
         let log = log.map(|log| Follower { log, next: 0 });
-        Self { now: Mutex::default(), world, audit, log: tokio::sync::Mutex::new(log) }
+        let declare = Self { now: Mutex::default(), world, passthrough, audit, log: tokio::sync::Mutex::new(log) };
+        match declare.build(&Declarations::default()) {
+            Ok(world) => drop(declare.world.send_replace(Arc::new(world))),
+            Err(problems) => tracing::error!(?problems, "passthrough cannot be as it is set"),
+        }
+        declare
+    }
+
+    /// `passthrough`, where it is not among what is declared.
+    pub(super) fn passthrough(&self) -> VirtualCluster {
+        self.passthrough.clone()
+    }
+
+    /// The world that these declarations make.
+    fn build(&self, declarations: &Declarations) -> Result<World, Vec<Problem>> {
+        let declared = &declarations.virtual_clusters;
+        let mut passthrough = declared.get(PASSTHROUGH).unwrap_or(&self.passthrough).clone();
+        // What a declaration leaves open is as it is set.
+        if passthrough.spec.acl_enabled.is_none() && self.passthrough.spec.acl_enabled.is_some() {
+            passthrough.spec.acl_enabled = self.passthrough.spec.acl_enabled;
+            passthrough.spec.super_users =
+                passthrough.spec.super_users.or_else(|| self.passthrough.spec.super_users.clone());
+        }
+        let others = declared.values().filter(|cluster| cluster.metadata.name != PASSTHROUGH);
+        world::build(others.chain([&passthrough]), declarations.accounts.values(), &declarations.acls)
     }
 
     /// What is declared now.
@@ -65,7 +97,7 @@ impl Declare {
         let now = self.now();
         let mut target = (*now).clone();
         let answer = change(&mut target)?;
-        let world = build(&target).map_err(|problems| ApiError::problems(&problems))?;
+        let world = self.build(&target).map_err(|problems| ApiError::problems(&problems))?;
         let changes = now.changes_to(&target);
         if dry_run || changes.is_empty() {
             return Ok(answer);
@@ -115,7 +147,7 @@ impl Declare {
         }
         let mut target = (*self.now()).clone();
         changes.iter().for_each(|change| target.apply(change.clone()));
-        match build(&target) {
+        match self.build(&target) {
             Ok(world) => self.publish(target, world),
             // Two gateways wrote what does not go together: the later change does not count, for any of them.
             Err(_) => self.take_over_one_by_one(changes),
@@ -126,7 +158,7 @@ impl Declare {
         for change in changes {
             let mut target = (*self.now()).clone();
             target.apply(change);
-            match build(&target) {
+            match self.build(&target) {
                 Ok(world) => self.publish(target, world),
                 Err(problems) => {
                     let problems = problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
@@ -142,10 +174,6 @@ impl Declare {
         *self.now.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(declarations);
         self.world.send_replace(Arc::new(world));
     }
-}
-
-fn build(declarations: &Declarations) -> Result<World, Vec<Problem>> {
-    world::build(declarations.virtual_clusters.values(), declarations.accounts.values(), &declarations.acls)
 }
 
 /// What putting `new` in the place of `old` means.

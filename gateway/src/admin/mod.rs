@@ -21,18 +21,18 @@ use std::time::Duration;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
 use axum::{Router, middleware};
-use contract::resources::{service_account, token, virtual_cluster};
+use contract::resources::{PASSTHROUGH, VirtualCluster, service_account, token, virtual_cluster};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::audit::Audit;
 use crate::authn::sasl::Authenticator;
-use crate::config::{AdminUser, SecurityProtocol};
+use crate::config::{AdminUser, Passthrough, SecurityProtocol};
 use crate::observe::health::Health;
 use crate::observe::metrics::Metrics;
 use crate::routing::Routes;
 use crate::store::topic::StateLog;
-use crate::world::World;
+use crate::world::{World, is_super_user};
 use declare::Declare;
 
 /// No resource is longer.
@@ -81,11 +81,12 @@ impl Admin {
         users: Vec<AdminUser>,
         authenticator: Arc<Authenticator>,
         clients: ClientAccess,
+        passthrough: Passthrough,
         reports: Reports,
     ) -> Self {
         let Reports { health, metrics, audit, record_requests } = reports;
         Self {
-            declare: Declare::new(world, log, audit.clone()),
+            declare: Declare::new(world, log, audit.clone(), passthrough_of(passthrough, &users)),
             users,
             authenticator,
             clients,
@@ -121,6 +122,17 @@ impl Admin {
         }
         result.is_ok()
     }
+}
+
+/// `passthrough` where nobody declares it: with access control, who may use the admin API may do everything in it.
+fn passthrough_of(settings: Passthrough, users: &[AdminUser]) -> VirtualCluster {
+    let mut passthrough = VirtualCluster::new(PASSTHROUGH);
+    if settings.acl_enabled {
+        let names = users.iter().filter(|user| user.admin && is_super_user(&user.username));
+        passthrough.spec.acl_enabled = Some(true);
+        passthrough.spec.super_users = Some(names.map(|user| user.username.clone()).collect());
+    }
+    passthrough
 }
 
 /// Serves until `shutdown` ends and the requests under way are answered.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use contract::client::{AdminClient, ClientError};
+use contract::resources::acl::{AclBinding, AclMode};
 use contract::resources::service_account::ServiceAccountFilter;
 use contract::resources::{
     AccountType, GatewayServiceAccount, PASSTHROUGH, TokenRequest, UpsertResult, VirtualCluster,
@@ -14,27 +15,37 @@ use crate::audit::event::{Action, Change, Event};
 use crate::authn::AccountLookup as _;
 use crate::authn::sasl::Step;
 use crate::authn::tokens::TokenKey;
+use crate::authz::acl::{AclFilter, PatternFilter};
+use crate::authz::{Operation, Requester, ResourceType};
 use crate::config::PortRouting;
 use crate::observe::health::Part;
 use crate::routing::port::Ports;
+use crate::session::acls::{AclKeeper as _, NotKept};
 use tokio::sync::mpsc;
 
 struct Gateway {
+    admin: Arc<Admin>,
     address: String,
     world: watch::Receiver<Arc<World>>,
     health: Arc<Health>,
     authenticator: Arc<Authenticator>,
     events: mpsc::Receiver<Event>,
-    _runtime: tokio::runtime::Runtime,
+    runtime: tokio::runtime::Runtime,
 }
 
 impl Gateway {
     fn start() -> Self {
         let user = |name: &str, admin| AdminUser { username: name.into(), password: Secret::new("secret"), admin };
-        Self::start_with(vec![user("root", true), user("reader", false)])
+        Self::start_with(vec![user("root", true), user("reader", false)], false)
     }
 
-    fn start_with(users: Vec<AdminUser>) -> Self {
+    /// With access control in passthrough.
+    fn start_closed() -> Self {
+        let user = |name: &str, admin| AdminUser { username: name.into(), password: Secret::new("secret"), admin };
+        Self::start_with(vec![user("root", true), user("reader", false)], true)
+    }
+
+    fn start_with(users: Vec<AdminUser>, acl_enabled: bool) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let (sender, world) = watch::channel(Arc::new(World::empty()));
         let authenticator = Arc::new(Authenticator::new(TokenKey::random().unwrap()).unwrap());
@@ -50,12 +61,14 @@ impl Gateway {
             users,
             Arc::clone(&authenticator),
             clients,
+            Passthrough { acl_enabled },
             Reports { health: Arc::clone(&health), metrics: Arc::clone(&metrics), audit, record_requests: true },
         );
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
-        runtime.spawn(serve(listener, Arc::new(admin), std::future::pending()));
-        Self { address, world, health, authenticator, events, _runtime: runtime }
+        let admin = Arc::new(admin);
+        runtime.spawn(serve(listener, Arc::clone(&admin), std::future::pending()));
+        Self { admin, address, world, health, authenticator, events, runtime }
     }
 
     fn client(&self) -> AdminClient {
@@ -200,7 +213,7 @@ fn only_configured_users_get_in_and_readers_only_read() {
     let reader = AdminClient::new(&gateway.address, "reader", "secret");
     assert!(reader.list_virtual_clusters().is_ok());
     assert_eq!(refusal(reader.put_virtual_cluster(&VirtualCluster::new("dev"), false)).0, 403);
-    let closed = Gateway::start_with(Vec::new());
+    let closed = Gateway::start_with(Vec::new(), false);
     assert_eq!(refusal(AdminClient::new(&closed.address, "admin", "").list_virtual_clusters()).0, 401);
 }
 
@@ -348,4 +361,90 @@ fn an_external_account_has_names_elsewhere_and_nothing_to_log_in_with_here() {
     client.put_service_account(&local, false).unwrap();
     assert!(gateway.world.borrow().by_external_name("CN=app,O=Acme").is_none());
     assert!(!gateway.logs_in("app", "pencil"), "what was taken away does not come back");
+}
+
+/// Whether somebody may read a topic of a virtual cluster now.
+fn reads(gateway: &Gateway, virtual_cluster: &str, principal: &str) -> bool {
+    let world: Arc<World> = Arc::clone(&gateway.world.borrow());
+    let who = Requester { principal, host: "10.0.0.1".parse().unwrap() };
+    let authorizer = &world.virtual_cluster(virtual_cluster).unwrap().authorizer;
+    authorizer.allows(&who, Operation::Read, ResourceType::Topic, "orders")
+}
+
+fn rule(principal: &str) -> AclBinding {
+    let text = format!(
+        r#"{{ "resourcePattern": {{ "resourceType": "TOPIC", "name": "orders", "patternType": "LITERAL" }},
+            "principal": "{principal}", "host": "*", "operation": "READ", "permissionType": "ALLOW" }}"#
+    );
+    serde_json::from_str(&text).unwrap()
+}
+
+/// As a session does for a client.
+fn creates(gateway: &Gateway, virtual_cluster: &str, rules: Vec<AclBinding>) -> Result<(), NotKept> {
+    gateway.runtime.block_on(Arc::clone(&gateway.admin).create(virtual_cluster.into(), rules))
+}
+
+fn every() -> AclFilter {
+    AclFilter {
+        resource_type: None,
+        pattern: PatternFilter::Any,
+        name: None,
+        principal: None,
+        host: None,
+        operation: None,
+        permission_type: None,
+    }
+}
+
+#[test]
+fn rules_that_clients_make_hold_until_they_are_deleted_or_their_virtual_cluster_is() {
+    let gateway = Gateway::start();
+    let client = gateway.client();
+    let mut dev = VirtualCluster::new("dev");
+    dev.spec.acl_enabled = Some(true);
+    client.put_virtual_cluster(&dev, false).unwrap();
+    assert!(!reads(&gateway, "dev", "User:app"));
+    creates(&gateway, "dev", vec![rule("User:app"), rule("User:bob"), rule("User:app")]).unwrap();
+    assert!(reads(&gateway, "dev", "User:app") && reads(&gateway, "dev", "User:bob"));
+    assert_eq!(client.put_virtual_cluster(&dev, false).unwrap().upsert_result, UpsertResult::NotChanged);
+    let bobs = AclFilter { principal: Some("User:bob".into()), ..every() };
+    let delete = |filters| gateway.runtime.block_on(Arc::clone(&gateway.admin).delete("dev".into(), filters)).unwrap();
+    assert_eq!(delete(vec![bobs.clone(), bobs.clone()]), [[rule("User:bob")], [rule("User:bob")]]);
+    assert_eq!(delete(vec![bobs]), [[]; 1]);
+    assert!(reads(&gateway, "dev", "User:app") && !reads(&gateway, "dev", "User:bob"));
+
+    // Another virtual cluster of the same name, and one whose rules the operator keeps, begin without them.
+    assert!(client.delete_virtual_cluster("dev").unwrap());
+    client.put_virtual_cluster(&dev, false).unwrap();
+    assert!(!reads(&gateway, "dev", "User:app"));
+    creates(&gateway, "dev", vec![rule("User:app")]).unwrap();
+    let mut by_operator = dev.clone();
+    by_operator.spec.acl_mode = Some(AclMode::RestApi);
+    client.put_virtual_cluster(&by_operator, false).unwrap();
+    let NotKept::Refused(why) = creates(&gateway, "dev", vec![rule("User:app")]).unwrap_err() else { panic!() };
+    assert!(why.contains("spec.acls (aclMode REST_API)"), "{why}");
+    client.put_virtual_cluster(&dev, false).unwrap();
+    assert!(!reads(&gateway, "dev", "User:app"));
+    let many = (0..20_001).map(|n| rule(&format!("User:{n}"))).collect();
+    let NotKept::Refused(why) = creates(&gateway, "dev", many).unwrap_err() else { panic!() };
+    assert!(why.contains("'dev' has 20001 rules, and may have 20000"), "{why}");
+    assert!(creates(&gateway, "gone", vec![rule("User:app")]).is_err());
+}
+
+#[test]
+fn passthrough_can_be_closed_by_a_setting() {
+    let gateway = Gateway::start_closed();
+    let client = gateway.client();
+    assert!(reads(&gateway, PASSTHROUGH, "User:root"));
+    assert!(!reads(&gateway, PASSTHROUGH, "User:reader") && !reads(&gateway, PASSTHROUGH, "User:app"));
+    let shown = client.get_virtual_cluster(PASSTHROUGH).unwrap().unwrap();
+    assert_eq!((shown.spec.acl_enabled, shown.spec.super_users), (Some(true), Some(vec!["root".into()])));
+    // A declaration that says nothing of it leaves it closed, one that does is what holds.
+    client.put_virtual_cluster(&VirtualCluster::new(PASSTHROUGH), false).unwrap();
+    assert!(!reads(&gateway, PASSTHROUGH, "User:app") && reads(&gateway, PASSTHROUGH, "User:root"));
+    let mut open = VirtualCluster::new(PASSTHROUGH);
+    open.spec.acl_enabled = Some(false);
+    client.put_virtual_cluster(&open, false).unwrap();
+    assert!(reads(&gateway, PASSTHROUGH, "User:app"));
+    assert!(reads(&Gateway::start(), PASSTHROUGH, "User:app"));
 }

@@ -19,7 +19,7 @@ use crate::world::prefix_of;
 
 pub(super) async fn list(State(admin): State<Arc<Admin>>) -> Json<Vec<VirtualCluster>> {
     let mut declared = admin.declare.now().virtual_clusters.clone();
-    declared.entry(PASSTHROUGH.to_owned()).or_insert_with(|| VirtualCluster::new(PASSTHROUGH));
+    declared.entry(PASSTHROUGH.to_owned()).or_insert_with(|| admin.declare.passthrough());
     Json(declared.into_values().map(|cluster| filled_in(cluster, &admin)).collect())
 }
 
@@ -28,7 +28,7 @@ pub(super) async fn get(
     Path(name): Path<String>,
 ) -> Result<Json<VirtualCluster>, ApiError> {
     let declared = admin.declare.now().virtual_clusters.get(&name).cloned();
-    let default = || (name == PASSTHROUGH).then(|| VirtualCluster::new(PASSTHROUGH));
+    let default = || (name == PASSTHROUGH).then(|| admin.declare.passthrough());
     let cluster = declared.or_else(default).ok_or_else(|| no_such_cluster(&name))?;
     Ok(Json(filled_in(cluster, &admin)))
 }

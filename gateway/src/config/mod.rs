@@ -44,6 +44,7 @@ pub struct Config {
     pub oauth: Option<OAuth>,
     pub tls: Tls,
     pub admin: Admin,
+    pub passthrough: Passthrough,
     pub audit: Audit,
     pub state: State,
     pub tokens: Tokens,
@@ -180,6 +181,13 @@ pub struct Admin {
     pub bind_host: String,
     pub port: u16,
     pub users: Vec<AdminUser>,
+}
+
+/// The virtual cluster that renames nothing, for as long as nobody declares it otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Passthrough {
+    /// Whether nothing is allowed in it without a rule. The admin API's users are its super users.
+    pub acl_enabled: bool,
 }
 
 /// Who may use the admin API.

@@ -5,7 +5,7 @@ use serde_yaml::Value;
 
 use super::reader::{Reader, listed, nearest, text};
 use super::{
-    Admin, AdminUser, Clients, Config, INTERNAL_TOPICS, Listener, State, Tokens, audit, clients, logins, oauth, tls,
+    Admin, AdminUser, Clients, Config, INTERNAL_TOPICS, Listener, Passthrough, State, Tokens, audit, clients, logins, oauth, tls,
     upstream,
 };
 
@@ -34,6 +34,7 @@ const SETTINGS: &[Setting] = &[
     file_only("admin.bindHost"),
     setting("admin.port", "GATEWAY_HTTP_PORT"),
     structured("admin.users", "GATEWAY_ADMIN_API_USERS"),
+    setting("passthrough.aclEnabled", "GATEWAY_ACL_STORE_ENABLED"),
     file_only("state.store"),
     file_only("state.topic"),
     setting("tokens.signingKey", "GATEWAY_USER_POOL_SECRET_KEY"),
@@ -66,6 +67,7 @@ pub(super) fn read(reader: &mut Reader) -> Option<Config> {
     let logins = logins::read(reader, &clients);
     let tls = tls::read(reader, &clients.listeners);
     let admin = admin(reader, &clients);
+    let passthrough = Passthrough { acl_enabled: reader.flag("passthrough.aclEnabled", false) };
     let state = state(reader);
     let signing_key = reader.value("tokens.signingKey", |value| match text(value)? {
         key if key.len() < SHORTEST_KEY => {
@@ -75,7 +77,7 @@ pub(super) fn read(reader: &mut Reader) -> Option<Config> {
     });
     let audit = audit::read(reader);
     let tokens = Tokens { signing_key };
-    Some(Config { upstream: upstream?, clients, logins, oauth, tls, admin, audit, state, tokens })
+    Some(Config { upstream: upstream?, clients, logins, oauth, tls, admin, passthrough, audit, state, tokens })
 }
 
 fn admin(reader: &mut Reader, clients: &Clients) -> Admin {

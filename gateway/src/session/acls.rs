@@ -91,6 +91,22 @@ pub async fn answer(
     local::answer(request, &body)
 }
 
+/// The answer where Kafka's own rules are the only ones, which stand under physical names.
+///
+/// # Errors
+/// As [`answer`].
+pub fn left_to_kafka(request: &Checked<'_>) -> Result<Vec<u8>, SessionError> {
+    const TEXT: &str = "The ACLs are those of the Kafka behind the gateway (KAFKA_MANAGED): ask its brokers.";
+    let asked = local::asked(request)?;
+    let refused = || Err((SECURITY_DISABLED, TEXT.to_owned()));
+    let body = match request.key() {
+        ApiKey::DescribeAcls => refusal(SECURITY_DISABLED, TEXT),
+        ApiKey::CreateAcls => json!({ "Results": each(&asked["Creations"], refused()) }),
+        _ => json!({ "FilterResults": each(&asked["Filters"], refused()) }),
+    };
+    local::answer(request, &body)
+}
+
 fn refusal(code: i16, text: &str) -> Value {
     json!({ "ErrorCode": code, "ErrorMessage": text })
 }

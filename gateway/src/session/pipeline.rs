@@ -514,6 +514,9 @@ impl Session<'_> {
 
     /// By the rules of this moment, as every decision.
     async fn acls(&self, checked: &Checked<'_>) -> Result<Vec<u8>, SessionError> {
+        if self.kafka_authorizes {
+            return acls::left_to_kafka(checked);
+        }
         let world = self.shared.world.borrow().clone();
         let cluster = world.virtual_cluster(&self.identity.virtual_cluster);
         let cluster = cluster.ok_or(SessionError::Ended("the virtual cluster is gone"))?;

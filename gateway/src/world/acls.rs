@@ -66,13 +66,18 @@ pub(super) fn wrong(declared: &resources::VirtualCluster) -> Vec<(String, String
         wrong.extend(found.err().map(|(path, message)| (format!("spec.acls[{at}].{path}"), message)));
     }
     for (at, name) in spec.super_users.iter().flatten().enumerate() {
-        let named = !name.is_empty() && name.len() <= LONGEST_TEXT && name.trim() == name;
-        if !named || name.starts_with(':') || name.ends_with(':') || name.ends_with('*') {
+        if !is_super_user(name) {
             let message = format!("'{name}' must be the name of a service account, or a principal such as User:alice");
             wrong.push((format!("spec.superUsers[{at}]"), message));
         }
     }
     wrong
+}
+
+/// Whether somebody can be called so in a list of super users: by the name of an account or as a principal.
+pub fn is_super_user(name: &str) -> bool {
+    let named = !name.is_empty() && name.len() <= LONGEST_TEXT && name.trim() == name;
+    named && !name.starts_with(':') && !name.ends_with(':') && !name.ends_with('*')
 }
 
 /// A rule about nobody or no address never holds: told to who writes it in a file. Brokers say nothing.

@@ -14,7 +14,7 @@ use contract::resources::acl::AclMode;
 use crate::authn::{Account, AccountLookup};
 use crate::authz::Authorizer;
 
-pub use acls::{MOST_RULES, Wrong, check_rule};
+pub use acls::{MOST_RULES, Wrong, check_rule, is_super_user};
 pub use build::{build, prefix_of};
 
 /// All virtual clusters and accounts at one moment.

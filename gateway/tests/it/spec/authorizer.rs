@@ -68,6 +68,9 @@ impl Draw {
     }
 }
 
+/// What is made of a scenario before we decide.
+type Change = fn(&mut Scenario);
+
 struct Scenario {
     super_users: Vec<String>,
     rules: Vec<AclBinding>,
@@ -241,7 +244,7 @@ fn stricter(question: &Question, rules: &[AclBinding], ours: &[u8], theirs: &[u8
 
 /// What was decided, and what Kafka says: where they differ, and how many answers of each kind were compared.
 /// `change` is made to what decides, not to what filters look at.
-fn compared(kafka: &[u8], change: fn(&mut Scenario)) -> Result<(Vec<String>, BTreeMap<&'static str, usize>), String> {
+fn compared(kafka: &[u8], change: Change) -> Result<(Vec<String>, BTreeMap<&'static str, usize>), String> {
     let (mut wrong, mut counts, mut left) = (Vec::new(), BTreeMap::new(), kafka);
     for seed in 0..SCENARIOS as u64 {
         let (Scenario { rules, questions, .. }, mut changed) = (scenario(seed), scenario(seed));
