@@ -7,9 +7,11 @@ use std::io;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use crate::drivers::http;
@@ -91,6 +93,13 @@ impl Gateway {
         fs::read_to_string(self.folder.join("gateway.log")).unwrap_or_default()
     }
 
+    /// Asks it to read its files again.
+    pub fn hang_up(&self) {
+        let child = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        // Whether it still runs shows by what it does next.
+        let _ = child.map(|child| kill_process(child, Signal::HUP));
+    }
+
     /// Where its admin API is, as `host:port`.
     pub fn admin(&self) -> &str {
         &self.admin
@@ -165,6 +174,30 @@ impl Drop for Gateway {
         let _ = self.child.kill();
         let _ = self.child.wait();
         let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// The domain of the host names in the certificate of [`certificates`].
+pub const DOMAIN: &str = "gateway.test";
+/// The virtual clusters that the certificate has names for.
+pub const TENANTS: [&str; 2] = ["payments", "search"];
+
+/// The folder of what `fixtures/certs` makes; its server certificate is good for [`DOMAIN`] and for brokers of [`TENANTS`].
+///
+/// # Errors
+/// The script's complaint.
+pub fn certificates(fixtures: &Path) -> io::Result<PathBuf> {
+    // The script is quick when all is there, but two at once would get in each other's way.
+    static ONE: Mutex<()> = Mutex::new(());
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let folder = fixtures.with_file_name("target").join("fixtures/certs");
+    let names = TENANTS.map(|tenant| format!("*.{tenant}.{DOMAIN}"));
+    let of_all = [DOMAIN.to_owned(), format!("*.{DOMAIN}")];
+    let done = Command::new(fixtures.join("certs")).arg(&folder).args(of_all).args(names).output()?;
+    if done.status.success() {
+        Ok(folder)
+    } else {
+        Err(io::Error::other(format!("fixtures/certs: {}", String::from_utf8_lossy(&done.stderr).trim())))
     }
 }
 

@@ -108,12 +108,16 @@ fn execute(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Run { config } => {
             let config = load(config)?;
+            #[cfg(feature = "gssapi")]
+            start_over_for_kerberos(&config)?;
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
             runtime.block_on(gateway::run(config))?;
         }
         Command::Validate { file } => {
             let name = file.display().to_string();
-            Material::read(&load(Some(file))?)?;
+            let config = load(Some(file))?;
+            Material::read(&config)?;
+            config.upstream.security.tls.as_ref().map(gateway::upstream::tls::Client::new).transpose()?;
             println!("{name} is valid");
         }
         Command::Apis { output } => {
@@ -149,6 +153,21 @@ fn verify_events(arguments: Verify) -> anyhow::Result<ExitCode> {
     let report = verify(lines, &expected)?;
     let _ = io::stdout().write_all(report.to_string().as_bytes());
     Ok(if report.broken.is_some() { ExitCode::from(1) } else { ExitCode::SUCCESS })
+}
+
+/// Starts this program over where Kerberos' library needs variables that are not set: it reads them from the environment,
+/// which no process with threads can change. The process keeps its id.
+#[cfg(feature = "gssapi")]
+fn start_over_for_kerberos(config: &Config) -> anyhow::Result<()> {
+    use gateway::config::upstream::Sasl;
+    use std::os::unix::process::CommandExt as _;
+    let Some(Sasl::Gssapi(settings)) = &config.upstream.security.sasl else { return Ok(()) };
+    let missing = gateway::upstream::sasl::missing_variables(settings);
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let mut again = std::process::Command::new(std::env::current_exe()?);
+    Err(again.args(std::env::args_os().skip(1)).envs(missing).exec().into())
 }
 
 fn load(path: Option<PathBuf>) -> Result<Config, ConfigError> {

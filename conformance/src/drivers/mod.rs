@@ -3,6 +3,7 @@
 pub mod http;
 pub mod process;
 pub mod socket;
+pub mod tls;
 pub mod wire;
 
 use std::ffi::OsStr;

@@ -4,7 +4,7 @@
 //! What is searched for leaks is the bytes, so that a mistake of the codec cannot hide one.
 
 use std::io::{self, Read as _, Write as _};
-use std::net::{Shutdown, TcpStream, ToSocketAddrs as _};
+use std::net::{TcpStream, ToSocketAddrs as _};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -15,6 +15,7 @@ use wire::schema::ApiKey;
 use wire::value::{self, ValueError};
 
 use super::Connection;
+use super::tls::{Hello, Stream};
 
 /// An answer that takes longer is none.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -98,7 +99,7 @@ impl Sent {
 /// One connection to a broker or to what stands for one.
 #[derive(Debug)]
 pub struct KafkaSocket {
-    stream: TcpStream,
+    stream: Stream,
     next: i32,
     client_id: String,
 }
@@ -136,10 +137,29 @@ impl KafkaSocket {
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
         stream.set_nodelay(true)?;
-        Ok(Self { stream, next: 1, client_id: "conformance".to_owned() })
+        Ok(Self { stream: Stream::Plain(stream), next: 1, client_id: "conformance".to_owned() })
     }
 
-    fn log_in(&mut self, connection: &Connection) -> Result<(), SocketError> {
+    /// Connects by TLS as `hello` says, without logging in.
+    ///
+    /// # Errors
+    /// [`SocketError::Io`]: also where the handshake fails.
+    pub fn open_tls(address: &str, hello: &Hello) -> Result<Self, SocketError> {
+        let plain = Self::open(address)?;
+        let stream = hello.shake(plain.stream.tcp().try_clone()?)?;
+        Ok(Self { stream: Stream::Tls(Box::new(stream)), ..plain })
+    }
+
+    /// Whether TLS went on with a session of before; `None` in the clear.
+    pub fn resumed(&self) -> Option<bool> {
+        self.stream.resumed()
+    }
+
+    /// Logs in by PLAIN.
+    ///
+    /// # Errors
+    /// [`SocketError`]
+    pub fn log_in(&mut self, connection: &Connection) -> Result<(), SocketError> {
         let refused = |answer: &Answer| SocketError::Login {
             mechanism: "PLAIN".to_owned(),
             code: answer.value["ErrorCode"].as_i64().unwrap_or(-1),
@@ -231,7 +251,7 @@ impl KafkaSocket {
     /// # Errors
     /// [`SocketError::Io`]
     pub fn set_patience(&mut self, patience: Duration) -> Result<(), SocketError> {
-        Ok(self.stream.set_read_timeout(Some(patience))?)
+        Ok(self.stream.tcp().set_read_timeout(Some(patience))?)
     }
 
     /// Says that nothing more will be sent.
@@ -239,6 +259,6 @@ impl KafkaSocket {
     /// # Errors
     /// [`SocketError::Io`]
     pub fn finish(&mut self) -> Result<(), SocketError> {
-        Ok(self.stream.shutdown(Shutdown::Write)?)
+        Ok(self.stream.finish()?)
     }
 }

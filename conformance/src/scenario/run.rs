@@ -44,7 +44,7 @@ type Key = (&'static str, String, Connection);
 #[derive(Debug)]
 enum Client {
     Process(Box<ProcessClient>),
-    Wire(WireClient),
+    Wire(Box<WireClient>),
 }
 
 impl Stage {
@@ -168,7 +168,7 @@ impl Stage {
             Some(at) => at,
             None => {
                 let client = match kind {
-                    Kind::Wire => Client::Wire(WireClient::new(&key.2)),
+                    Kind::Wire => Client::Wire(Box::new(WireClient::new(&key.2))),
                     Kind::Process | Kind::Sandbox => {
                         Client::Process(Box::new(ProcessClient::start(&self.fixtures, key.0, &key.2)?))
                     }

@@ -28,5 +28,6 @@ mod secure_kafka;
 mod share;
 mod share_groups;
 mod stand;
+mod tls;
 mod tools;
 mod upstream;

@@ -58,7 +58,9 @@ fn compare() -> Report {
 /// Heartbeats often enough that nobody waits for an assignment.
 fn quick() -> Vec<String> {
     let kinds = ["consumer", "share", "streams"];
-    let of = |kind| [format!("group.{kind}.heartbeat.interval.ms=500"), format!("group.{kind}.min.heartbeat.interval.ms=500")];
+    let of = |kind| {
+        [format!("group.{kind}.heartbeat.interval.ms=500"), format!("group.{kind}.min.heartbeat.interval.ms=500")]
+    };
     kinds.into_iter().flat_map(of).collect()
 }
 
@@ -125,7 +127,8 @@ impl Gateway {
         fs::write(&config, text).unwrap();
         let log = fs::File::create(folder.join("gateway.log")).unwrap();
         let mut command = Command::new(needs::sandbox_program());
-        let _ = command.args(["gateway", "--config"]).arg(&config).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        let _ =
+            command.args(["gateway", "--config"]).arg(&config).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         let process = command.spawn().unwrap();
         let gateway = Self { process, address: format!("127.0.0.1:{port}") };
         declare(&AdminClient::new(&format!("http://127.0.0.1:{}", port + 2), "admin", "admin-of-a-test"));

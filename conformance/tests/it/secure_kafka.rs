@@ -11,7 +11,6 @@
 use std::net::TcpListener;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
-use std::process::Command;
 use std::time::Duration;
 
 use aws_lc_rs::pbkdf2;
@@ -155,15 +154,8 @@ fn free_port() -> u16 {
 /// What `fixtures/certs` makes, once for all tests. The gateway's certificate is the same: it has the names that the tests of
 /// routing by SNI use.
 pub(crate) fn certificates() -> PathBuf {
-    let fixtures = needs::fixtures();
-    let folder = fixtures.with_file_name("target").join("fixtures/certs");
-    let done = Command::new(fixtures.join("certs")).arg(&folder).args(SERVER_NAMES).output().unwrap();
-    assert!(done.status.success(), "fixtures/certs: {}", String::from_utf8_lossy(&done.stderr));
-    folder
+    conformance::gateways::certificates(&needs::fixtures()).unwrap_or_else(|error| panic!("{error}"))
 }
-
-/// Two tenants' brokers, as SNI names them.
-const SERVER_NAMES: [&str; 2] = ["*.payments.gateway.test", "*.search.gateway.test"];
 
 fn properties(ports: [u16; LISTENERS.len()], more: &[(&str, &str)]) -> Vec<(String, String)> {
     let file = needs::fixtures().join("services/kafka/server.properties");

@@ -254,10 +254,20 @@ fn other_requests_are_answered_in_the_same_shape() {
 
 #[test]
 fn without_a_login_the_client_settings_say_so() {
-    let properties = virtual_clusters::client_properties("h:1", SecurityProtocol::Plaintext);
+    let properties = virtual_clusters::client_properties("h:1", SecurityProtocol::Plaintext, &["PLAIN"]);
     let expected = [("bootstrap.servers", "h:1"), ("security.protocol", "PLAINTEXT")];
     let expected = expected.map(|(key, value)| (key.to_owned(), value.to_owned()));
     assert_eq!(properties, BTreeMap::from([("PLAINTEXT".to_owned(), BTreeMap::from(expected))]));
+}
+
+#[test]
+fn the_client_settings_are_those_of_the_mechanisms_that_are_offered() {
+    let of = |mechanisms| virtual_clusters::client_properties("h:1", SecurityProtocol::SaslSsl, mechanisms);
+    assert_eq!(of(&["SCRAM-SHA-512"]).into_keys().collect::<Vec<_>>(), ["SCRAM-SHA-512"]);
+    let properties = &of(&["PLAIN", "OAUTHBEARER"])["OAUTHBEARER"];
+    assert_eq!(properties["security.protocol"], "SASL_SSL");
+    let jaas = &properties["sasl.jaas.config"];
+    assert!(jaas.ends_with(r#"clientId="{{clientId}}" clientSecret="{{clientSecret}}";"#), "{jaas}");
 }
 
 #[test]
@@ -332,7 +342,7 @@ fn an_external_account_has_names_elsewhere_and_nothing_to_log_in_with_here() {
     let start = "spec.externalNames: 'CN=app,O=Acme' is account 'app' of virtual cluster 'dev' already";
     assert!(status == 409 && msg.starts_with(start), "{status} {msg}");
     let filter = ServiceAccountFilter { account_type: Some(AccountType::External), ..ServiceAccountFilter::default() };
-    assert_eq!(client.list_service_accounts(&filter).unwrap(), [external.clone()]);
+    assert_eq!(client.list_service_accounts(&filter).unwrap(), std::slice::from_ref(&external));
 
     let local = GatewayServiceAccount::local("app", "dev", None);
     client.put_service_account(&local, false).unwrap();

@@ -10,17 +10,17 @@ use axum::http::{StatusCode, Uri};
 use contract::resources::acl::AclMode;
 use contract::resources::{PASSTHROUGH, Upserted, VirtualCluster};
 
+use super::Admin;
 use super::answer::{ApiError, PutQuery, parse, query};
 use super::declare::upsert_result;
-use super::{Admin, ClientAccess};
-use crate::config::SecurityProtocol;
+use crate::config::{OAUTHBEARER, SecurityProtocol};
 use crate::store::Declarations;
 use crate::world::prefix_of;
 
 pub(super) async fn list(State(admin): State<Arc<Admin>>) -> Json<Vec<VirtualCluster>> {
     let mut declared = admin.declare.now().virtual_clusters.clone();
     declared.entry(PASSTHROUGH.to_owned()).or_insert_with(|| VirtualCluster::new(PASSTHROUGH));
-    Json(declared.into_values().map(|cluster| filled_in(cluster, &admin.clients)).collect())
+    Json(declared.into_values().map(|cluster| filled_in(cluster, &admin)).collect())
 }
 
 pub(super) async fn get(
@@ -30,7 +30,7 @@ pub(super) async fn get(
     let declared = admin.declare.now().virtual_clusters.get(&name).cloned();
     let default = || (name == PASSTHROUGH).then(|| VirtualCluster::new(PASSTHROUGH));
     let cluster = declared.or_else(default).ok_or_else(|| no_such_cluster(&name))?;
-    Ok(Json(filled_in(cluster, &admin.clients)))
+    Ok(Json(filled_in(cluster, &admin)))
 }
 
 pub(super) async fn put(
@@ -96,17 +96,20 @@ fn keeps_prefix(old: &VirtualCluster, new: &VirtualCluster) -> Result<(), ApiErr
 }
 
 /// The declaration with what the gateway knows about reaching it.
-fn filled_in(mut cluster: VirtualCluster, clients: &ClientAccess) -> VirtualCluster {
+fn filled_in(mut cluster: VirtualCluster, admin: &Admin) -> VirtualCluster {
+    let (clients, mechanisms) = (&admin.clients, admin.authenticator.mechanisms());
     let bootstrap = clients.routes.bootstrap(&cluster.metadata.name);
-    cluster.spec.client_properties = Some(client_properties(&bootstrap, clients.security_protocol));
+    cluster.spec.client_properties = Some(client_properties(&bootstrap, clients.security_protocol, mechanisms));
     cluster.spec.bootstrap_servers = Some(bootstrap);
     cluster
 }
 
-/// Ready-made client settings by mechanism, with `{{username}}` and `{{password}}` to be filled in.
+/// Ready-made client settings by mechanism that is offered, with `{{username}}` and `{{password}}`, or the client's id and
+/// secret at the identity provider, to be filled in.
 pub(super) fn client_properties(
     bootstrap: &str,
     protocol: SecurityProtocol,
+    mechanisms: &[&str],
 ) -> BTreeMap<String, BTreeMap<String, String>> {
     let properties = |protocol: &str, rest: &[(&str, String)]| {
         let common = [("bootstrap.servers", bootstrap.to_owned()), ("security.protocol", protocol.to_owned())];
@@ -124,11 +127,27 @@ pub(super) fn client_properties(
         SecurityProtocol::Plaintext | SecurityProtocol::Ssl => {
             [(protocol.as_str().to_owned(), properties(protocol.as_str(), &[]))].into()
         }
-        SecurityProtocol::SaslPlaintext | SecurityProtocol::SaslSsl => [
-            login("PLAIN", "plain.PlainLoginModule"),
-            login("SCRAM-SHA-256", "scram.ScramLoginModule"),
-            login("SCRAM-SHA-512", "scram.ScramLoginModule"),
-        ]
-        .into(),
+        SecurityProtocol::SaslPlaintext | SecurityProtocol::SaslSsl => {
+            let offered = mechanisms.iter().map(|mechanism| match *mechanism {
+                OAUTHBEARER => (OAUTHBEARER.to_owned(), properties(protocol.as_str(), &token_login())),
+                "PLAIN" => login("PLAIN", "plain.PlainLoginModule"),
+                scram => login(scram, "scram.ScramLoginModule"),
+            });
+            offered.collect()
+        }
     }
+}
+
+/// A login by client credentials, of which the gateway knows all but where tokens are given and to whom.
+fn token_login() -> [(&'static str, String); 4] {
+    let package = "org.apache.kafka.common.security.oauthbearer";
+    let jaas = format!(
+        "{package}.OAuthBearerLoginModule required clientId=\"{{{{clientId}}}}\" clientSecret=\"{{{{clientSecret}}}}\";"
+    );
+    [
+        ("sasl.mechanism", OAUTHBEARER.to_owned()),
+        ("sasl.login.callback.handler.class", format!("{package}.OAuthBearerLoginCallbackHandler")),
+        ("sasl.oauthbearer.token.endpoint.url", "{{tokenEndpoint}}".to_owned()),
+        ("sasl.jaas.config", jaas),
+    ]
 }

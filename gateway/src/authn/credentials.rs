@@ -1,6 +1,7 @@
 //! SCRAM verifiers: what remains of a password (RFC 5802, section 3).
 //!
-//! A verifier proves that somebody knows the password, and does not let whoever reads it log in.
+//! A verifier proves that somebody knows the password, and does not let whoever reads it log in. PLAIN is checked by the
+//! same ones as SCRAM: a second hash of the password, however costly, would only be one more to guess by.
 
 use std::fmt;
 use std::num::NonZeroU32;

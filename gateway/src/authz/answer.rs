@@ -90,16 +90,17 @@ pub struct Shown {
     pub hidden: Vec<String>,
 }
 
-/// What of an answer in virtual names its requester may see.
+/// What of an answer in virtual names its requester may see; with `no_topics`, none of those in it.
 ///
 /// # Errors
 /// [`Stop::Malformed`] for a body that is not the answer.
-pub fn shown(key: ApiKey, version: i16, body: &[u8], access: &Access<'_>) -> Result<Shown, Stop<Infallible>> {
+pub fn shown(key: ApiKey, version: i16, body: &[u8], access: &Access<'_>, no_topics: bool) -> Result<Shown, Stop<Infallible>> {
     let plan = plans::response(key, version);
     let mut viewer = Viewer {
         key,
         sight: sight(key),
         access,
+        no_topics: no_topics && key == ApiKey::Metadata,
         every_group: access.allows_on_cluster(Operation::Describe),
         look: false,
         name: String::new(),
@@ -120,6 +121,8 @@ struct Viewer<'a> {
     key: ApiKey,
     sight: Sight,
     access: &'a Access<'a>,
+    /// All topics came, and none was asked for that may be shown: a request of version 0 can't say "none".
+    no_topics: bool,
     /// Who may describe the cluster is shown all groups.
     every_group: bool,
     /// Nothing is left out yet: first it is seen which groups are to be hidden.
@@ -137,7 +140,7 @@ impl Viewer<'_> {
         match self.sight {
             Sight::Topics => {
                 name.clone_into(&mut self.name);
-                if describes(self) { Action::Keep } else { Action::Drop }
+                if describes(self) && !self.no_topics { Action::Keep } else { Action::Drop }
             }
             Sight::Records if self.access.allows(Operation::Read, ResourceType::Topic, name) => Action::Keep,
             Sight::Records => Action::Drop,

@@ -125,6 +125,7 @@ impl<'a> Judge<'a> {
     /// Counts the absent topics among what is refused.
     pub(super) fn refuse_absent_topics(&mut self) {
         self.refused += self.absent.len();
+        self.served = self.served.saturating_sub(self.absent.len());
         let missing = |name: &String| denial(Operation::Create, ResourceType::Topic, name);
         self.denials.extend(self.absent.iter().take(MOST_TOLD).map(missing));
     }
@@ -211,7 +212,7 @@ impl<'a> Judge<'a> {
         let allowed = self.decide(need, ResourceType::Group, name)?;
         self.group_refused = !allowed;
         // Of a group that is served, single topics may be refused.
-        Ok(if self.needs.topics.is_some() && self.purpose == Purpose::Refuse {
+        Ok(if need.1 == Reach::Whole || self.needs.topics.is_some() && self.purpose == Purpose::Refuse {
             Action::Keep
         } else {
             self.course(allowed)
@@ -225,7 +226,11 @@ impl<'a> Judge<'a> {
         }
         let Some(need) = self.needs.transactional_ids else { return Ok(Action::Keep) };
         match id {
-            Some(id) => Ok(self.decide(need, ResourceType::TransactionalId, id).map(|allowed| self.course(allowed))?),
+            Some(id) => {
+                let allowed = self.decide(need, ResourceType::TransactionalId, id)?;
+                // What is served or refused as a whole stands in no list.
+                Ok(if need.1 == Reach::Whole { Action::Keep } else { self.course(allowed) })
+            }
             None if self.key == ApiKey::InitProducerId => self.idempotent().map(|()| Action::Keep),
             None => Ok(Action::Keep),
         }

@@ -64,6 +64,8 @@ pub struct Refused {
     pub denials: Vec<Denial>,
     /// The client expects no answer.
     pub silent: bool,
+    /// The request names nothing else.
+    pub alone: bool,
 }
 
 /// What becomes of a request.
@@ -132,10 +134,11 @@ pub fn permit<'a>(
         return Ok(Decision::NewFetchSession(judge.denials));
     }
     let Some(request) = refused_part(checked, &mut judge)? else { return Ok(Decision::TooMany) };
-    let refused = Refused { request, denials: std::mem::take(&mut judge.denials), silent: judge.silent };
+    let alone = judge.served == 0;
+    let refused = Refused { request, denials: std::mem::take(&mut judge.denials), silent: judge.silent, alone };
     // A transaction takes all partitions or none.
     let none = key == ApiKey::AddPartitionsToTxn;
-    if none || judge.served == 0 && !needs(key, version).even_empty {
+    if none || alone && !needs(key, version).even_empty {
         return Ok(Decision::Answer(refused));
     }
     let body = walked(checked, &mut judge, Purpose::Serve)?;

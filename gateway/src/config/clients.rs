@@ -170,7 +170,7 @@ fn protocol(reader: &mut Reader, scene: Scene) -> (SecurityProtocol, bool) {
     if delegated && scene.upstream.is_some_and(|upstream| !upstream.is_sasl()) {
         let place = reader.place(path).to_owned();
         let message = format!(
-            "Kafka cannot decide about logins at a listener of its own without any: upstream.securityProtocol is {}; \
+            "Kafka cannot decide about logins where none are made to it: upstream.securityProtocol is {}; \
              set it to SASL_PLAINTEXT or SASL_SSL, or have the gateway decide (SASL_PLAINTEXT or SASL_SSL with \
              clients.securityMode GATEWAY_MANAGED)",
             upstream.as_str()

@@ -161,8 +161,8 @@ fn kafka_properties_of_the_environment_win_and_what_changes_nothing_is_named() {
 
 #[test]
 fn a_switched_off_comparison_of_host_names_is_said_aloud() {
-    let text = "upstream: {bootstrapServers: 'k:1', securityProtocol: SSL, properties: \
-                {ssl.endpoint.identification.algorithm: ''}}";
+    let text = "{upstream: {bootstrapServers: 'k:1', securityProtocol: SSL, properties: \
+                {ssl.endpoint.identification.algorithm: ''}}, clients: {securityProtocol: PLAINTEXT}}";
     let loaded = Config::parse(text, []).unwrap();
     assert!(!loaded.config.upstream.security.tls.unwrap().verify_host_name);
     assert!(loaded.warnings.iter().any(|warning| warning.contains("can pose as a broker")), "{:?}", loaded.warnings);
@@ -180,4 +180,47 @@ fn insecure_choices_are_said_aloud() {
 fn a_missing_file_is_named() {
     let error = Config::load(Some(Path::new("/nowhere/gateway.yaml")), []).unwrap_err().to_string();
     assert!(error.starts_with("cannot read the settings file /nowhere/gateway.yaml: "), "{error}");
+}
+
+/// What the first listener offers to clients, and what is said about it.
+fn offered(upstream: &str, clients: &str) -> Result<(SecurityProtocol, bool, String), String> {
+    let login = "org.apache.kafka.common.security.plain.PlainLoginModule required username=gw password=x;";
+    let text = format!(
+        "{{upstream: {{bootstrapServers: 'k:1', securityProtocol: {upstream}, properties: {{sasl.mechanism: PLAIN, \
+         sasl.jaas.config: '{login}'}}}}, clients: {{{clients}}}, tls: {{keyStore: {{path: gateway.pem}}}}}}"
+    );
+    let loaded = Config::parse(&text, []).map_err(|error| error.to_string())?;
+    let listener = &loaded.config.clients.listeners[0];
+    Ok((listener.protocol, listener.delegated, loaded.warnings.join("\n")))
+}
+
+#[test]
+fn without_a_protocol_clients_connect_as_the_gateway_does() {
+    for (upstream, protocol, delegated, said) in [
+        ("PLAINTEXT", SecurityProtocol::Plaintext, false, "is not set: PLAINTEXT, as the upstream; whoever reaches"),
+        ("SSL", SecurityProtocol::Ssl, false, "is not set: SSL, as the upstream is SSL; whoever reaches"),
+        (
+            "SASL_PLAINTEXT",
+            SecurityProtocol::SaslPlaintext,
+            true,
+            "is not set: DELEGATED_SASL_PLAINTEXT, as the upstream",
+        ),
+        ("SASL_SSL", SecurityProtocol::SaslSsl, true, "is not set: DELEGATED_SASL_SSL, as the upstream is SASL_SSL"),
+    ] {
+        let (found, by_kafka, warnings) = offered(upstream, "").unwrap();
+        assert_eq!((found, by_kafka), (protocol, delegated), "{upstream}");
+        assert!(warnings.contains(said), "{said} not in:\n{warnings}");
+    }
+}
+
+#[test]
+fn kafka_decides_where_the_protocol_or_the_mode_says_so() {
+    let chosen = |clients: &str| offered("SASL_SSL", clients).map(|(protocol, delegated, _)| (protocol, delegated));
+    let (plaintext, ssl) = (SecurityProtocol::SaslPlaintext, SecurityProtocol::SaslSsl);
+    assert_eq!(chosen("securityProtocol: DELEGATED_SASL_PLAINTEXT"), Ok((plaintext, true)));
+    assert_eq!(chosen("securityProtocol: DELEGATED_SASL_SSL"), Ok((ssl, true)));
+    assert_eq!(chosen("securityProtocol: SASL_SSL, securityMode: KAFKA_MANAGED"), Ok((ssl, true)));
+    assert_eq!(chosen("securityProtocol: SASL_SSL"), Ok((ssl, false)));
+    let (_, delegated, said) = offered("SASL_SSL", "securityProtocol: PLAINTEXT, securityMode: KAFKA_MANAGED").unwrap();
+    assert!(!delegated && said.contains("clients.securityMode has no effect"), "{said}");
 }

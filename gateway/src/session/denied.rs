@@ -53,7 +53,8 @@ pub(super) fn whole(request: &Checked<'_>, denial: &Denial) -> Result<Vec<u8>, S
     let element = Element { key, version, code: code(denial.ty), text: whole_text(key, version, denial.ty) };
     let fields = key.response().fields;
     let mut answer = element.top();
-    if !has_code(fields, version) || key == ApiKey::ListPartitionReassignments {
+    let repeats = !has_code(fields, version) && key != ApiKey::DescribeLogDirs;
+    if repeats || key == ApiKey::ListPartitionReassignments {
         let named = named(request)?;
         if let Some(list) = list(key, version) {
             let _ = answer.insert(list.name.to_owned(), element.list(list, &named));
@@ -62,28 +63,21 @@ pub(super) fn whole(request: &Checked<'_>, denial: &Denial) -> Result<Vec<u8>, S
     match key {
         // No generation, and no protocol.
         ApiKey::JoinGroup if version >= 7 => drop(answer.insert("ProtocolName".to_owned(), Value::Null)),
-        ApiKey::DescribeClientQuotas => drop(answer.insert("Entries".to_owned(), Value::Null)),
+        ApiKey::InitProducerId => drop(answer.insert("ProducerEpoch".to_owned(), json!(-1))),
+        ApiKey::DescribeClientQuotas => {
+            answer.extend(["Entries", "ErrorMessage"].map(|field| (field.to_owned(), Value::Null)));
+        }
         _ => {}
     }
     local::answer(request, &Value::Object(answer))
 }
 
-/// What brokers say of a request that is refused as a whole.
+/// What brokers say of a request that is refused as a whole: mostly nothing beside the code.
 const fn whole_text(key: ApiKey, version: i16, ty: ResourceType) -> Option<&'static str> {
-    use ApiKey as K;
     match key {
-        // A topic of a subscription is refused without a word.
-        K::ConsumerGroupHeartbeat | K::ShareGroupHeartbeat | K::StreamsGroupHeartbeat
-            if matches!(ty, ResourceType::Topic) =>
-        {
-            None
-        }
-        K::Produce | K::ListPartitionReassignments | K::DescribeUserScramCredentials => Some(text(ty)),
-        K::DescribeClientQuotas | K::DescribeAcls => Some(text(ty)),
-        K::FindCoordinator if version < 4 => Some(text(ty)),
-        K::ConsumerGroupHeartbeat | K::ShareGroupHeartbeat | K::StreamsGroupHeartbeat => Some(text(ty)),
-        K::AlterShareGroupOffsets | K::DeleteShareGroupOffsets => Some(text(ty)),
-        K::StreamsGroupTopologyDescriptionUpdate => Some(text(ty)),
+        ApiKey::ListPartitionReassignments | ApiKey::DescribeUserScramCredentials => Some(text(ty)),
+        ApiKey::AlterShareGroupOffsets | ApiKey::DeleteShareGroupOffsets => Some(text(ty)),
+        ApiKey::FindCoordinator if version < 4 => Some(text(ty)),
         _ => None,
     }
 }

@@ -43,6 +43,8 @@ pub(super) struct Apart {
     pub(super) body: Vec<u8>,
     /// The client expects no answer: a broker closes the connection on it.
     pub(super) silent: bool,
+    /// Nothing else is in the answer: the request had to be sent for other things than what it names.
+    pub(super) alone: bool,
 }
 
 /// Decides about a request by the present rights of its client.
@@ -61,21 +63,23 @@ pub(super) fn rule<'f>(
     let (key, version) = (checked.key(), checked.version());
     let malformed =
         |e: String| SessionError::Frame { reason: FrameRefusal::Malformed, detail: format!("{key:?} {version}: {e}") };
-    if key == ApiKey::ShareFetch && !rights.may_fetch_share(checked.body()).map_err(|e| malformed(e.to_string()))? {
-        return local::answer(&checked, &json!({ "ErrorCode": SHARE_SESSION_NOT_FOUND })).map(Ruling::Answer);
-    }
+    let fetches = key == ApiKey::ShareFetch;
+    let goes_on = !fetches || rights.may_fetch_share(checked.body()).map_err(|e| malformed(e.to_string()))?;
     let topics = KnownTopics { tenant, cluster: &shared.cluster };
     let access = rights.access(tenant, &topics);
     // THE place where a right that is missing is told.
     let report = |denials: &[Denial]| denials.iter().for_each(|denial| tell(told(key, denial)));
     match permit(checked, &access, last_word).map_err(|e| malformed(e.to_string()))? {
+        Decision::Serve(..) | Decision::Answer(_) if !goes_on => {
+            local::answer(&checked, &json!({ "ErrorCode": SHARE_SESSION_NOT_FOUND })).map(Ruling::Answer)
+        }
         Decision::Serve(permitted, None) => Ok(Ruling::Serve(permitted, None)),
         Decision::Serve(permitted, Some(refused)) => {
             report(&refused.denials);
             let apart = denied::elements(key, version, &refused, &access);
             let body = value::encode(key.response(), version, &apart);
             let body = body.map_err(|e| SessionError::Gateway(e.to_string()))?;
-            Ok(Ruling::Serve(permitted, Some(Apart { body, silent: refused.silent })))
+            Ok(Ruling::Serve(permitted, Some(Apart { body, silent: refused.silent, alone: refused.alone })))
         }
         Decision::Answer(refused) => {
             report(&refused.denials);
@@ -167,7 +171,7 @@ pub(super) fn shown(
     let mut out = if key == ApiKey::CreateTopics {
         without_settings(version, served, &access).map_err(|e| wrong(&e))?
     } else {
-        let Shown { body, hidden } = answer::shown(key, version, &served, &access).map_err(|e| wrong(&e))?;
+        let Shown { body, hidden } = answer::shown(key, version, &served, &access, apart.is_some_and(|apart| apart.alone)).map_err(|e| wrong(&e))?;
         let hidden = (!hidden.is_empty()).then(|| denied::hidden_groups(key, version, &hidden));
         match hidden {
             Some(hidden) => {

@@ -52,8 +52,8 @@ const SCRATCH: usize = 4 << 10;
 /// One request in flight: everything that its answer needs lives here.
 #[derive(Debug)]
 pub(super) enum Exchange {
-    /// The broker answers.
-    Upstream(Awaited),
+    /// The broker answers. Boxed, since a queue keeps room for many and an idle connection needs none.
+    Upstream(Box<Awaited>),
     /// The broker answers the gateway itself, which waits for the body.
     Own(ApiKey, i16, oneshot::Sender<Vec<u8>>),
     /// The answer was made here: a whole frame.
@@ -278,7 +278,8 @@ async fn forward(
             Ok((physical, asked)) => {
                 let then = matches!(key, ApiKey::Fetch | ApiKey::ShareFetch).then(|| rights.authorizer().clone());
                 let silent = apart.as_ref().is_some_and(|apart| apart.silent);
-                queue.put(Exchange::Upstream(Awaited { key, version, correlation_id, asked, apart, then })).await?;
+                let awaited = Awaited { key, version, correlation_id, asked, apart, then };
+                queue.put(Exchange::Upstream(Box::new(awaited))).await?;
                 let _ = broker::send(upstream, &physical).await.map_err(SessionError::Upstream)?;
                 return if silent { Err(SessionError::Ended(enforce::SILENT)) } else { Ok(()) };
             }

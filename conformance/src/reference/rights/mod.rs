@@ -17,7 +17,7 @@ use wire::schema::{ApiKey, Versions};
 
 /// Who asks; `given.yaml` says what each may.
 pub const USERS: [&str; 8] =
-    ["nothing", "describer", "reader", "writer", "everything", "denied", "prefixed", "hostbound"];
+    ["everything", "nothing", "describer", "reader", "writer", "denied", "prefixed", "hostbound"];
 /// Who may do everything, by configuration.
 pub const ADMIN: &str = "admin";
 

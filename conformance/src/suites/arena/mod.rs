@@ -195,6 +195,16 @@ pub fn tenant(found: Outcome) -> Result<Tenant, Trouble> {
     Ok(Tenant { connection: sandboxes::connection(&found), prefix: of("prefix"), id: of("id") })
 }
 
+/// The id of the one broker.
+///
+/// # Errors
+/// [`Trouble`]
+pub fn the_broker(direct: &Connection) -> Result<i64, Trouble> {
+    let mut broker = Peer::connect("the harness", direct, "")?;
+    let cluster = broker.must(ApiKey::Metadata, 9..=12, &json!({ "Topics": [] }))?;
+    cluster["Brokers"][0]["NodeId"].as_i64().ok_or_else(|| Trouble::State(format!("no broker in {cluster}")))
+}
+
 /// What the attacker owns.
 fn settle(peer: &mut Peer, seed: Seed) -> Result<Own, Trouble> {
     let word = seed.dice("own").word(8);

@@ -11,7 +11,7 @@ use wire::schema::ApiKey;
 use crate::drivers::Connection;
 use crate::drivers::socket::{KafkaSocket, SocketError};
 use crate::gateways::{Gateway, GatewayError, free_ports};
-use crate::suites::arena::{Trouble, tenant};
+use crate::suites::arena::{Trouble, tenant, the_broker};
 use crate::suites::scene::Scene;
 
 /// A session's next request is the latest moment at which its end is noticed, and this is how long one may take.
@@ -51,7 +51,7 @@ fn revoked(scene: &mut Scene<'_>) -> Result<String, Trouble> {
 fn expired(scene: &mut Scene<'_>) -> Result<String, Trouble> {
     let of_gateway = |error: GatewayError| Trouble::State(error.to_string());
     let port = free_ports(1).map_err(|error| Trouble::State(error.to_string()))?;
-    let lowest = lowest_broker(scene)?;
+    let lowest = the_broker(&scene.arena.direct)?;
     let settings = json!({
         "upstream": { "bootstrapServers": scene.arena.direct.bootstrap },
         "clients": {
@@ -149,11 +149,4 @@ fn ended_within(socket: &mut KafkaSocket) -> Option<Duration> {
         thread::sleep(Duration::from_millis(100));
     }
     None
-}
-
-fn lowest_broker(scene: &Scene<'_>) -> Result<i64, Trouble> {
-    let mut broker = KafkaSocket::connect(&scene.arena.direct)?;
-    let answer = broker.ask(ApiKey::Metadata, 4, &json!({ "Topics": [], "AllowAutoTopicCreation": false }))?;
-    let brokers = answer.value["Brokers"].as_array().cloned().unwrap_or_default();
-    Ok(brokers.iter().filter_map(|broker| broker["NodeId"].as_i64()).min().unwrap_or_default())
 }

@@ -6,6 +6,8 @@
 
 mod aws;
 mod dialogue;
+#[cfg(feature = "gssapi")]
+mod gssapi;
 mod msk_iam;
 mod oauthbearer;
 mod plain;
@@ -13,6 +15,8 @@ mod scram;
 mod token;
 
 pub use dialogue::{Dialogue, Next, Request};
+#[cfg(feature = "gssapi")]
+pub use gssapi::missing_variables;
 
 use crate::config::upstream::Sasl;
 use crate::transport::tls::stores::StoreError;
@@ -69,6 +73,8 @@ enum Mechanism {
     Scram(scram::Scram),
     OAuthBearer(Box<oauthbearer::OAuthBearer>),
     MskIam(msk_iam::MskIam),
+    #[cfg(feature = "gssapi")]
+    Gssapi(gssapi::Gssapi),
 }
 
 /// The client of one exchange.
@@ -79,6 +85,8 @@ enum Client {
     Scram(Box<scram::Exchange>),
     OAuthBearer(oauthbearer::Exchange),
     MskIam(msk_iam::Exchange),
+    #[cfg(feature = "gssapi")]
+    Gssapi(gssapi::Exchange),
 }
 
 /// What a client makes of a broker's message.
@@ -101,6 +109,9 @@ impl Login {
             Sasl::Scram { hash, login } => Mechanism::Scram(scram::Scram::new((*hash).into(), login.clone())),
             Sasl::OAuthBearer(settings) => Mechanism::OAuthBearer(Box::new(oauthbearer::OAuthBearer::new(settings)?)),
             Sasl::AwsMskIam(settings) => Mechanism::MskIam(msk_iam::MskIam::new(settings.clone())),
+            #[cfg(feature = "gssapi")]
+            Sasl::Gssapi(settings) => Mechanism::Gssapi(gssapi::Gssapi::new(settings.clone())?),
+            #[cfg(not(feature = "gssapi"))]
             Sasl::Gssapi(_) => {
                 let why = "GSSAPI needs a gateway that was built with `--features gssapi`";
                 return Err(LoginError::Credentials(why.to_owned()));
@@ -116,6 +127,8 @@ impl Login {
             Mechanism::Scram(scram) => scram.name(),
             Mechanism::OAuthBearer(_) => "OAUTHBEARER",
             Mechanism::MskIam(_) => "AWS_MSK_IAM",
+            #[cfg(feature = "gssapi")]
+            Mechanism::Gssapi(_) => "GSSAPI",
         }
     }
 
@@ -126,6 +139,8 @@ impl Login {
             Mechanism::Scram(scram) => scram.username(),
             Mechanism::OAuthBearer(oauth) => oauth.principal(),
             Mechanism::MskIam(iam) => iam.access_key_id(),
+            #[cfg(feature = "gssapi")]
+            Mechanism::Gssapi(kerberos) => kerberos.principal(),
         }
     }
 
@@ -139,6 +154,8 @@ impl Login {
             Mechanism::Scram(scram) => Client::Scram(Box::new(scram.start()?)),
             Mechanism::OAuthBearer(oauth) => Client::OAuthBearer(oauth.start().await?),
             Mechanism::MskIam(iam) => Client::MskIam(iam.start(host)?),
+            #[cfg(feature = "gssapi")]
+            Mechanism::Gssapi(kerberos) => Client::Gssapi(kerberos.start(host).await?),
         };
         Ok(Dialogue::new(Arc::clone(self), client))
     }
@@ -157,6 +174,10 @@ impl Login {
                 "check username and password in sasl.jaas.config, KAFKA_SASL_JAAS_CONFIG, and that the broker knows them"
             }
             Mechanism::OAuthBearer(_) => "check the token's issuer, audience, scope and expiry against the broker's",
+            #[cfg(feature = "gssapi")]
+            Mechanism::Gssapi(_) => {
+                "check sasl.kerberos.service.name, the broker's host name and keytab, and the clocks"
+            }
             Mechanism::MskIam(_) => "check the AWS access key, its kafka-cluster:Connect permission and the clock",
         }
     }
@@ -170,6 +191,8 @@ impl Client {
             Self::Scram(exchange) => exchange.first(),
             Self::OAuthBearer(exchange) => exchange.first(),
             Self::MskIam(exchange) => exchange.first(),
+            #[cfg(feature = "gssapi")]
+            Self::Gssapi(exchange) => exchange.first(),
         }
     }
 
@@ -181,6 +204,8 @@ impl Client {
             Self::Scram(exchange) => exchange.step(message),
             Self::OAuthBearer(exchange) => exchange.step(message),
             Self::MskIam(exchange) => exchange.step(message),
+            #[cfg(feature = "gssapi")]
+            Self::Gssapi(exchange) => exchange.step(message),
         }
     }
 }

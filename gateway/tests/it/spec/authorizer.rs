@@ -315,13 +315,16 @@ fn every_decision_is_that_of_kafkas_standard_authorizer() {
     assert!(rare < 200 && counts.len() == 6 && counts.values().all(|count| *count > 10_000), "{rare} {counts:?}");
 }
 
+/// Makes a scenario wrong in one way.
+type Mistake = fn(&mut Scenario);
+
 #[test]
 fn a_decision_that_is_wrong_is_told() {
     let kafka = match &*KAFKA {
         Ok(kafka) => kafka,
         Err(why) => return skipped("a_decision_that_is_wrong_is_told", why),
     };
-    let mistakes: [(&str, fn(&mut Scenario)); 7] = [
+    let mistakes: [(&str, Mistake); 7] = [
         ("denials are ignored", |s| s.rules.retain(|rule| rule.permission_type == PermissionType::Allow)),
         ("prefixes are whole names", |s| {
             s.rules.iter_mut().for_each(|r| r.resource_pattern.pattern_type = PatternType::Literal)

@@ -12,6 +12,7 @@ mod java;
 mod kafkas;
 mod message;
 mod other_codec;
+mod principals;
 mod probes;
 mod program;
 mod sentinels;
