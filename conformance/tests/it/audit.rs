@@ -20,7 +20,7 @@ use super::needs;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const TOPIC: &str = "_anabranch.audit";
-const KEY: &str = "a key that only the operator's safe knows";
+const KEY: &str = "a key that only the safe of the operator knows";
 const PASSWORD: &str = "password-of-an-audited-client";
 
 /// A gateway that records in the topic and in a file; it ends with the test.
@@ -167,7 +167,7 @@ fn what_happened_is_in_the_topic_and_a_change_of_it_shows() {
 fn happen(one: &Gateway, other: &Gateway) {
     assert!(KafkaSocket::connect(&one.connection("guest", "wrong")).is_err());
     let topics = json!({ "Topics": [{ "Name": "cards", "NumPartitions": 1, "ReplicationFactor": 1, "Assignments": [], "Configs": [] }],
-        "TimeoutMs": 10_000, "ValidateOnly": false });
+        "timeoutMs": 10_000, "validateOnly": false });
     let made = other.socket("owner").ask(ApiKey::CreateTopics, 5, &topics).unwrap();
     assert_eq!(made.value["Topics"][0]["ErrorCode"], 0, "{:?}", made.value);
     let fetch = json!({ "ReplicaId": -1, "MaxWaitMs": 0, "MinBytes": 0, "MaxBytes": 1000, "SessionEpoch": -1, "Topics": [

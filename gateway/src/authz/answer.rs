@@ -94,7 +94,13 @@ pub struct Shown {
 ///
 /// # Errors
 /// [`Stop::Malformed`] for a body that is not the answer.
-pub fn shown(key: ApiKey, version: i16, body: &[u8], access: &Access<'_>, no_topics: bool) -> Result<Shown, Stop<Infallible>> {
+pub fn shown(
+    key: ApiKey,
+    version: i16,
+    body: &[u8],
+    access: &Access<'_>,
+    no_topics: bool,
+) -> Result<Shown, Stop<Infallible>> {
     let plan = plans::response(key, version);
     let mut viewer = Viewer {
         key,

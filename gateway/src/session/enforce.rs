@@ -171,7 +171,9 @@ pub(super) fn shown(
     let mut out = if key == ApiKey::CreateTopics {
         without_settings(version, served, &access).map_err(|e| wrong(&e))?
     } else {
-        let Shown { body, hidden } = answer::shown(key, version, &served, &access, apart.is_some_and(|apart| apart.alone)).map_err(|e| wrong(&e))?;
+        let Shown { body, hidden } =
+            answer::shown(key, version, &served, &access, apart.is_some_and(|apart| apart.alone))
+                .map_err(|e| wrong(&e))?;
         let hidden = (!hidden.is_empty()).then(|| denied::hidden_groups(key, version, &hidden));
         match hidden {
             Some(hidden) => {
