@@ -42,6 +42,14 @@ impl Broker {
         self.docker(&["start"]);
     }
 
+    /// Stops it for as long as `meanwhile` takes.
+    pub(crate) fn stopped<T>(&self, meanwhile: impl FnOnce() -> T) -> T {
+        self.docker(&["stop", "-t", "30"]);
+        let done = meanwhile();
+        self.docker(&["start"]);
+        done
+    }
+
     fn docker(&self, arguments: &[&str]) {
         let done = Command::new("docker").args(arguments).arg(self.container.id()).output().unwrap();
         assert!(done.status.success(), "docker {arguments:?}: {}", String::from_utf8_lossy(&done.stderr));

@@ -6,6 +6,7 @@
 
 mod acls;
 mod applications;
+mod audit;
 mod broker;
 mod cli;
 mod clients;
