@@ -168,7 +168,6 @@ impl Doors {
             identity: (proof == Proof::Certificate).then(|| certificates.join(format!("{}.pem", kafkas_user(tenant)))),
             hosts: if number == BY_HOST { hosts(tenant) } else { String::new() },
             token_endpoint: proof.is_token().then(|| format!("{}/token", self.provider.issuer)),
-            ..Connection::default()
         }
     }
 }
