@@ -5,8 +5,8 @@ use serde_yaml::Value;
 
 use super::reader::{Reader, listed, nearest, text};
 use super::{
-    Admin, AdminUser, Clients, Config, INTERNAL_TOPICS, Listener, Passthrough, State, Tokens, audit, clients, logins, oauth, tls,
-    upstream,
+    Admin, AdminUser, Clients, Config, INTERNAL_TOPICS, Listener, Passthrough, State, Tokens, audit, clients, logins,
+    oauth, tls, upstream,
 };
 
 /// One setting: where it stands in the file, and the variable that overrides it.
