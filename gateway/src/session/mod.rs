@@ -23,6 +23,8 @@ pub mod quotas;
 pub mod refusal;
 mod renewal;
 mod rights;
+#[cfg(test)]
+mod rights_tests;
 pub mod scram;
 #[cfg(test)]
 mod tests;
