@@ -189,7 +189,8 @@ pub async fn serve(
     // What changes from here on, also while the client logs in, ends the session.
     let world = shared.world.borrow().clone();
     let mut reader = frames::FrameReader::default();
-    let entered = match enter(&client, &mut reader, &dialled, &listener, &shared).await {
+    // Boxed, so that an idle session keeps no room for it.
+    let entered = match Box::pin(enter(&client, &mut reader, &dialled, &listener, &shared)).await {
         Ok(Some(entered)) => entered,
         Ok(None) => return Ok(()),
         Err(e) => {

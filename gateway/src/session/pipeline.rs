@@ -207,14 +207,14 @@ async fn requests(
         let range = tokio::select! {
             biased;
             () = renewal::due(renewal.as_ref()) => {
-                renewal::renew(renewal.as_mut(), upstream, &queue, &session.shared.metrics).await?;
+                Box::pin(renewal::renew(renewal.as_mut(), upstream, &queue, &session.shared.metrics)).await?;
                 continue;
             }
             range = session.next(&mut reader) => range?,
         };
         let Some(range) = range else { break };
         if renewal.as_mut().is_some_and(Renewal::is_due_for_use) {
-            renewal::renew(renewal.as_mut(), upstream, &queue, &session.shared.metrics).await?;
+            Box::pin(renewal::renew(renewal.as_mut(), upstream, &queue, &session.shared.metrics)).await?;
         }
         let frame = reader.bytes(range.clone());
         session.metrics.request(frame.len());
@@ -223,7 +223,7 @@ async fn requests(
             Course::Login(checked) => {
                 session.login.store(true, Ordering::Relaxed);
                 let mut kafka = Among { upstream, queue: &queue };
-                let Turn { frame, then } = again.answer(&checked, &mut kafka).await?;
+                let Turn { frame, then } = Box::pin(again.answer(&checked, &mut kafka)).await?;
                 queue.put(Exchange::Local(frame)).await?;
                 session.login.store(false, Ordering::Relaxed);
                 if let Then::Close(reason) = then {
@@ -447,7 +447,7 @@ impl Session<'_> {
                 Course::Answer(answer) => self.answer(&answer).await?,
                 Course::Login(checked) => {
                     let mut kafka = Alone::new(self.shared, self.broker);
-                    let Turn { frame, then } = again.answer(&checked, &mut kafka).await?;
+                    let Turn { frame, then } = Box::pin(again.answer(&checked, &mut kafka)).await?;
                     self.answer(&frame).await?;
                     if let Then::Close(reason) = then {
                         return Err(SessionError::Authentication(reason));

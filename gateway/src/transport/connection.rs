@@ -150,18 +150,16 @@ impl Connection {
     }
 
     /// Writes what the connection takes of the pieces; returns how many bytes that is.
-    ///
-    /// # Errors
-    /// The connection's.
-    pub async fn write_vectored(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+    pub fn poll_write_vectored(&self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         match &self.stream {
             Stream::Plain(socket) => loop {
+                std::task::ready!(socket.poll_write_ready(cx))?;
                 match socket.try_write_vectored(pieces) {
-                    Err(e) if e.kind() == io::ErrorKind::WouldBlock => socket.writable().await?,
-                    done => return done,
+                    Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+                    done => return Poll::Ready(done),
                 }
             },
-            Stream::Tls(stream) => poll_fn(|cx| Pin::new(&mut *lock(stream)).poll_write_vectored(cx, pieces)).await,
+            Stream::Tls(stream) => Pin::new(&mut *lock(stream)).poll_write_vectored(cx, pieces),
         }
     }
 

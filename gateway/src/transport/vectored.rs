@@ -1,7 +1,9 @@
 //! One vectored write for a frame: what stands before the body, and the body's pieces.
 
 use super::connection::Connection;
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
+use std::task::{Context, Poll, ready};
 use wire::segments::Segments;
 
 /// The kernel takes up to 1,024 pieces at a time; frames with more are written in several calls.
@@ -16,7 +18,8 @@ pub async fn write(connection: &Connection, before: &[&[u8]], segments: &Segment
     let (mut first, mut skip) = (0, 0);
     let pieces = before.len() + segments.count();
     while first < pieces {
-        let (whole, partly) = write_some(connection, before, segments, body, first, skip).await?;
+        // The list of pieces is made at each poll: kept over a wait, it would be a KiB of every session.
+        let (whole, partly) = poll_fn(|cx| poll_some(cx, connection, before, segments, body, first, skip)).await?;
         if (whole, partly) == (0, 0) {
             return Err(io::ErrorKind::WriteZero.into());
         }
@@ -29,14 +32,15 @@ pub async fn write(connection: &Connection, before: &[&[u8]], segments: &Segment
 
 /// Writes what the connection takes of the pieces from `first` on, without the first `skip` bytes of that one. Returns how
 /// many pieces went out to their end, and how many bytes of the one behind them.
-async fn write_some(
+fn poll_some(
+    cx: &mut Context<'_>,
     connection: &Connection,
     before: &[&[u8]],
     segments: &Segments,
     body: &[u8],
     first: usize,
     skip: usize,
-) -> io::Result<(usize, usize)> {
+) -> Poll<io::Result<(usize, usize)>> {
     let mut slices = [IoSlice::new(&[]); PIECES];
     let mut n = 0;
     let heads = before.iter().skip(first).map(|b| IoSlice::new(b));
@@ -47,14 +51,14 @@ async fn write_some(
     if skip > 0 {
         slices[0].advance(skip);
     }
-    let mut written = connection.write_vectored(&slices[..n]).await?;
+    let mut written = ready!(connection.poll_write_vectored(cx, &slices[..n]))?;
     let mut whole = 0;
     // Empty pieces go out with the one before them.
     while whole < n && written >= slices[whole].len() {
         written -= slices[whole].len();
         whole += 1;
     }
-    Ok((whole, written))
+    Poll::Ready(Ok((whole, written)))
 }
 
 #[cfg(test)]

@@ -19,6 +19,9 @@ const REFRESH_MIN: Duration = Duration::from_millis(250);
 const RETRY: Duration = Duration::from_millis(500);
 
 /// The physical cluster behind a gateway.
+///
+/// What is done once in a while is boxed: a session's future has room for everything that it may ever wait for, and thousands
+/// of them are idle.
 #[derive(Debug)]
 pub struct Cluster {
     bootstrap: Vec<String>,
@@ -55,8 +58,8 @@ impl Cluster {
     pub async fn connect(&self, broker: i32) -> Result<Link, BrokerError> {
         let mut last =
             BrokerError::Io { address: self.bootstrap.join(","), source: std::io::ErrorKind::NotConnected.into() };
-        for (broker, address) in self.candidates(broker).await? {
-            match self.connect_to(broker, address).await {
+        for (broker, address) in Box::pin(self.candidates(broker)).await? {
+            match Box::pin(self.connect_to(broker, address)).await {
                 Ok(link) => return Ok(link),
                 Err(e) => last = e,
             }
@@ -71,8 +74,8 @@ impl Cluster {
     pub async fn dial(&self, broker: i32) -> Result<Link, BrokerError> {
         let mut last =
             BrokerError::Io { address: self.bootstrap.join(","), source: std::io::ErrorKind::NotConnected.into() };
-        for (broker, address) in self.candidates(broker).await? {
-            match self.security.dial(&address).await {
+        for (broker, address) in Box::pin(self.candidates(broker)).await? {
+            match Box::pin(self.security.dial(&address)).await {
                 Ok(connection) => return Ok(Link { broker, address, connection, renewal: None }),
                 Err(e) => last = e,
             }
@@ -128,7 +131,7 @@ impl Cluster {
         let known = known.brokers.values().map(|(host, port)| address(host, *port));
         let mut last = None;
         for address in known.chain(self.bootstrap.iter().cloned()) {
-            match self.look_up(&address).await {
+            match Box::pin(self.look_up(&address)).await {
                 Ok(topology) => {
                     for (id, name) in &topology.topics {
                         self.topic_ids.learn(*id, name);
