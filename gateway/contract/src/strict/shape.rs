@@ -95,7 +95,10 @@ impl<'s> Check<'s> {
         let length = length as u64;
         if limit("min").is_some_and(|least| length < least) {
             let least = limit("min").unwrap_or_default();
-            self.note(path, if length == 0 { "is empty".to_owned() } else { format!("has {length} {unit}, and needs {least}") });
+            self.note(
+                path,
+                if length == 0 { "is empty".to_owned() } else { format!("has {length} {unit}, and needs {least}") },
+            );
         } else if let Some(most) = limit("max").filter(|most| length > *most) {
             self.note(path, format!("has {length} {unit}, and may have {most}"));
         }
@@ -103,15 +106,19 @@ impl<'s> Check<'s> {
 
     fn range(&mut self, path: &str, rules: &Map<String, Value>, number: f64) {
         let (least, most) = bounds(rules);
-        let (too_small, too_large) = (least.is_some_and(|least| number < least), most.is_some_and(|most| number > most));
+        let (too_small, too_large) =
+            (least.is_some_and(|least| number < least), most.is_some_and(|most| number > most));
         if !too_small && !too_large {
             return;
         }
-        self.note(path, match (least, most) {
-            (Some(least), Some(most)) => format!("must be from {least} to {most}"),
-            (Some(least), None) => format!("must be at least {least}"),
-            (None, most) => format!("must be at most {}", most.unwrap_or_default()),
-        });
+        self.note(
+            path,
+            match (least, most) {
+                (Some(least), Some(most)) => format!("must be from {least} to {most}"),
+                (Some(least), None) => format!("must be at least {least}"),
+                (None, most) => format!("must be at most {}", most.unwrap_or_default()),
+            },
+        );
     }
 
     /// The words that a schema lists, if that is what it does.
@@ -157,7 +164,8 @@ impl<'s> Check<'s> {
             }
             // Being of another type altogether is further away than any number of flaws inside.
             let other_type = inner.flaws.iter().any(|flaw| flaw.path == path);
-            let nearer = best.as_ref().is_none_or(|(other, flaws)| (other_type, inner.flaws.len()) < (*other, flaws.len()));
+            let nearer =
+                best.as_ref().is_none_or(|(other, flaws)| (other_type, inner.flaws.len()) < (*other, flaws.len()));
             if nearer {
                 best = Some((other_type, inner.flaws));
             }
