@@ -9,6 +9,7 @@ pub mod audit;
 pub mod authn;
 pub mod authz;
 pub mod certs;
+pub mod cli;
 pub mod config;
 pub mod listeners;
 pub mod material;
