@@ -8,11 +8,12 @@ use kafka_protocol::ResponseError;
 use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
+use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::{
     BrokerId, CreateTopicsRequest, CreateTopicsResponse, DescribeConfigsRequest, DescribeConfigsResponse, FetchRequest,
-    FetchResponse, MetadataRequest, MetadataResponse, ProduceRequest, ProduceResponse, TopicName,
+    FetchResponse, ListOffsetsRequest, ListOffsetsResponse, MetadataRequest, MetadataResponse, ProduceRequest, ProduceResponse, TopicName,
 };
 use kafka_protocol::protocol::{Decodable, Encodable, StrBytes};
 use kafka_protocol::records::Record;
@@ -33,6 +34,7 @@ const DESCRIBE_CONFIGS: i16 = 4;
 /// The first that tells topic ids.
 const METADATA: i16 = 10;
 const FETCH: i16 = 12;
+const LIST_OFFSETS: i16 = 6;
 const PRODUCE: i16 = 9;
 
 const NO_ERROR: i16 = 0;
@@ -41,6 +43,8 @@ const UNKNOWN_TOPIC: i16 = 3;
 const TOPIC_AUTHORIZATION_FAILED: i16 = 29;
 const CLUSTER_AUTHORIZATION_FAILED: i16 = 31;
 const TOPIC_ALREADY_EXISTS: i16 = 36;
+/// In the place of a time, for the first offset.
+const EARLIEST: i64 = -2;
 /// A topic's number in DescribeConfigs.
 const TOPIC: i8 = 2;
 const CLEANUP_POLICY: &str = "cleanup.policy";
@@ -157,6 +161,21 @@ impl TopicLog {
     pub async fn id(&mut self) -> Result<[u8; 16], LogError> {
         self.leader = Some(self.leader().await?);
         Ok(self.id)
+    }
+
+    /// The first offset that is there.
+    ///
+    /// # Errors
+    /// [`LogError`]
+    pub async fn beginning(&mut self) -> Result<i64, LogError> {
+        let leader = self.leader().await?;
+        let partition = ListOffsetsPartition::default().with_partition_index(self.partition).with_timestamp(EARLIEST);
+        let topic = ListOffsetsTopic::default().with_name(self.name()).with_partitions(vec![partition]);
+        let request = ListOffsetsRequest::default().with_replica_id(BrokerId(-1)).with_topics(vec![topic]);
+        let answer: ListOffsetsResponse = self.ask_leader(leader, ApiKey::ListOffsets, LIST_OFFSETS, &request).await?;
+        let partition = answer.topics.first().and_then(|topic| topic.partitions.first());
+        self.accepted("the look for the beginning", partition.map_or(-1, |partition| partition.error_code))?;
+        Ok(partition.map_or(0, |partition| partition.offset.max(0)))
     }
 
     /// Looks the topic up once more: that it is there, and as it must be.
