@@ -101,7 +101,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     let (audit, recorder) = audit_of(&config, &cluster, &metrics).await?;
     let log = match &config.state {
         State::Memory => None,
-        State::Topic(topic) => Some(StateLog::new(Arc::clone(&cluster), topic.clone())),
+        State::Topic(topic) => Some(StateLog::new(Arc::clone(&cluster), topic.clone(), None)),
     };
     let admin = Arc::new(Admin::new(
         sender,
