@@ -13,6 +13,7 @@ pub mod config;
 pub mod listeners;
 pub mod material;
 pub mod naming;
+pub mod nodes;
 pub mod observe;
 pub mod routing;
 pub mod session;

@@ -13,7 +13,7 @@ const RANKS: &[&[&str]] = &[
     &["admin"],
     &["session"],
     &["world", "store"],
-    &["interceptors", "audit"],
+    &["interceptors", "audit", "nodes"],
     // A request is handed on by types: an Identity is permitted, what is Permitted is named, what is named is sent.
     &["upstream"],
     &["naming"],

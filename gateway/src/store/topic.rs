@@ -7,7 +7,7 @@ use crate::upstream::cluster::Cluster;
 use crate::upstream::topic_log::{LogError, Shape, TopicLog};
 
 /// Every gateway reads one order.
-const SHAPE: Shape = Shape { partitions: 1, replication_factor: -1, cleanup_policy: "compact" };
+const SHAPE: Shape = Shape { partitions: 1, replication_factor: -1, cleanup_policy: "compact", settings: &[] };
 
 /// The log. After an error the next call connects anew.
 #[derive(Debug)]
@@ -37,7 +37,7 @@ impl StateLog {
         let entries = changes.iter().map(entry::write).collect::<Result<Vec<_>, _>>();
         let topic = || self.0.topic().to_owned();
         let entries = entries.map_err(|error| LogError::Codec { topic: topic(), reason: error.to_string() })?;
-        self.0.append(entries).await
+        self.0.append(entries).await.map(drop)
     }
 
     /// Reads on from an offset, without waiting for more.

@@ -70,6 +70,8 @@ pub struct Shape {
     /// -1 for as many as the brokers' default says.
     pub replication_factor: i16,
     pub cleanup_policy: &'static str,
+    /// Further settings of the topic.
+    pub settings: &'static [(&'static str, &'static str)],
 }
 
 /// One partition. After an error the next call connects anew.
@@ -105,19 +107,20 @@ impl TopicLog {
         &self.topic
     }
 
-    /// Appends records; returns when all replicas have them. As many as a broker takes at once are written together or not at
-    /// all.
+    /// Appends records; returns when all replicas have them, with the offset of the last batch. As many as a broker takes at
+    /// once are written together or not at all.
     ///
     /// # Errors
     /// [`LogError`]. After a broken connection the records may be there nevertheless, and so may be the first of many.
-    pub async fn append(&mut self, entries: Vec<Entry>) -> Result<(), LogError> {
+    pub async fn append(&mut self, entries: Vec<Entry>) -> Result<i64, LogError> {
+        let mut offset = 0;
         for entries in in_batches(entries) {
-            self.append_batch(entries).await?;
+            offset = self.append_batch(entries).await?;
         }
-        Ok(())
+        Ok(offset)
     }
 
-    async fn append_batch(&mut self, entries: Vec<Entry>) -> Result<(), LogError> {
+    async fn append_batch(&mut self, entries: Vec<Entry>) -> Result<i64, LogError> {
         let batch = encode_batch(entries).map_err(|error| self.codec(error))?;
         let leader = self.leader().await?;
         let partition = PartitionProduceData::default().with_index(self.partition).with_records(Some(batch));
@@ -126,7 +129,8 @@ impl TopicLog {
             ProduceRequest::default().with_acks(-1).with_timeout_ms(ANSWER_MILLISECONDS).with_topic_data(vec![topic]);
         let answer: ProduceResponse = self.ask_leader(leader, ApiKey::Produce, PRODUCE, &request).await?;
         let partition = answer.responses.first().and_then(|topic| topic.partition_responses.first());
-        self.accepted("the write", partition.map_or(-1, |partition| partition.error_code))
+        self.accepted("the write", partition.map_or(-1, |partition| partition.error_code))?;
+        Ok(partition.map_or(0, |partition| partition.base_offset))
     }
 
     /// Reads on from an offset, without waiting for more.
@@ -184,10 +188,12 @@ impl TopicLog {
             let config = CreatableTopicConfig::default().with_name(StrBytes::from_static_str(name));
             config.with_value(Some(StrBytes::from_static_str(value)))
         };
-        let Shape { partitions, replication_factor, cleanup_policy } = self.shape;
+        let Shape { partitions, replication_factor, cleanup_policy, settings } = self.shape;
         let topic = CreatableTopic::default().with_name(self.name()).with_num_partitions(partitions);
         let topic = topic.with_replication_factor(replication_factor);
-        let topic = topic.with_configs(vec![config("cleanup.policy", cleanup_policy)]);
+        let policy = ("cleanup.policy", cleanup_policy);
+        let settings = std::iter::once(&policy).chain(settings).map(|(name, value)| config(name, value));
+        let topic = topic.with_configs(settings.collect());
         let create = CreateTopicsRequest::default().with_topics(vec![topic]).with_timeout_ms(ANSWER_MILLISECONDS);
         let created: CreateTopicsResponse =
             self.ask(&connection, &address, ApiKey::CreateTopics, CREATE_TOPICS, &create).await?;

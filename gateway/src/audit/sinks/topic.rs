@@ -16,8 +16,12 @@ pub(super) struct TopicSink {
 impl TopicSink {
     pub(super) fn new(settings: &AuditTopic, cluster: Arc<Cluster>, node: &str) -> Self {
         let AuditTopic { name, partitions, replication_factor } = settings;
-        let shape =
-            Shape { partitions: *partitions, replication_factor: *replication_factor, cleanup_policy: "delete" };
+        let shape = Shape {
+            partitions: *partitions,
+            replication_factor: *replication_factor,
+            cleanup_policy: "delete",
+            settings: &[],
+        };
         let share = node.bytes().fold(0u32, |share, byte| share.wrapping_mul(31).wrapping_add(byte.into()));
         Self { log: TopicLog::new(cluster, name.clone(), shape, share), node: node.to_owned() }
     }
@@ -25,6 +29,6 @@ impl TopicSink {
     /// Without an answer the lines may be there nevertheless: they are written once more, which the chain shows for what it is.
     pub(super) async fn append(&mut self, lines: &[String]) -> Result<(), SinkError> {
         let entries = lines.iter().map(|line| (self.node.clone(), Some(line.clone().into_bytes())));
-        self.log.append(entries.collect()).await.map_err(SinkError::Topic)
+        self.log.append(entries.collect()).await.map(drop).map_err(SinkError::Topic)
     }
 }
