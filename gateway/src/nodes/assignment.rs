@@ -24,9 +24,8 @@ pub(super) fn assign(nodes: &[Candidate<'_>], brokers: &BTreeMap<i32, Option<Str
     }
     let (mut owners, mut loads) = (BTreeMap::new(), vec![0; nodes.len()]);
     let anywhere = groups.remove(&None);
-    let within = groups.into_iter().map(|(rack, brokers)| (rack, brokers));
     // Those that may go anywhere even out what the racks have made of it.
-    for (rack, brokers) in within.chain(anywhere.map(|brokers| (None, brokers))) {
+    for (rack, brokers) in groups.into_iter().chain(anywhere.map(|brokers| (None, brokers))) {
         let among = (0..nodes.len()).filter(|at| rack.is_none() || nodes[*at].rack == rack).collect::<Vec<_>>();
         share(&brokers, nodes, &among, &mut loads, &mut owners);
     }
