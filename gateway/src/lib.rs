@@ -14,6 +14,7 @@ pub mod listeners;
 pub mod material;
 pub mod naming;
 pub mod observe;
+pub mod quotas;
 pub mod routing;
 pub mod session;
 pub mod store;
