@@ -17,6 +17,7 @@ pub mod material;
 pub mod naming;
 pub mod nodes;
 pub mod observe;
+pub mod quotas;
 pub mod routing;
 pub mod session;
 pub mod store;
