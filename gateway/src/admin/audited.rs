@@ -89,5 +89,13 @@ fn described(before: &Declarations, change: &Change) -> (String, Action) {
             let binding = rule.to_string().into();
             (virtual_cluster.clone(), Action::AclChanged { change: event::Change::Deleted, binding })
         }
+        Change::Put(resource) => {
+            let key = resource.key();
+            let change = put(before.others.contains_key(&key));
+            (key.virtual_cluster.unwrap_or_default(), action(change, key.kind, &key.name))
+        }
+        Change::Delete(key) => {
+            (key.virtual_cluster.clone().unwrap_or_default(), action(event::Change::Deleted, key.kind, &key.name))
+        }
     }
 }

@@ -68,7 +68,8 @@ impl Declare {
                 passthrough.spec.super_users.or_else(|| self.passthrough.spec.super_users.clone());
         }
         let others = declared.values().filter(|cluster| cluster.metadata.name != PASSTHROUGH);
-        world::build(others.chain([&passthrough]), declarations.accounts.values(), &declarations.acls)
+        let accounts = declarations.accounts.values();
+        world::build(others.chain([&passthrough]), accounts, &declarations.acls, declarations.others.values())
     }
 
     /// What is declared now.

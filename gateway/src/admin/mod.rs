@@ -8,6 +8,7 @@ mod basic_auth;
 mod declare;
 mod health;
 mod metrics;
+mod resources;
 mod service_accounts;
 mod tokens;
 mod virtual_clusters;
@@ -21,7 +22,10 @@ use std::time::Duration;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
 use axum::{Router, middleware};
-use contract::resources::{PASSTHROUGH, VirtualCluster, service_account, token, virtual_cluster};
+use contract::resources::{
+    AliasTopic, GatewayGroup, IdentityProvider, PASSTHROUGH, Quota, UpstreamCluster, VirtualCluster, service_account,
+    token, virtual_cluster,
+};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
@@ -156,6 +160,11 @@ fn router(admin: Arc<Admin>) -> Router {
             get(service_accounts::list).put(service_accounts::put).delete(service_accounts::delete),
         )
         .route(token::PATH, post(tokens::issue))
+        .merge(resources::routes::<GatewayGroup>())
+        .merge(resources::routes::<AliasTopic>())
+        .merge(resources::routes::<Quota>())
+        .merge(resources::routes::<UpstreamCluster>())
+        .merge(resources::routes::<IdentityProvider>())
         .route("/metrics", get(metrics::render))
         .route_layer(middleware::from_fn_with_state(Arc::clone(&admin), basic_auth::check));
     Router::new()

@@ -143,7 +143,10 @@ fn what_cannot_be_is_refused_with_its_place() {
     let account = GatewayServiceAccount::local("app", "dev", None);
     client.put_service_account(&account, false).unwrap();
     let (status, msg) = refusal(client.delete_virtual_cluster("dev"));
-    assert_eq!((status, msg.as_str()), (409, "virtual cluster 'dev' has service accounts: delete app first"));
+    assert_eq!(
+        (status, msg.as_str()),
+        (409, "virtual cluster 'dev' is referred to: delete GatewayServiceAccount/dev/app first")
+    );
     assert_eq!(refusal(client.put_service_account(&GatewayServiceAccount::local("app", "none", None), false)).0, 404);
     let elsewhere = GatewayServiceAccount::local("app", PASSTHROUGH, None);
     assert_eq!(refusal(client.put_service_account(&elsewhere, false)).0, 409);

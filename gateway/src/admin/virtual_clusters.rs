@@ -65,14 +65,16 @@ pub(super) async fn delete(State(admin): State<Arc<Admin>>, Path(name): Path<Str
     let change = |declared: &mut Declarations| {
         declared.virtual_clusters.remove(&name).ok_or_else(|| no_such_cluster(&name))?;
         let accounts = declared.accounts.keys().filter(|(cluster, _)| *cluster == name);
-        let accounts = accounts.map(|(_, username)| username.as_str()).collect::<Vec<_>>();
-        if accounts.is_empty() {
+        let accounts = accounts.map(|(_, username)| format!("GatewayServiceAccount/{name}/{username}"));
+        let others = declared.others.keys().filter(|key| key.virtual_cluster.as_ref() == Some(&name));
+        let referring = accounts.chain(others.map(ToString::to_string)).collect::<Vec<_>>();
+        if referring.is_empty() {
             // The next virtual cluster of this name begins without rules.
             declared.acls.remove(&name);
             return Ok(());
         }
-        let accounts = accounts.join(", ");
-        Err(ApiError::conflict(format!("virtual cluster '{name}' has service accounts: delete {accounts} first")))
+        let referring = referring.join(", ");
+        Err(ApiError::conflict(format!("virtual cluster '{name}' is referred to: delete {referring} first")))
     };
     admin.declare.change(false, change).await?;
     admin.metrics.forget_tenant(&name);

@@ -34,7 +34,7 @@ fn declare(gateway: &Gateway) {
     let accounts =
         [account("alice", "dev", true), account("tokens", "dev", false), account("bob", "prod", true), external];
     let clusters = [VirtualCluster::new("dev"), VirtualCluster::new("prod")];
-    let _ = gateway.world.send_replace(Arc::new(crate::world::build(&clusters, &accounts, []).unwrap()));
+    let _ = gateway.world.send_replace(Arc::new(crate::world::build(&clusters, &accounts, [], []).unwrap()));
 }
 
 async fn ask(client: &mut TcpStream, key: ApiKey, version: i16, body: &Value) -> Value {
@@ -275,7 +275,7 @@ async fn an_account_that_changes_ends_its_sessions_and_no_others() {
     let before = gateway.world.borrow().clone();
     let kept = before.accounts_of("prod").cloned().collect::<Vec<_>>();
     let clusters = [VirtualCluster::new("dev"), VirtualCluster::new("prod")];
-    let _ = gateway.world.send_replace(Arc::new(crate::world::build(&clusters, &kept, []).unwrap()));
+    let _ = gateway.world.send_replace(Arc::new(crate::world::build(&clusters, &kept, [], []).unwrap()));
     let ended = session.await.unwrap();
     assert!(matches!(ended, Err(SessionError::Ended("the service account was removed or changed"))), "{ended:?}");
     assert_eq!(heartbeat(&mut bob).await["ErrorCode"], 0);

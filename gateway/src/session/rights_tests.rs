@@ -63,7 +63,7 @@ fn declare(gateway: &Gateway, may_read: bool) {
     cluster.spec.acl_enabled = Some(true);
     cluster.spec.acl_mode = Some(contract::resources::acl::AclMode::RestApi);
     cluster.spec.acls = Some(serde_json::from_value(Value::from(rules)).unwrap());
-    let _ = gateway.world.send_replace(Arc::new(crate::world::build([&cluster], [], []).unwrap()));
+    let _ = gateway.world.send_replace(Arc::new(crate::world::build([&cluster], [], [], []).unwrap()));
 }
 
 async fn start(delay: Duration) -> (Gateway, TcpStream) {

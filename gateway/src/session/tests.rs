@@ -274,7 +274,7 @@ async fn a_virtual_cluster_that_is_removed_ends_its_sessions() {
     let (address, _) = broker(Duration::ZERO).await;
     let gateway = gateway(&address, true);
     let declared = contract::resources::VirtualCluster::new("team-a");
-    let _ = gateway.world.send_replace(Arc::new(crate::world::build([&declared], [], []).unwrap()));
+    let _ = gateway.world.send_replace(Arc::new(crate::world::build([&declared], [], [], []).unwrap()));
     let identity = Identity { username: "app".into(), virtual_cluster: "team-a".into(), expires_at: None };
     let shared = gateway.shared.clone();
     let before = shared.world.borrow().clone();
@@ -290,7 +290,7 @@ async fn what_changed_while_a_client_logged_in_ends_its_session() {
     let (address, _) = broker(Duration::ZERO).await;
     let gateway = gateway(&address, true);
     let declared = contract::resources::VirtualCluster::new("team-a");
-    let before = crate::world::build([&declared], [], []).unwrap();
+    let before = crate::world::build([&declared], [], [], []).unwrap();
     let identity = Identity { username: "app".into(), virtual_cluster: "team-a".into(), expires_at: None };
     // The world of now no longer has the virtual cluster of then.
     assert_eq!(
@@ -334,7 +334,7 @@ async fn broker_that_learns() -> HostPort {
 async fn a_topic_that_was_made_a_moment_ago_is_looked_for_before_it_is_assigned() {
     let gateway = gateway(&broker_that_learns().await, false);
     let declared = contract::resources::VirtualCluster::new("team-a");
-    let world = crate::world::build([&declared], [], []).unwrap();
+    let world = crate::world::build([&declared], [], [], []).unwrap();
     let identity = Identity { username: "app".into(), virtual_cluster: "team-a".into(), expires_at: None };
     let tenant = tenant(&gateway.shared, &gateway.listener, &world, &identity).unwrap();
     let _ = gateway.world.send_replace(Arc::new(world));

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use contract::resources::GatewayServiceAccount;
 use contract::resources::acl::AclBinding;
+use contract::resources::{GatewayServiceAccount, Resource, ResourceKey};
 use serde::{Deserialize, Serialize};
 
 use super::Change;
@@ -60,6 +60,8 @@ pub fn write(change: &Change) -> Result<(String, Option<Vec<u8>>), serde_json::E
             (acl_key(virtual_cluster, rule)?, Some(serde_json::to_vec(&StoredAcl {})?))
         }
         Change::DeleteAcl { virtual_cluster, rule } => (acl_key(virtual_cluster, rule)?, None),
+        Change::Put(resource) => (resource.key().to_string(), Some(serde_json::to_vec(&resource.to_json()?)?)),
+        Change::Delete(key) => (key.to_string(), None),
     })
 }
 
@@ -73,6 +75,15 @@ fn read_acl(virtual_cluster: &str, rule: &str, value: Option<&[u8]>) -> Result<C
     let Some(value) = value else { return Ok(Change::DeleteAcl { virtual_cluster, rule }) };
     let StoredAcl {} = serde_json::from_slice(value)?;
     Ok(Change::PutAcl { virtual_cluster, rule })
+}
+
+/// A name may hold slashes.
+fn read_other(kind: &str, key: &str, value: Option<&[u8]>) -> Result<Change, EntryError> {
+    let Some(value) = value else {
+        return ResourceKey::parse(key).map(Change::Delete).ok_or(EntryError::Key);
+    };
+    let resource = Resource::from_json(kind, value).ok_or(EntryError::Key)??;
+    Ok(Change::Put(Box::new(resource)))
 }
 
 /// The change in a record.
@@ -96,8 +107,15 @@ pub fn read(key: &[u8], value: Option<&[u8]>) -> Result<Change, EntryError> {
             let stored: StoredAccount = serde_json::from_slice(value)?;
             Change::PutAccount(Arc::new(Account::new(stored.resource, stored.credentials)))
         }
+        ([kind, _, ..], value) => read_other(kind, key, value)?,
         _ => return Err(EntryError::Key),
     };
+    // A kind that has changes of its own never comes as one of the others.
+    if let Change::Delete(key) = &change
+        && [CLUSTER, ACCOUNT].contains(&key.kind)
+    {
+        return Err(EntryError::Key);
+    }
     // A value under a foreign key would never be compacted away with it.
     if write(&change)?.0 == key { Ok(change) } else { Err(EntryError::Key) }
 }
@@ -123,6 +141,8 @@ mod tests {
         }
     }
 
+    const GROUP: &[u8] = br#"{ "kind": "GatewayGroup", "apiVersion": "gateway/v2", "metadata": { "name": "a/b" } }"#;
+
     #[test]
     fn what_is_written_is_read() {
         let account =
@@ -136,6 +156,8 @@ mod tests {
             Change::DeleteAccount { virtual_cluster: "dev".into(), username: "app".into() },
             Change::PutAcl { virtual_cluster: "dev".into(), rule: rule("a/b\"c") },
             Change::DeleteAcl { virtual_cluster: "dev".into(), rule: rule("ä/") },
+            Change::Put(Box::new(Resource::from_json("GatewayGroup", GROUP).unwrap().unwrap())),
+            Change::Delete(ResourceKey::parse("Quota/dev/a/b").unwrap()),
         ];
         for change in changes {
             let (key, value) = write(&change).unwrap();
@@ -152,6 +174,9 @@ mod tests {
             ("GatewayServiceAccount/dev/app", value.as_deref()),
             ("VirtualCluster/dev", Some(&b"{}"[..])),
             ("Interceptor/x", None),
+            ("Quota/x", None),
+            ("VirtualCluster/a/b", None),
+            ("GatewayGroup/other", Some(GROUP)),
             ("Acl/dev", None),
             ("Acl/dev/", Some(&b"{}"[..])),
             ("Acl/dev/{}", None),

@@ -6,8 +6,8 @@ pub mod topic;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use contract::resources::VirtualCluster;
 use contract::resources::acl::AclBinding;
+use contract::resources::{Declared, Resource, ResourceKey, VirtualCluster};
 
 use crate::authn::Account;
 
@@ -20,6 +20,8 @@ pub struct Declarations {
     pub accounts: BTreeMap<(String, String), Arc<Account>>,
     /// What came by Kafka's API, by virtual cluster. None of them is empty.
     pub acls: BTreeMap<String, Arc<BTreeSet<AclBinding>>>,
+    /// Resources of all other kinds.
+    pub others: BTreeMap<ResourceKey, Resource>,
 }
 
 /// One step from some declarations to others.
@@ -41,6 +43,9 @@ pub enum Change {
         virtual_cluster: String,
         rule: AclBinding,
     },
+    /// A resource of one of the kinds that have no change of their own.
+    Put(Box<Resource>),
+    Delete(ResourceKey),
 }
 
 impl Declarations {
@@ -70,7 +75,21 @@ impl Declarations {
                     }
                 }
             }
+            Change::Put(resource) => {
+                self.others.insert(resource.key(), *resource);
+            }
+            Change::Delete(key) => {
+                self.others.remove(&key);
+            }
         }
+    }
+
+    /// The resources of one of the other kinds.
+    pub fn of<'a, T: Declared + 'a>(&'a self) -> impl Iterator<Item = &'a T>
+    where
+        &'a T: TryFrom<&'a Resource>,
+    {
+        self.others.values().filter_map(|resource| resource.try_into().ok())
     }
 
     /// The steps that make `target` of these declarations, in an order in which each makes a world too.
@@ -92,8 +111,12 @@ impl Declarations {
         let gone_rules = gone_rules.map(|(virtual_cluster, rule)| Change::DeleteAcl { virtual_cluster, rule });
         let new_rules = self.rules_missing_of(target);
         let new_rules = new_rules.map(|(virtual_cluster, rule)| Change::PutAcl { virtual_cluster, rule });
-        let gone = gone_rules.chain(gone_accounts).chain(gone_clusters);
-        gone.chain(new_clusters).chain(new_accounts).chain(new_rules).collect()
+        let gone_others = self.others.keys().filter(|key| !target.others.contains_key(*key));
+        let gone_others = gone_others.map(|key| Change::Delete(key.clone()));
+        let new_others = target.others.iter().filter(|(key, new)| self.others.get(*key) != Some(*new));
+        let new_others = new_others.map(|(_, resource)| Change::Put(Box::new(resource.clone())));
+        let gone = gone_rules.chain(gone_others).chain(gone_accounts).chain(gone_clusters);
+        gone.chain(new_clusters).chain(new_accounts).chain(new_others).chain(new_rules).collect()
     }
 
     /// The rules of others that are not here.

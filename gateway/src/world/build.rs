@@ -8,11 +8,11 @@ use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use contract::resources::acl::{AclBinding, AclMode};
-use contract::resources::{self, AccountType, PASSTHROUGH};
+use contract::resources::{self, AccountType, PASSTHROUGH, Resource};
 
 use super::acls::{self, MOST_RULES, check_rule};
 use super::names::{check_cluster_name, check_prefix, check_username, comparable};
-use super::{Problem, ProblemKind, VirtualCluster, World};
+use super::{Problem, ProblemKind, VirtualCluster, World, others};
 use crate::authn::Account;
 use crate::authn::external::check_name;
 
@@ -21,11 +21,13 @@ const CLUSTER_ID_BYTES: usize = 16;
 /// One per way of proving who one is, and some to change from and to.
 const MOST_EXTERNAL_NAMES: usize = 16;
 
-/// The world that these declarations describe; `rules` are those that came by Kafka's API, by virtual cluster.
+/// The world that these declarations describe; `rules` are those that came by Kafka's API, by virtual cluster, and `others`
+/// the resources of all other kinds.
 pub fn build<'a>(
     virtual_clusters: impl IntoIterator<Item = &'a resources::VirtualCluster>,
     accounts: impl IntoIterator<Item = &'a Arc<Account>>,
     rules: impl IntoIterator<Item = (&'a String, &'a Arc<BTreeSet<AclBinding>>)>,
+    others: impl IntoIterator<Item = &'a Resource>,
 ) -> Result<World, Vec<Problem>> {
     let mut world = World::empty();
     let mut problems = Vec::new();
@@ -44,6 +46,9 @@ pub fn build<'a>(
         for name in account.external_names() {
             world.external.entry(name.clone()).or_insert_with(|| Arc::clone(account));
         }
+    }
+    for resource in others {
+        others::check(resource, &world, &mut problems);
     }
     if problems.is_empty() { Ok(world) } else { Err(problems) }
 }
@@ -222,13 +227,14 @@ mod tests {
     }
 
     fn problems(clusters: &[resources::VirtualCluster], accounts: &[Arc<Account>]) -> Vec<(ProblemKind, String)> {
-        let problems = build(clusters, accounts, []).err().unwrap_or_default();
+        let problems = build(clusters, accounts, [], []).err().unwrap_or_default();
         problems.into_iter().map(|problem| (problem.kind, problem.to_string())).collect()
     }
 
     #[test]
     fn names_prefixes_and_ids() {
-        let world = build(&[cluster("dev"), cluster("sb").with_prefix("x-")], &[account("app", "dev")], []).unwrap();
+        let world =
+            build(&[cluster("dev"), cluster("sb").with_prefix("x-")], &[account("app", "dev")], [], []).unwrap();
         let prefix = |name: &str| world.virtual_cluster(name).unwrap().prefix.clone();
         assert_eq!(prefix("dev").as_deref(), Some("dev."));
         assert_eq!(prefix("sb").as_deref(), Some("x-"));
@@ -299,7 +305,7 @@ mod tests {
     fn an_external_name_leads_to_its_one_account() {
         let clusters = [cluster("dev"), cluster("prod")];
         let app = external("app", "dev", &["CN=app,O=Acme", "0oa1"]);
-        let world = build(&clusters, &[app.clone(), account("0oa2", "prod")], &BTreeMap::new()).unwrap();
+        let world = build(&clusters, &[app.clone(), account("0oa2", "prod")], &BTreeMap::new(), []).unwrap();
         for name in ["CN=app,O=Acme", "0oa1"] {
             assert_eq!(world.by_external_name(name).as_ref(), Some(&app));
         }
@@ -321,7 +327,7 @@ mod tests {
         assert_eq!(problems(&[cluster(PASSTHROUGH)], &[account("app", PASSTHROUGH)]), []);
         let mut closed = cluster(PASSTHROUGH);
         closed.spec.acl_enabled = Some(true);
-        let world = build(&[closed], [], []).unwrap();
+        let world = build(&[closed], [], [], []).unwrap();
         let passthrough = world.virtual_cluster(PASSTHROUGH).unwrap();
         assert_eq!((&passthrough.prefix, passthrough.authorizer.is_unrestricted()), (&None, false));
         assert_eq!(passthrough.cluster_id, World::empty().virtual_cluster(PASSTHROUGH).unwrap().cluster_id);
@@ -341,7 +347,7 @@ mod tests {
         let clusters = [cluster("dev"), by_operator];
         let with = |name: &str, principal: &str| {
             let rules = Arc::new(BTreeSet::from([rule(principal)]));
-            let problems = build(&clusters, [], [(&name.to_owned(), &rules)]).err().unwrap_or_default();
+            let problems = build(&clusters, [], [(&name.to_owned(), &rules)], []).err().unwrap_or_default();
             problems.into_iter().map(|problem| problem.to_string()).collect::<Vec<_>>()
         };
         assert_eq!(with("dev", "User:app"), [""; 0]);

@@ -3,6 +3,7 @@
 mod acls;
 mod build;
 mod names;
+mod others;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

@@ -299,7 +299,7 @@ fn world(given: &Given) -> World {
     };
     let clusters: Vec<_> = clusters.into_iter().map(declared).collect();
     let rules = BTreeMap::from([("case".to_owned(), Arc::new(given.rules.clone()))]);
-    world::build(&clusters, &accounts, rules.iter().filter(|(_, rules)| !rules.is_empty())).unwrap()
+    world::build(&clusters, &accounts, rules.iter().filter(|(_, rules)| !rules.is_empty()), []).unwrap()
 }
 
 /// Keeps the rules of the only virtual cluster there is.

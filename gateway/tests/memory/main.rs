@@ -159,7 +159,7 @@ fn change_rules(checked: &Checked<'_>) -> Result<Vec<u8>, SessionError> {
     let mut declared = VirtualCluster::new("team-a");
     declared.spec.acl_enabled = Some(true);
     declared.spec.super_users = Some(vec!["app".into()]);
-    let world = world::build([&declared], [], []).unwrap();
+    let world = world::build([&declared], [], [], []).unwrap();
     let who = Requester { principal: "User:app", host: "10.0.0.1".parse().unwrap() };
     let keeper: Arc<dyn AclKeeper> = Arc::new(Forgetful);
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();

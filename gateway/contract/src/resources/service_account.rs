@@ -1,12 +1,14 @@
 //! `GatewayServiceAccount`: who may log in. The account decides the virtual cluster.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
-use super::{ApiVersion, Kind, PASSTHROUGH};
+use super::{ApiVersion, Declared, Kind, PASSTHROUGH, ResourceKey};
 use crate::secret::Secret;
 
 /// This kind's entry in the table of kinds.
-pub const KIND: Kind = Kind { name: "GatewayServiceAccount", path: "/gateway/v2/service-account" };
+pub const KIND: Kind = Kind::gateway("GatewayServiceAccount", "/gateway/v2/service-account").of_virtual_clusters();
 
 /// An identity of a client.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,7 +30,11 @@ impl GatewayServiceAccount {
         Self {
             kind: GatewayServiceAccountKind::GatewayServiceAccount,
             api_version: ApiVersion::GatewayV2,
-            metadata: ServiceAccountMetadata { name: name.into(), v_cluster: Some(virtual_cluster.into()) },
+            metadata: ServiceAccountMetadata {
+                name: name.into(),
+                v_cluster: Some(virtual_cluster.into()),
+                labels: None,
+            },
             spec: ServiceAccountSpec { account_type: AccountType::Local, external_names: None, password },
         }
     }
@@ -68,6 +74,9 @@ pub struct ServiceAccountMetadata {
     /// The virtual cluster; `passthrough` if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub v_cluster: Option<String>,
+    /// For people and for pruning.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub labels: Option<BTreeMap<String, String>>,
 }
 
 /// `spec` of a service account.
@@ -105,6 +114,18 @@ impl AccountType {
             Self::Local => "LOCAL",
             Self::External => "EXTERNAL",
         }
+    }
+}
+
+impl Declared for GatewayServiceAccount {
+    const KIND: Kind = KIND;
+
+    fn key(&self) -> ResourceKey {
+        ResourceKey::new(KIND, Some(self.virtual_cluster()), &self.metadata.name)
+    }
+
+    fn labels(&self) -> Option<&BTreeMap<String, String>> {
+        self.metadata.labels.as_ref()
     }
 }
 
@@ -153,7 +174,7 @@ mod tests {
     fn an_unknown_field_is_refused() {
         let text = r#"{"kind":"GatewayServiceAccount","apiVersion":"gateway/v2","metadata":{"name":"sa1","vcluster":"x"},"spec":{"type":"local"}}"#;
         let error = serde_json::from_str::<GatewayServiceAccount>(text).unwrap_err().to_string();
-        assert!(error.starts_with("unknown field `vcluster`, expected `name` or `vCluster`"), "{error}");
+        assert!(error.starts_with("unknown field `vcluster`, expected one of `name`, `vCluster`"), "{error}");
     }
 
     #[test]

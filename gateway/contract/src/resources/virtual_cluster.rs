@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::acl::{AclMode, Acls};
-use super::{ApiVersion, Kind};
+use super::{ApiVersion, Declared, Kind, ResourceKey};
 
 /// This kind's entry in the table of kinds.
-pub const KIND: Kind = Kind { name: "VirtualCluster", path: "/gateway/v2/virtual-cluster" };
+pub const KIND: Kind = Kind::gateway("VirtualCluster", "/gateway/v2/virtual-cluster");
 
 /// A tenant: to its clients it looks like a Kafka cluster of their own.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,7 +31,7 @@ impl VirtualCluster {
         Self {
             kind: VirtualClusterKind::VirtualCluster,
             api_version: ApiVersion::GatewayV2,
-            metadata: VirtualClusterMetadata { name: name.into() },
+            metadata: VirtualClusterMetadata { name: name.into(), labels: None },
             spec: VirtualClusterSpec::default(),
         }
     }
@@ -39,7 +39,7 @@ impl VirtualCluster {
     /// The same with its names stored under `prefix`.
     #[must_use]
     pub fn with_prefix(mut self, prefix: impl Into<String>) -> Self {
-        self.spec.namespace = Some(Namespace { prefix: Some(prefix.into()) });
+        self.spec.namespace = Some(Namespace { prefix: Some(prefix.into()), ..Namespace::default() });
         self
     }
 }
@@ -58,6 +58,9 @@ pub enum VirtualClusterKind {
 pub struct VirtualClusterMetadata {
     /// Unique name: letters, digits, `.`, `_` and `-`.
     pub name: String,
+    /// For people and for pruning.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub labels: Option<BTreeMap<String, String>>,
 }
 
 /// `spec` of a virtual cluster.
@@ -106,4 +109,45 @@ pub struct Namespace {
     /// Put before every topic, group and transactional id; `<name>.` if not given. No prefix may begin with another's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prefix: Option<String>,
+    /// What clients see of the prefix; `hide` if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<NamespaceMode>,
+    /// Topics and groups of the physical cluster that are in view under their own names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expose: Option<Vec<Exposed>>,
+}
+
+/// What clients see of a prefix.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum NamespaceMode {
+    /// Nothing: it is put before their names.
+    #[default]
+    Hide,
+    /// All of it: their names must begin with it.
+    Enforce,
+}
+
+/// One thing of the physical cluster that is in view.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Exposed {
+    /// A topic.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub topic: Option<String>,
+    /// A group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+}
+
+impl Declared for VirtualCluster {
+    const KIND: Kind = KIND;
+
+    fn key(&self) -> ResourceKey {
+        ResourceKey::new(KIND, None, &self.metadata.name)
+    }
+
+    fn labels(&self) -> Option<&BTreeMap<String, String>> {
+        self.metadata.labels.as_ref()
+    }
 }
