@@ -20,6 +20,8 @@ pub struct Namespace {
     view: Option<Arc<View>>,
     /// Which of its names a physical topic is shown under, where one request means another than the first.
     picks: Option<Arc<Picks>>,
+    /// Nothing else is shown.
+    only_picks: bool,
 }
 
 /// Virtual names by physical ones.
@@ -28,7 +30,7 @@ pub type Picks = HashMap<Arc<str>, Arc<str>>;
 impl Namespace {
     /// The namespace of a prefix; `None` is the transparent one.
     pub const fn new(prefix: Option<Arc<str>>) -> Self {
-        Self { prefix, view: None, picks: None }
+        Self { prefix, view: None, picks: None, only_picks: false }
     }
 
     /// The same with more than the prefix in view.
@@ -42,6 +44,12 @@ impl Namespace {
     #[must_use]
     pub fn picking(&self, picks: Picks) -> Self {
         Self { picks: (!picks.is_empty()).then(|| Arc::new(picks)), ..self.clone() }
+    }
+
+    /// The same where nothing but these is shown.
+    #[must_use]
+    pub fn picking_only(&self, picks: Picks) -> Self {
+        Self { only_picks: true, ..self.picking(picks) }
     }
 
     /// What there is beside the prefix.
@@ -148,6 +156,9 @@ impl Namespace {
         if let Some(picked) = self.picks.as_ref().and_then(|picks| picks.get(name)) {
             return Some(picked);
         }
+        if self.only_picks {
+            return None;
+        }
         let own = view.own_name(self.prefix(), name).filter(|n| !is_reserved(n));
         own.or_else(|| view.names_of(name).first().map(|lent| &*lent.name))
     }
@@ -188,7 +199,8 @@ impl Namespace {
     }
 }
 
-fn is_reserved(name: &str) -> bool {
+/// Whether it is what Kafka takes for a topic nowhere.
+pub(super) fn is_reserved(name: &str) -> bool {
     matches!(name, "" | "." | "..")
 }
 
