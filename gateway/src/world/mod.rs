@@ -4,6 +4,7 @@ mod acls;
 mod build;
 mod names;
 mod others;
+mod passwords;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -17,6 +18,7 @@ use crate::authz::Authorizer;
 
 pub use acls::{MOST_RULES, Wrong, check_rule, is_super_user};
 pub use build::{build, prefix_of};
+pub use passwords::check_password;
 
 /// All virtual clusters and accounts at one moment.
 ///
