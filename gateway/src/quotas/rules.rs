@@ -90,7 +90,11 @@ impl Rules {
     /// specific, so that none of them lifts another.
     pub fn holding<'a>(&self, rate: Rate, user: &'a str, client_id: &'a str) -> [Option<Holds<'a>>; 3] {
         let whole = self.whole[rate as usize].map(|limit| Holds { limit, user: None, client_id: None });
-        [whole, most_specific(&self.operator, rate, user, client_id), most_specific(&self.clients, rate, user, client_id)]
+        [
+            whole,
+            most_specific(&self.operator, rate, user, client_id),
+            most_specific(&self.clients, rate, user, client_id),
+        ]
     }
 
     /// The connections that a user may have at the same time.

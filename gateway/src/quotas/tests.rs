@@ -194,11 +194,8 @@ fn made_up_client_ids_do_not_fill_the_memory() {
 fn connections_are_counted_at_all_nodes_until_they_end() {
     let (ledger, tenant) = (Arc::new(Ledger::default()), Arc::<str>::from("dev"));
     let (alice, bob): (Arc<str>, Arc<str>) = ("alice".into(), "bob".into());
-    let rules = Rules {
-        connections: Some(4),
-        user_connections: BTreeMap::from([(Name::Default, 2)]),
-        ..Rules::default()
-    };
+    let rules =
+        Rules { connections: Some(4), user_connections: BTreeMap::from([(Name::Default, 2)]), ..Rules::default() };
     // Those from before the limit count.
     let first = ledger.admit(&tenant, &alice, None).unwrap();
     let _second = ledger.admit(&tenant, &alice, Some(&rules)).unwrap();

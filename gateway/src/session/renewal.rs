@@ -4,7 +4,8 @@
 //! nothing else in between.
 
 use super::SessionError;
-use super::pipeline::{Exchange, Queue};
+use super::pipeline::Exchange;
+use super::queue::Queue;
 use crate::observe::metrics::Metrics;
 use crate::transport::connection::Connection;
 use crate::transport::vectored;

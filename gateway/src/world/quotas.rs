@@ -84,11 +84,8 @@ fn wrong(quota: &Quota) -> Vec<(ProblemKind, &'static str, String)> {
     for (path, _) in second.into_iter().filter(|(_, limit)| *limit == Some(0)) {
         invalid(path, "nothing a second is no pace: use 1 or more, or take the right away with an ACL");
     }
-    let of_the_whole = [
-        ("spec.topics", spec.topics),
-        ("spec.partitions", spec.partitions),
-        ("spec.storageBytes", spec.storage_bytes),
-    ];
+    let of_the_whole =
+        [("spec.topics", spec.topics), ("spec.partitions", spec.partitions), ("spec.storageBytes", spec.storage_bytes)];
     let some_clients = spec.user.is_some() || spec.client_id.is_some();
     for (path, _) in of_the_whole.into_iter().filter(|(_, limit)| some_clients && limit.is_some()) {
         invalid(path, "topics belong to the virtual cluster as a whole: leave spec.user and spec.clientId out");
@@ -142,7 +139,10 @@ mod tests {
         assert_eq!(limits(Rate::Produce), [Some(100), None, None]);
         assert_eq!(limits(Rate::Fetch), [None, Some(5), Some(3)]);
         assert_eq!(limits(Rate::Requests), [None, Some(4), None]);
-        assert_eq!((rules.connections, rules.connections_of("alice"), rules.connections_of("bob")), (Some(7), Some(2), None));
+        assert_eq!(
+            (rules.connections, rules.connections_of("alice"), rules.connections_of("bob")),
+            (Some(7), Some(2), None)
+        );
         assert_eq!((rules.topics, rules.partitions, rules.storage), (Some(3), None, Some(9)));
     }
 
