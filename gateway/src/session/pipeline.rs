@@ -11,8 +11,8 @@
 use super::again::{Again, Among};
 use super::conversation::{Then, Turn};
 use super::delegated::Alone;
-use super::enforce::{self, Apart, Ruling, Written};
-use super::queue::{Held, Queue};
+use super::enforce::{self, Ruling, Written};
+use super::queue::{Awaited, Exchange, Held, Queue};
 use super::refusal::{refused, unserved, with_refused_resources};
 use super::rights::Rights;
 use super::throttle::{self, Charges, Meter, Muted, Owed};
@@ -23,8 +23,8 @@ use crate::apis::{Verdict, row};
 use crate::audit::caller;
 use crate::audit::event::{Action, Event, Origin};
 use crate::authn::Identity;
-use crate::authz::{Authorizer, Requester};
-use crate::naming::request::{self, Asked, Refusal};
+use crate::authz::Requester;
+use crate::naming::request::{self, Refusal};
 use crate::naming::{Tenant, response};
 use crate::observe::metrics::{FrameRefusal, TenantMetrics};
 use crate::transport::connection::Connection;
@@ -32,11 +32,14 @@ use crate::transport::frames::{FrameError, FrameReader};
 use crate::transport::vectored;
 use crate::upstream::broker;
 use crate::upstream::security::{Link, Renewal};
+use serde_json::json;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
+use std::task::Poll;
 use std::time::Duration;
 use tokio::sync::mpsc::{self, error::TryRecvError};
-use tokio::sync::oneshot;
 use wire::schema::ApiKey;
 use wire::segments::Segments;
 use wire::walk::Stop;
@@ -48,45 +51,6 @@ const DRAIN: Duration = Duration::from_secs(30);
 const LOOKS: u32 = 4;
 /// Buffers for rewritten pieces keep this much between frames.
 const SCRATCH: usize = 4 << 10;
-
-/// One request in flight: everything that its answer needs lives here.
-#[derive(Debug)]
-pub(super) enum Exchange {
-    /// The broker answers. Boxed, since a queue keeps room for many and an idle connection needs none.
-    Upstream(Box<Awaited>),
-    /// The broker answers the gateway itself, which waits for the body.
-    Own(ApiKey, i16, oneshot::Sender<Vec<u8>>),
-    /// The answer was made here: a whole frame.
-    Local(Vec<u8>),
-}
-
-impl Exchange {
-    /// How much memory it holds beside itself, in bytes.
-    pub(super) fn held(&self) -> usize {
-        match self {
-            Self::Upstream(awaited) => {
-                awaited.asked.held() + awaited.apart.as_ref().map_or(0, |apart| apart.body.len())
-            }
-            Self::Own(..) => 0,
-            Self::Local(answer) => answer.len(),
-        }
-    }
-}
-
-/// What an answer from the broker must be the answer to.
-#[derive(Debug)]
-pub(super) struct Awaited {
-    key: ApiKey,
-    version: i16,
-    correlation_id: i32,
-    asked: Asked,
-    /// What was refused of the request.
-    apart: Option<Apart>,
-    /// The rights with which records were asked for, which may be others when they come.
-    then: Option<Arc<Authorizer>>,
-    /// What the answer is written down in, where a quota holds.
-    owed: Option<Box<Owed>>,
-}
 
 /// What becomes of a frame.
 enum Course<'f> {
@@ -298,8 +262,12 @@ async fn answers(
     let mut reader = FrameReader::default();
     let (mut segments, mut memory) = (Segments::default(), response::Memory::default());
     let mut rights = session.rights();
+    // So many answers of the broker are still to come to what was answered without it.
+    let mut owed = 0;
     loop {
-        let exchange = if reader.buffered() == 0 {
+        let exchange = if owed > 0 {
+            exchanges.recv().await
+        } else if reader.buffered() == 0 {
             tokio::select! {
                 biased;
                 exchange = exchanges.recv() => exchange,
@@ -325,12 +293,17 @@ async fn answers(
             Exchange::Local(answer) => session.answer(&answer).await?,
             Exchange::Upstream(awaited) if awaited.asked.silent => {}
             Exchange::Own(key, version, waiting) => {
-                let range = answer_of(session, upstream, &mut reader).await?;
+                let range = answer_of(session, upstream, &mut reader, &mut owed).await?;
                 renewal::hand_over(key, version, reader.bytes(range.clone()), waiting)?;
                 reader.consume(&range);
             }
             Exchange::Upstream(awaited) => {
-                let range = answer_of(session, upstream, &mut reader).await?;
+                let Some(range) = answer_unless_leaving(session, upstream, &mut reader, &mut owed, &awaited).await?
+                else {
+                    session.answer(&nothing_yet(&awaited)?).await?;
+                    owed += 1;
+                    continue;
+                };
                 let frame = reader.bytes(range.clone());
                 send_back(session, &awaited, frame, &mut rights, &mut memory, &mut segments).await?;
                 reader.consume(&range);
@@ -340,19 +313,57 @@ async fn answers(
     }
 }
 
-/// The next frame of the broker.
+/// The next frame of the broker behind those that are owed.
 async fn answer_of(
     session: &Session<'_>,
     upstream: &Connection,
     reader: &mut FrameReader,
+    owed: &mut u32,
 ) -> Result<std::ops::Range<usize>, SessionError> {
     let most = session.shared.limits.max_answer_bytes;
-    match reader.next(upstream, |_| most).await {
-        Ok(Some(range)) => Ok(range),
-        Ok(None) => Err(SessionError::Upstream(std::io::ErrorKind::UnexpectedEof.into())),
-        Err(FrameError::Io(e)) => Err(SessionError::Upstream(e)),
-        Err(e @ FrameError::TooLong { .. }) => Err(SessionError::Answer(e.to_string())),
+    loop {
+        let range = match reader.next(upstream, |_| most).await {
+            Ok(Some(range)) => range,
+            Ok(None) => return Err(SessionError::Upstream(std::io::ErrorKind::UnexpectedEof.into())),
+            Err(FrameError::Io(e)) => return Err(SessionError::Upstream(e)),
+            Err(e @ FrameError::TooLong { .. }) => return Err(SessionError::Answer(e.to_string())),
+        };
+        if *owed == 0 {
+            return Ok(range);
+        }
+        *owed -= 1;
+        reader.consume(&range);
     }
+}
+
+/// As [`answer_of`]; `None` where the gateway stops while the broker waits for records. Whatever else was asked for is waited
+/// for, because it may have changed something.
+async fn answer_unless_leaving(
+    session: &Session<'_>,
+    upstream: &Connection,
+    reader: &mut FrameReader,
+    owed: &mut u32,
+    awaited: &Awaited,
+) -> Result<Option<std::ops::Range<usize>>, SessionError> {
+    if awaited.key == ApiKey::Fetch {
+        let leaving = poll_fn(|_| if session.shared.drain.has_begun() { Poll::Ready(()) } else { Poll::Pending });
+        tokio::select! {
+            biased;
+            range = answer_of(session, upstream, reader, owed) => return range.map(Some),
+            () = leaving => {}
+        }
+        // An answer that has begun to come is on its way.
+        if *owed > 0 || reader.buffered() == 0 {
+            return Ok(None);
+        }
+    }
+    answer_of(session, upstream, reader, owed).await.map(Some)
+}
+
+/// No records, as a broker says it that would rather be asked later. The client's fetch session is over.
+fn nothing_yet(awaited: &Awaited) -> Result<Vec<u8>, SessionError> {
+    let Awaited { key, version, correlation_id, .. } = awaited;
+    local::encode(*key, *version, *correlation_id, &json!({ "ThrottleTimeMs": 1, "Responses": [] }))
 }
 
 async fn send_back(
@@ -459,10 +470,23 @@ impl Session<'_> {
         let limits = self.shared.limits;
         let most =
             |key| if key == ApiKey::Produce.code() { limits.max_produce_bytes } else { limits.max_request_bytes };
-        self.muted.over(&self.shared.quotas).await;
-        let read = reader.next(self.client, most).await;
-        // An answer may have muted it meanwhile. The frame stays in the reader.
-        self.muted.over(&self.shared.quotas).await;
+        let read = if self.shared.drain.has_begun() {
+            // What has arrived is served, and nothing more.
+            reader.arrived(most)
+        } else {
+            // An answer may mute the client while it is read from: the frame stays in the reader then.
+            let mut next = pin!(async {
+                self.muted.over(&self.shared.quotas).await;
+                let read = reader.next(self.client, most).await;
+                self.muted.over(&self.shared.quotas).await;
+                read
+            });
+            poll_fn(|cx| match next.as_mut().poll(cx) {
+                Poll::Pending if self.shared.drain.has_begun() => Poll::Ready(Ok(None)),
+                read => read,
+            })
+            .await
+        };
         match read {
             Ok(range) => Ok(range),
             Err(FrameError::Io(e)) => Err(SessionError::Client(e)),

@@ -4,6 +4,7 @@ mod acls;
 mod build;
 mod names;
 mod others;
+mod passwords;
 mod quotas;
 
 use std::borrow::Cow;
@@ -19,6 +20,7 @@ use crate::quotas::rules::Rules;
 
 pub use acls::{MOST_RULES, Wrong, check_rule, is_super_user};
 pub use build::{build, prefix_of};
+pub use passwords::check_password;
 
 /// All virtual clusters and accounts at one moment.
 ///

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Declared, Kind, OwnApiVersion, PASSTHROUGH, ResourceKey};
 
 /// Limits for a virtual cluster as a whole, or for some of its clients.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Quota {
     /// Always `Quota`.
@@ -29,7 +30,7 @@ impl Quota {
 }
 
 /// The `kind` of a [`Quota`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub enum QuotaKind {
     /// The only value.
     #[default]
@@ -37,7 +38,7 @@ pub enum QuotaKind {
 }
 
 /// `metadata` of a quota.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct QuotaMetadata {
     /// Unique in its virtual cluster.
@@ -51,7 +52,7 @@ pub struct QuotaMetadata {
 }
 
 /// Who sets a quota.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum SetBy {
     /// Whoever declares resources.
@@ -63,7 +64,7 @@ pub enum SetBy {
 
 /// `spec` of a quota. Without `user` and `clientId` it limits the virtual cluster as a whole, which holds beside what is said of
 /// some of its clients; of those the most specific one holds, in Kafka's order, for each limit by itself.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct QuotaSpec {
     /// The service account that it limits: all its connections together. `*` is each one that has no quota of its own.
