@@ -5,7 +5,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use contract::resources::{PASSTHROUGH, UpsertResult, VirtualCluster};
+use contract::resources::{PASSTHROUGH, VirtualCluster};
 use tokio::sync::watch;
 
 use super::answer::ApiError;
@@ -174,14 +174,5 @@ impl Declare {
     fn publish(&self, declarations: Declarations, world: World) {
         *self.now.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(declarations);
         self.world.send_replace(Arc::new(world));
-    }
-}
-
-/// What putting `new` in the place of `old` means.
-pub(super) fn upsert_result<T: PartialEq>(old: Option<&T>, new: &T) -> UpsertResult {
-    match old {
-        None => UpsertResult::Created,
-        Some(old) if old == new => UpsertResult::NotChanged,
-        Some(_) => UpsertResult::Updated,
     }
 }
