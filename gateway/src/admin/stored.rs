@@ -15,7 +15,7 @@ use super::{Admin, secrets};
 use crate::authn::Account;
 use crate::authn::credentials::Credentials;
 use crate::store::Declarations;
-use crate::world::prefix_of;
+use crate::world::{check_password, prefix_of};
 
 /// The resource of this key.
 pub(super) fn find(declared: &Declarations, key: &ResourceKey) -> Option<Resource> {
@@ -68,20 +68,11 @@ impl Admin {
 
     /// The verifiers of an account's password, or those that there are if none is given or it is still the same.
     async fn credentials(&self, account: &mut GatewayServiceAccount) -> Result<Option<Credentials>, ApiError> {
+        check_password(account).map_err(|problem| ApiError::problems(&[problem]))?;
         let password = account.spec.password.take();
-        if password.as_ref().is_some_and(|password| password.reveal().is_empty()) {
-            let told = "spec.password: is empty; leave it out to keep the one that is set";
-            return Err(ApiError::invalid(told));
-        }
+        // What a local account knew is worth nothing to the external one that takes its place.
         if account.spec.account_type != AccountType::Local {
-            // What a local account knew is worth nothing to the external one that takes its place.
-            return match password {
-                None => Ok(None),
-                Some(_) => Err(ApiError::invalid(
-                    "spec.password: an EXTERNAL account proves who it is elsewhere and has no password here: leave it \
-                     out, or declare a LOCAL one",
-                )),
-            };
+            return Ok(None);
         }
         let key = (account.virtual_cluster().to_owned(), account.metadata.name.clone());
         let old = self.declare.now().accounts.get(&key).and_then(|old| old.credentials.clone());

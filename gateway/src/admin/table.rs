@@ -52,19 +52,23 @@ const FORMAT: Parameter = parameter("format", ParameterKind::Word(&["json", "yam
 /// Every operation.
 pub(super) fn operations() -> Vec<Operation> {
     let kinds = [
-        of_kind::<VirtualCluster>(7, &[], Needs::See),
-        of_kind::<AliasTopic>(8, &[NAME, VCLUSTER, SHOW_DEFAULTS], Needs::See),
-        of_kind::<GatewayServiceAccount>(10, &[NAME, VCLUSTER, TYPE, SHOW_DEFAULTS], Needs::See),
-        of_kind::<GatewayGroup>(11, &[SHOW_DEFAULTS], Needs::See),
-        of_kind::<Quota>(13, &[NAME, VCLUSTER, SHOW_DEFAULTS], Needs::See),
-        of_kind::<UpstreamCluster>(5, &[NAME], Needs::SeeAll),
-        of_kind::<IdentityProvider>(6, &[NAME], Needs::SeeAll),
+        of_kind::<VirtualCluster>(7, &[], (Needs::See, Needs::Change)),
+        of_kind::<AliasTopic>(8, &[NAME, VCLUSTER, SHOW_DEFAULTS], (Needs::See, Needs::Change)),
+        of_kind::<GatewayServiceAccount>(10, &[NAME, VCLUSTER, TYPE, SHOW_DEFAULTS], (Needs::See, Needs::Change)),
+        of_kind::<GatewayGroup>(11, &[SHOW_DEFAULTS], (Needs::See, Needs::Change)),
+        of_kind::<Quota>(13, &[NAME, VCLUSTER, SHOW_DEFAULTS], (Needs::See, Needs::Change)),
+        of_kind::<UpstreamCluster>(5, &[NAME], (Needs::SeeAll, Needs::Administer)),
+        of_kind::<IdentityProvider>(6, &[NAME], (Needs::SeeAll, Needs::Administer)),
     ];
     kinds.into_iter().flatten().chain(of_all_kinds()).chain(of_the_gateway()).chain(absent()).collect()
 }
 
 /// A kind's collection, and each resource of it; `order` is when clients make them among other kinds.
-fn of_kind<T: Declared + Send + 'static>(order: u8, filters: &[Parameter], sees: Needs) -> Vec<Operation> {
+fn of_kind<T: Declared + Send + 'static>(
+    order: u8,
+    filters: &[Parameter],
+    (sees, changes): (Needs, Needs),
+) -> Vec<Operation> {
     let kind = T::KIND;
     let (path, below) = (kind.path, format!("{}/{{name}}", kind.path));
     let (group, version) = kind.api_version.split_once('/').unwrap_or_default();
@@ -79,7 +83,7 @@ fn of_kind<T: Declared + Send + 'static>(order: u8, filters: &[Parameter], sees:
         path,
         &format!("put{name}"),
         &format!("Create or change a {name}"),
-        Needs::Change,
+        changes,
         resources::put::<T>,
     );
     let put = put.query(&[DRY_MODE]).conditional().takes::<T>(example(name)).answers::<Upserted<T>>().with_revision();
@@ -87,16 +91,14 @@ fn of_kind<T: Declared + Send + 'static>(order: u8, filters: &[Parameter], sees:
     let summary = format!("Delete a {name}");
     let id = format!("delete{name}");
     if kind.in_virtual_cluster {
-        let delete =
-            Operation::new(Delete, path, &id, &summary, Needs::Change, move |state, asker, headers, uri, body| {
-                resources::delete_named(kind, state, asker, headers, uri, body)
-            });
+        let delete = Operation::new(Delete, path, &id, &summary, changes, move |state, asker, headers, uri, body| {
+            resources::delete_named(kind, state, asker, headers, uri, body)
+        });
         operations.push(delete.takes::<Named>(Some(json!({ "name": "name1", "vCluster": "vCluster1" }))));
     } else {
-        let delete =
-            Operation::new(Delete, &below, &id, &summary, Needs::Change, move |state, asker, headers, path, uri| {
-                resources::delete(kind, state, asker, headers, path, uri)
-            });
+        let delete = Operation::new(Delete, &below, &id, &summary, changes, move |state, asker, headers, path, uri| {
+            resources::delete(kind, state, asker, headers, path, uri)
+        });
         operations.push(delete);
         let one = Operation::new(
             Get,

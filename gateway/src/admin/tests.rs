@@ -238,6 +238,12 @@ fn health_and_metrics() {
     assert!(!client.ready().unwrap());
     gateway.health.set_upstream(Part::Up("1 broker".into()));
     gateway.health.set_listeners(Part::Up("ports 6969 to 6978".into()));
+    gateway.health.set_state(Part::Down("topic '_anabranch.state' has no leader at present".into()));
+    let ready = raw(&gateway.address, "GET", "/health/ready", "");
+    assert!(ready.starts_with("HTTP/1.1 503 ") && ready.contains("has no leader at present"), "{ready}");
+    gateway.runtime.block_on(gateway.admin.catch_up_until_done());
+    gateway.health.set_declarations(Some("a.yaml: is not YAML".into()));
+    assert!(raw(&gateway.address, "GET", "/health", "").contains("a.yaml: is not YAML"));
     assert_eq!(client.health().unwrap().status, contract::health::Status::Up);
     assert!(client.ready().unwrap());
     assert!(client.metrics().unwrap().contains("gateway_isolation_violations_total 0\n"));

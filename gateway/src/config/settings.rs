@@ -4,7 +4,9 @@ use contract::secret::Secret;
 use serde_yaml::Value;
 
 use super::reader::{Reader, text};
-use super::{Config, INTERNAL_TOPICS, Passthrough, State, Tokens, admin, audit, clients, logins, oauth, tls, upstream};
+use super::{
+    Config, INTERNAL_TOPICS, Passthrough, State, Tokens, admin, audit, clients, logins, nodes, oauth, tls, upstream,
+};
 
 /// One setting: where it stands in the file, and the variable that overrides it.
 pub(super) struct Setting {
@@ -36,7 +38,7 @@ const SETTINGS: &[Setting] = &[
 
 /// Every setting.
 pub(super) fn settings() -> impl Iterator<Item = &'static Setting> + Clone {
-    let parts: [&[Setting]; 8] = [
+    let parts: [&[Setting]; 9] = [
         upstream::SETTINGS,
         clients::SETTINGS,
         logins::SETTINGS,
@@ -44,6 +46,7 @@ pub(super) fn settings() -> impl Iterator<Item = &'static Setting> + Clone {
         tls::SETTINGS,
         audit::SETTINGS,
         admin::SETTINGS,
+        nodes::SETTINGS,
         SETTINGS,
     ];
     parts.into_iter().flatten()
@@ -64,6 +67,7 @@ pub(super) fn read(reader: &mut Reader) -> Option<Config> {
     let admin = admin::read(reader, &clients, &tls);
     let passthrough = Passthrough { acl_enabled: reader.flag("passthrough.aclEnabled", false) };
     let state = state(reader);
+    let nodes = nodes::read(reader, &state);
     let signing_key = reader.value("tokens.signingKey", |value| match text(value)? {
         key if key.len() < SHORTEST_KEY => {
             Err(format!("must have at least {SHORTEST_KEY} characters; make one with: openssl rand -base64 32"))
@@ -72,7 +76,7 @@ pub(super) fn read(reader: &mut Reader) -> Option<Config> {
     });
     let audit = audit::read(reader);
     let tokens = Tokens { signing_key };
-    Some(Config { upstream: upstream?, clients, logins, oauth, tls, admin, passthrough, audit, state, tokens })
+    Some(Config { upstream: upstream?, clients, logins, oauth, tls, admin, passthrough, audit, state, nodes, tokens })
 }
 
 fn state(reader: &mut Reader) -> State {

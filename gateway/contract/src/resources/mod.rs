@@ -5,6 +5,7 @@
 
 pub mod acl;
 pub mod alias_topic;
+pub mod apply;
 pub mod group;
 pub mod identity_provider;
 pub mod quota;
