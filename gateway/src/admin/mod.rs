@@ -6,6 +6,7 @@ mod answer;
 mod audited;
 mod basic_auth;
 mod declare;
+mod folder;
 mod health;
 mod metrics;
 mod resources;
@@ -38,7 +39,8 @@ use crate::routing::Routes;
 use crate::store::topic::StateLog;
 use crate::upstream::topic_log::LogError;
 use crate::world::{World, is_super_user};
-use declare::Declare;
+pub use declare::Keep;
+use declare::{Declare, ReadError};
 
 /// No resource is longer.
 const LONGEST_BODY: usize = 256 * 1024;
@@ -81,14 +83,14 @@ impl Admin {
     /// Starts with nothing declared; `world` gets every change. Without a log declarations end with the process.
     pub fn new(
         world: watch::Sender<Arc<World>>,
-        log: Option<StateLog>,
+        keep: Keep,
         users: Vec<AdminUser>,
         authenticator: Arc<Authenticator>,
         clients: ClientAccess,
         passthrough: Passthrough,
         reports: Reports,
     ) -> Self {
-        let declare = Declare::new(world, log, passthrough_of(passthrough, &users), &reports);
+        let declare = Declare::new(world, keep, passthrough_of(passthrough, &users), &reports);
         let Reports { health, metrics, audit, record_requests } = reports;
         Self {
             declare,
@@ -144,7 +146,7 @@ impl Admin {
     }
 
     /// One failure is none: a topic that was just made has no leader for a moment. The second in a row is told.
-    fn report_state(&self, result: Result<String, LogError>) {
+    fn report_state(&self, result: Result<String, ReadError>) {
         match result {
             Ok(place) => {
                 if self.failures.swap(0, Ordering::Relaxed) > 1 {

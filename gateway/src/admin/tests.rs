@@ -57,7 +57,7 @@ impl Gateway {
         let (audit, events) = Audit::new(100, crate::audit::Watched::default(), Arc::clone(&metrics));
         let admin = Admin::new(
             sender,
-            None,
+            Keep::Memory,
             users,
             Arc::clone(&authenticator),
             clients,

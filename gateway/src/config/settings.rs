@@ -7,8 +7,8 @@ use contract::strict::nearest;
 
 use super::reader::{Reader, listed, text};
 use super::{
-    Admin, AdminUser, Clients, Config, INTERNAL_TOPICS, Listener, Passthrough, State, Tokens, audit, clients, logins,
-    nodes, oauth, tls, upstream,
+    Admin, AdminUser, Clients, Config, INTERNAL_TOPICS, Listener, Passthrough, Tokens, audit, clients, logins, nodes,
+    oauth, state, tls, upstream,
 };
 
 /// One setting: where it stands in the file, and the variable that overrides it.
@@ -37,14 +37,12 @@ const SETTINGS: &[Setting] = &[
     setting("admin.port", "GATEWAY_HTTP_PORT"),
     structured("admin.users", "GATEWAY_ADMIN_API_USERS"),
     setting("passthrough.aclEnabled", "GATEWAY_ACL_STORE_ENABLED"),
-    file_only("state.store"),
-    file_only("state.topic"),
     setting("tokens.signingKey", "GATEWAY_USER_POOL_SECRET_KEY"),
 ];
 
 /// Every setting.
 pub(super) fn settings() -> impl Iterator<Item = &'static Setting> + Clone {
-    let parts: [&[Setting]; 8] = [
+    let parts: [&[Setting]; 9] = [
         upstream::SETTINGS,
         clients::SETTINGS,
         logins::SETTINGS,
@@ -52,12 +50,12 @@ pub(super) fn settings() -> impl Iterator<Item = &'static Setting> + Clone {
         tls::SETTINGS,
         audit::SETTINGS,
         nodes::SETTINGS,
+        state::SETTINGS,
         SETTINGS,
     ];
     parts.into_iter().flatten()
 }
 
-const STATE_TOPIC: &str = "_anabranch.state";
 const LOOPBACK: &str = "127.0.0.1";
 /// A key that is shorter can be guessed from one token, or one line of a chain.
 pub(super) const SHORTEST_KEY: usize = 32;
@@ -71,7 +69,7 @@ pub(super) fn read(reader: &mut Reader) -> Option<Config> {
     let tls = tls::read(reader, &clients.listeners);
     let admin = admin(reader, &clients);
     let passthrough = Passthrough { acl_enabled: reader.flag("passthrough.aclEnabled", false) };
-    let state = state(reader);
+    let (state, at_rest) = state::read(reader);
     let nodes = nodes::read(reader, &state);
     let signing_key = reader.value("tokens.signingKey", |value| match text(value)? {
         key if key.len() < SHORTEST_KEY => {
@@ -81,7 +79,20 @@ pub(super) fn read(reader: &mut Reader) -> Option<Config> {
     });
     let audit = audit::read(reader);
     let tokens = Tokens { signing_key };
-    Some(Config { upstream: upstream?, clients, logins, oauth, tls, admin, passthrough, audit, state, nodes, tokens })
+    Some(Config {
+        upstream: upstream?,
+        clients,
+        logins,
+        oauth,
+        tls,
+        admin,
+        passthrough,
+        audit,
+        state,
+        at_rest,
+        nodes,
+        tokens,
+    })
 }
 
 fn admin(reader: &mut Reader, clients: &Clients) -> Admin {
@@ -138,17 +149,6 @@ fn admin_user(entry: &Value) -> Result<AdminUser, String> {
         Some(value) => value.as_bool().ok_or("admin must be true or false")?,
     };
     Ok(AdminUser { username, password: Secret::new(field("password")?), admin })
-}
-
-fn state(reader: &mut Reader) -> State {
-    let topic = reader.value("state.topic", internal_topic);
-    let choices = [("memory", false), ("topic", true)];
-    if reader.choice("state.store", &choices).unwrap_or(false) {
-        let topic = topic.unwrap_or_else(|| STATE_TOPIC.to_owned());
-        State::Topic(topic)
-    } else {
-        State::Memory
-    }
 }
 
 /// The name of a topic of the gateway's own. Such topics are hidden from everybody, and no tenant's prefix begins with an
