@@ -9,6 +9,7 @@ pub mod audit;
 pub mod authn;
 pub mod authz;
 pub mod certs;
+pub mod cli;
 pub mod config;
 pub mod leaving;
 pub mod listeners;
@@ -16,6 +17,7 @@ pub mod material;
 pub mod naming;
 pub mod nodes;
 pub mod observe;
+pub mod quotas;
 pub mod routing;
 pub mod session;
 pub mod store;
@@ -118,6 +120,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         limits: limits(&config),
         api_versions: session::local::ApiVersionsCache::default(),
         fetch_sessions: Arc::default(),
+        quotas: session::Quotas::default(),
         acls: Arc::clone(&admin) as Arc<dyn session::acls::AclKeeper>,
         drain: Drain::default(),
     });
@@ -166,7 +169,7 @@ fn admin_of(
 ) -> Arc<Admin> {
     let log = match &config.state {
         State::Memory => None,
-        State::Topic(topic) => Some(StateLog::new(Arc::clone(cluster), topic.clone())),
+        State::Topic(topic) => Some(StateLog::new(Arc::clone(cluster), topic.clone(), None)),
     };
     Arc::new(Admin::new(
         world,

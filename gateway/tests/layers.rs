@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 /// Modules of the gateway, highest rank first. A module imports lower ranks only, and none of its own rank.
 const RANKS: &[&[&str]] = &[
-    &["listeners", "leaving", "material", "certs"],
+    &["listeners", "leaving", "material", "certs", "cli"],
     &["admin"],
     &["session"],
     &["world", "store"],
@@ -18,7 +18,7 @@ const RANKS: &[&[&str]] = &[
     &["upstream"],
     &["naming"],
     &["authz"],
-    &["routing", "authn", "crypto"],
+    &["routing", "authn", "crypto", "quotas"],
     &["apis", "transport"],
     &["observe", "config"],
 ];

@@ -182,10 +182,19 @@ impl Busy {
 fn goes_on(busy: &mut [Busy]) {
     let before: Vec<_> = busy.iter_mut().map(Busy::progress).collect();
     for (one, before) in busy.iter_mut().zip(before) {
-        within(&format!("{} goes on", one.name), || {
+        let began = Instant::now();
+        loop {
             let (acked, copied) = one.progress();
-            acked >= before.0 + STRETCH && copied >= before.1 + STRETCH
-        });
+            if acked >= before.0 + STRETCH && copied >= before.1 + STRETCH {
+                break;
+            }
+            let (name, errors) = (one.name, one.errors());
+            assert!(
+                began.elapsed() < PATIENCE,
+                "{name} has {acked} records acknowledged and {copied} copied, {before:?} {PATIENCE:?} ago; it was told {errors:?}"
+            );
+            thread::sleep(Duration::from_millis(100));
+        }
     }
 }
 

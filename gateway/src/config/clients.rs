@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use serde_yaml::Value;
 
-use super::reader::{Reader, listed, nearest, text};
+use contract::strict::nearest;
+
+use super::reader::{Reader, listed, text};
 use super::settings::{Setting, as_u16, as_usize, file_only, setting, structured};
 use super::tls::{CLIENT_AUTH, ClientAuth};
 use super::{Clients, HostRouting, Limits, Listener, PortRouting, Routing, SecurityProtocol, Upstream};

@@ -3,7 +3,9 @@
 use contract::secret::Secret;
 use serde_yaml::Value;
 
-use super::reader::{Reader, listed, nearest, text};
+use contract::strict::nearest;
+
+use super::reader::{Reader, listed, text};
 use super::{
     Admin, AdminUser, Clients, Config, INTERNAL_TOPICS, Listener, Passthrough, State, Tokens, audit, clients, logins,
     nodes, oauth, tls, upstream,

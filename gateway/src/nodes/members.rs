@@ -13,15 +13,11 @@ use super::heard::{Change, Heard};
 use super::view::{Node, View};
 use crate::config::{Listener, Nodes};
 use crate::upstream::cluster::Cluster;
-use crate::upstream::topic_log::{LogError, Shape, TopicLog};
+use crate::upstream::topic_log::{LogError, Shape, TopicLog, UP_TO_THREE};
 
 /// Beats are worth nothing after seconds: old ones go by age and by key.
-const SHAPE: Shape = Shape {
-    partitions: 1,
-    replication_factor: -1,
-    cleanup_policy: "compact,delete",
-    settings: &[("retention.ms", "3600000"), ("segment.ms", "600000")],
-};
+const SHAPE: Shape = Shape { partitions: 1, replication_factor: UP_TO_THREE, cleanup_policy: "compact,delete" };
+const SETTINGS: &[(&str, &str)] = &[("retention.ms", "3600000"), ("segment.ms", "600000")];
 /// A node is gone after so many beats that were not heard.
 const MISSED: u32 = 4;
 /// A node that comes reads so many of the latest records: the last beat of every other is among them.
@@ -122,7 +118,7 @@ impl Members {
         }
         let now = Instant::now();
         let mut talk = Talk {
-            log: TopicLog::new(Arc::clone(cluster), self.settings.topic.clone(), SHAPE, 0),
+            log: TopicLog::new(Arc::clone(cluster), self.settings.topic.clone(), SHAPE, 0).strict(SETTINGS),
             heard: Heard::default(),
             place: None,
             beat_due: now,

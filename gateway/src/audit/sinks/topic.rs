@@ -16,12 +16,8 @@ pub(super) struct TopicSink {
 impl TopicSink {
     pub(super) fn new(settings: &AuditTopic, cluster: Arc<Cluster>, node: &str) -> Self {
         let AuditTopic { name, partitions, replication_factor } = settings;
-        let shape = Shape {
-            partitions: *partitions,
-            replication_factor: *replication_factor,
-            cleanup_policy: "delete",
-            settings: &[],
-        };
+        let shape =
+            Shape { partitions: *partitions, replication_factor: *replication_factor, cleanup_policy: "delete" };
         let share = node.bytes().fold(0u32, |share, byte| share.wrapping_mul(31).wrapping_add(byte.into()));
         Self { log: TopicLog::new(cluster, name.clone(), shape, share), node: node.to_owned() }
     }
