@@ -7,11 +7,14 @@ pub mod acls;
 mod again;
 pub mod attempts;
 pub mod audited;
+mod awaited;
 pub mod certificate;
 mod conversation;
 pub mod delegated;
 mod denied;
 pub mod drain;
+#[cfg(test)]
+mod drain_tests;
 mod enforce;
 pub mod handshake;
 mod joined;

@@ -9,6 +9,7 @@
 //! A client that does not read its answers fills the queue, and then nothing more is read from it.
 
 use super::again::{Again, Among};
+use super::awaited::{answer_of, answer_unless_leaving, nothing_yet};
 use super::conversation::{Then, Turn};
 use super::delegated::Alone;
 use super::enforce::{self, Ruling, Written};
@@ -32,11 +33,10 @@ use crate::transport::frames::{FrameError, FrameReader};
 use crate::transport::vectored;
 use crate::upstream::broker;
 use crate::upstream::security::{Link, Renewal};
-use serde_json::json;
 use std::future::poll_fn;
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 use tokio::sync::mpsc::{self, error::TryRecvError};
@@ -77,10 +77,10 @@ pub(super) struct Entry<'a> {
 }
 
 /// The two ends, and who the client is.
-struct Session<'a> {
+pub(super) struct Session<'a> {
     client: &'a Connection,
     broker: i32,
-    shared: &'a Shared,
+    pub(super) shared: &'a Shared,
     identity: &'a Identity,
     tenant: Tenant,
     metrics: &'a TenantMetrics,
@@ -263,9 +263,9 @@ async fn answers(
     let (mut segments, mut memory) = (Segments::default(), response::Memory::default());
     let mut rights = session.rights();
     // So many answers of the broker are still to come to what was answered without it.
-    let mut owed = 0;
+    let mut unread = 0;
     loop {
-        let exchange = if owed > 0 {
+        let exchange = if unread > 0 {
             exchanges.recv().await
         } else if reader.buffered() == 0 {
             tokio::select! {
@@ -293,15 +293,15 @@ async fn answers(
             Exchange::Local(answer) => session.answer(&answer).await?,
             Exchange::Upstream(awaited) if awaited.asked.silent => {}
             Exchange::Own(key, version, waiting) => {
-                let range = answer_of(session, upstream, &mut reader, &mut owed).await?;
+                let range = answer_of(session, upstream, &mut reader, &mut unread).await?;
                 renewal::hand_over(key, version, reader.bytes(range.clone()), waiting)?;
                 reader.consume(&range);
             }
             Exchange::Upstream(awaited) => {
-                let Some(range) = answer_unless_leaving(session, upstream, &mut reader, &mut owed, &awaited).await?
+                let Some(range) = answer_unless_leaving(session, upstream, &mut reader, &mut unread, &awaited).await?
                 else {
                     session.answer(&nothing_yet(&awaited)?).await?;
-                    owed += 1;
+                    unread += 1;
                     continue;
                 };
                 let frame = reader.bytes(range.clone());
@@ -311,59 +311,6 @@ async fn answers(
             }
         }
     }
-}
-
-/// The next frame of the broker behind those that are owed.
-async fn answer_of(
-    session: &Session<'_>,
-    upstream: &Connection,
-    reader: &mut FrameReader,
-    owed: &mut u32,
-) -> Result<std::ops::Range<usize>, SessionError> {
-    let most = session.shared.limits.max_answer_bytes;
-    loop {
-        let range = match reader.next(upstream, |_| most).await {
-            Ok(Some(range)) => range,
-            Ok(None) => return Err(SessionError::Upstream(std::io::ErrorKind::UnexpectedEof.into())),
-            Err(FrameError::Io(e)) => return Err(SessionError::Upstream(e)),
-            Err(e @ FrameError::TooLong { .. }) => return Err(SessionError::Answer(e.to_string())),
-        };
-        if *owed == 0 {
-            return Ok(range);
-        }
-        *owed -= 1;
-        reader.consume(&range);
-    }
-}
-
-/// As [`answer_of`]; `None` where the gateway stops while the broker waits for records. Whatever else was asked for is waited
-/// for, because it may have changed something.
-async fn answer_unless_leaving(
-    session: &Session<'_>,
-    upstream: &Connection,
-    reader: &mut FrameReader,
-    owed: &mut u32,
-    awaited: &Awaited,
-) -> Result<Option<std::ops::Range<usize>>, SessionError> {
-    if awaited.key == ApiKey::Fetch {
-        let leaving = poll_fn(|_| if session.shared.drain.has_begun() { Poll::Ready(()) } else { Poll::Pending });
-        tokio::select! {
-            biased;
-            range = answer_of(session, upstream, reader, owed) => return range.map(Some),
-            () = leaving => {}
-        }
-        // An answer that has begun to come is on its way.
-        if *owed > 0 || reader.buffered() == 0 {
-            return Ok(None);
-        }
-    }
-    answer_of(session, upstream, reader, owed).await.map(Some)
-}
-
-/// No records, as a broker says it that would rather be asked later. The client's fetch session is over.
-fn nothing_yet(awaited: &Awaited) -> Result<Vec<u8>, SessionError> {
-    let Awaited { key, version, correlation_id, .. } = awaited;
-    local::encode(*key, *version, *correlation_id, &json!({ "ThrottleTimeMs": 1, "Responses": [] }))
 }
 
 async fn send_back(
