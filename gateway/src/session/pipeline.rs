@@ -11,18 +11,19 @@
 use super::again::{Again, Among};
 use super::conversation::{Then, Turn};
 use super::delegated::Alone;
-use super::enforce::{self, Apart, Ruling, Written};
-use super::refusal::{refused, unserved, with_refused_resources};
+use super::enforce::{self, Apart, Ruling};
+use super::outgoing::{self, Reading};
+use super::refusal::{refused, unserved};
 use super::rights::Rights;
-use super::{SessionError, Shared, acls, audited, local, quotas, renewal, scram, topic_uses};
+use super::{SessionError, Shared, acls, audited, local, quotas, renewal, scram, several, topic_uses};
 use crate::apis::check::{Checked, Unserved, check};
 use crate::apis::{Verdict, row};
 use crate::audit::caller;
 use crate::audit::event::{Action, Event, Origin};
 use crate::authn::Identity;
-use crate::authz::{Authorizer, Requester};
+use crate::authz::{Authorizer, Permitted, Requester};
 use crate::naming::request::{self, Asked, Refusal};
-use crate::naming::{Tenant, response};
+use crate::naming::{Tenant, twins};
 use crate::observe::metrics::{FrameRefusal, TenantMetrics};
 use crate::transport::connection::Connection;
 use crate::transport::frames::{FrameError, FrameReader};
@@ -43,11 +44,8 @@ const DRAIN: Duration = Duration::from_secs(30);
 /// What is kept for the answers of one connection: answers that were made here, and what the others need to know. Of a
 /// client that does not read, nothing more is read.
 const HELD: usize = 1 << 20;
-/// A topic id of an answer is looked for this often: what its broker knows, another one may learn a moment later, and a group's
-/// assignment is told once.
-const LOOKS: u32 = 4;
 /// Buffers for rewritten pieces keep this much between frames.
-const SCRATCH: usize = 4 << 10;
+pub(super) const SCRATCH: usize = 4 << 10;
 
 /// One request in flight: everything that its answer needs lives here.
 #[derive(Debug)]
@@ -102,14 +100,18 @@ impl Queue {
 /// What an answer from the broker must be the answer to.
 #[derive(Debug)]
 pub(super) struct Awaited {
-    key: ApiKey,
-    version: i16,
-    correlation_id: i32,
-    asked: Asked,
+    pub(super) key: ApiKey,
+    pub(super) version: i16,
+    pub(super) correlation_id: i32,
+    pub(super) asked: Asked,
     /// What was refused of the request.
-    apart: Option<Apart>,
+    pub(super) apart: Option<Apart>,
     /// The rights with which records were asked for, which may be others when they come.
-    then: Option<Arc<Authorizer>>,
+    pub(super) then: Option<Arc<Authorizer>>,
+    /// The names that the request was in.
+    pub(super) tenant: Arc<Tenant>,
+    /// The client's answer has more to it, which the broker answers next.
+    pub(super) more: bool,
 }
 
 /// What becomes of a frame.
@@ -127,7 +129,7 @@ pub(super) struct Entry<'a> {
     /// Who it is.
     pub(super) identity: &'a Identity,
     /// Of which virtual cluster.
-    pub(super) tenant: Tenant,
+    pub(super) tenant: Arc<Tenant>,
     /// Its further logins.
     pub(super) again: Again<'a>,
     /// The connection on which Kafka itself has let it in.
@@ -137,13 +139,14 @@ pub(super) struct Entry<'a> {
 }
 
 /// The two ends, and who the client is.
-struct Session<'a> {
-    client: &'a Connection,
-    broker: i32,
-    shared: &'a Shared,
+pub(super) struct Session<'a> {
+    pub(super) client: &'a Connection,
+    pub(super) broker: i32,
+    pub(super) shared: &'a Shared,
     identity: &'a Identity,
-    tenant: Tenant,
-    metrics: &'a TenantMetrics,
+    /// The names that it began with.
+    tenant: Arc<Tenant>,
+    pub(super) metrics: &'a TenantMetrics,
     kafka_authorizes: bool,
     /// Whether the client is about to log in again.
     login: AtomicBool,
@@ -260,10 +263,11 @@ async fn forward(
         segments.clear(SCRATCH);
         // Decided anew after each look: an id that was nobody's may have become a topic's.
         let tell = |action| session.record(action);
-        let ruling = enforce::rule(checked, rights, &session.tenant, session.shared, last_word, &tell)?;
+        let tenant = Arc::clone(rights.tenant());
+        let ruling = enforce::rule(checked, rights, &tenant, session.shared, last_word, &tell)?;
         let (permitted, apart) = match ruling {
             Ruling::Serve(permitted, apart) => {
-                topic_uses::tell(&permitted, &session.tenant, session.shared.audit.watched(), &tell);
+                topic_uses::tell(&permitted, &tenant, session.shared.audit.watched(), &tell);
                 (permitted, apart)
             }
             Ruling::Answer(answer) => {
@@ -276,33 +280,63 @@ async fn forward(
                 continue;
             }
         };
-        match request::map(permitted, &session.tenant, session.broker, last_word, memory, segments) {
-            Ok((physical, asked)) => {
-                let then = matches!(key, ApiKey::Fetch | ApiKey::ShareFetch).then(|| rights.authorizer().clone());
-                let silent = apart.as_ref().is_some_and(|apart| apart.silent);
-                let awaited = Awaited { key, version, correlation_id, asked, apart, then };
-                queue.put(Exchange::Upstream(Box::new(awaited))).await?;
-                let _ = broker::send(upstream, &physical).await.map_err(SessionError::Upstream)?;
-                return if silent { Err(SessionError::Ended(enforce::SILENT)) } else { Ok(()) };
-            }
-            Err(Stop::Refused(Refusal::UnknownTopicId)) if !last_word => {
+        let silent = apart.as_ref().is_some_and(|apart| apart.silent);
+        let then = matches!(key, ApiKey::Fetch | ApiKey::ShareFetch).then(|| rights.authorizer().clone());
+        let asked = Asked::default();
+        let awaited = Awaited { key, version, correlation_id, asked, apart, then, tenant, more: false };
+        let sent = if twins::concerns(&awaited.tenant.namespace) {
+            Box::pin(several::send(session, upstream, permitted, awaited, last_word, memory, queue)).await?
+        } else {
+            send(session, upstream, permitted, awaited, last_word, memory, segments, queue).await?
+        };
+        match sent {
+            Ok(()) if silent => return Err(SessionError::Ended(enforce::SILENT)),
+            Ok(()) => return Ok(()),
+            Err(Refusal::UnknownTopicId) if !last_word => {
                 // Without a broker to ask, the id stays unknown.
                 let _ = session.shared.cluster.refresh().await;
                 last_word = true;
             }
-            Err(Stop::Refused(refusal)) => break refusal,
-            Err(other) => {
-                return Err(SessionError::Frame {
-                    reason: FrameRefusal::Malformed,
-                    detail: format!("{key:?} {version}: {other}"),
-                });
-            }
+            Err(refusal) => break refusal,
         }
     };
     session.record(Action::RequestRefused { api: key.name().into(), reason: refusal.to_string().into() });
     session.metrics.request_refused();
     let answer = refused(&refusal, key, version, correlation_id, checked.body())?;
     queue.put(Exchange::Local(answer)).await
+}
+
+/// Sends a request, unless it is refused.
+#[allow(clippy::too_many_arguments, reason = "each is a different owner's")]
+async fn send(
+    session: &Session<'_>,
+    upstream: &Connection,
+    permitted: Permitted<'_>,
+    mut awaited: Awaited,
+    last_word: bool,
+    memory: &mut request::Memory,
+    segments: &mut Segments,
+    queue: &Queue,
+) -> Result<Result<(), Refusal>, SessionError> {
+    match request::map(permitted, &awaited.tenant, session.broker, last_word, memory, segments) {
+        Ok((physical, asked)) => {
+            awaited.asked = asked;
+            queue.put(Exchange::Upstream(Box::new(awaited))).await?;
+            let _ = broker::send(upstream, &physical).await.map_err(SessionError::Upstream)?;
+            Ok(Ok(()))
+        }
+        Err(stop) => unsent(awaited.key, awaited.version, stop).map(Err),
+    }
+}
+
+/// Why a request was not sent, unless its frame is not what it claims to be.
+pub(super) fn unsent(key: ApiKey, version: i16, stop: Stop<Refusal>) -> Result<Refusal, SessionError> {
+    match stop {
+        Stop::Refused(refusal) => Ok(refusal),
+        other => {
+            Err(SessionError::Frame { reason: FrameRefusal::Malformed, detail: format!("{key:?} {version}: {other}") })
+        }
+    }
 }
 
 /// Broker → client.
@@ -312,8 +346,7 @@ async fn answers(
     mut exchanges: mpsc::Receiver<Held>,
 ) -> Result<(), SessionError> {
     let mut reader = FrameReader::default();
-    let (mut segments, mut memory) = (Segments::default(), response::Memory::default());
-    let mut rights = session.rights();
+    let (mut segments, mut reading) = (Segments::default(), Reading::new(session.rights()));
     loop {
         let exchange = if reader.buffered() == 0 {
             tokio::select! {
@@ -348,7 +381,7 @@ async fn answers(
             Exchange::Upstream(awaited) => {
                 let range = answer_of(session, upstream, &mut reader).await?;
                 let frame = reader.bytes(range.clone());
-                send_back(session, &awaited, frame, &mut rights, &mut memory, &mut segments).await?;
+                outgoing::send_back(session, &awaited, frame, &mut reading, &mut segments).await?;
                 reader.consume(&range);
                 segments.clear(SCRATCH);
             }
@@ -371,64 +404,11 @@ async fn answer_of(
     }
 }
 
-async fn send_back(
-    session: &Session<'_>,
-    awaited: &Awaited,
-    frame: &[u8],
-    rights: &mut Rights,
-    memory: &mut response::Memory,
-    segments: &mut Segments,
-) -> Result<(), SessionError> {
-    let Awaited { key, version, correlation_id, asked, apart, then } = awaited;
-    // A broker that does not know the version answers as version 0 does; the session asks for none such.
-    let (answered, start) = wire::frame::response_header(key.response_header(*version), frame)
-        .map_err(|e| SessionError::Answer(e.to_string()))?;
-    if answered != *correlation_id {
-        return Err(SessionError::Answer(format!("correlation id {answered} instead of {correlation_id}")));
-    }
-    let (head, body) = frame.split_at(start);
-    let mut map = |segments: &mut Segments| {
-        response::map(*key, *version, body, asked, &session.tenant, session.broker, memory, segments)
-            .map_err(|e| SessionError::Answer(format!("{key:?} {version}: {e}")))
-    };
-    let mut found = map(segments)?;
-    let mut looks = 0..LOOKS;
-    while found.unknown_ids > 0 && looks.next().is_some() {
-        // A topic that was made a moment ago. Only this connection waits; without a broker to ask, the id stays unknown.
-        let _ = session.shared.cluster.refresh().await;
-        segments.clear(SCRATCH);
-        found = map(segments)?;
-    }
-    for _ in 0..found.violations + found.unknown_ids {
-        session.shared.metrics.isolation_violated();
-    }
-    if let Some(broker) = found.unreachable {
-        tracing::warn!(broker, "a coordinator has no port on this gateway: raise clients.portCount");
-    }
-    let (mut whole, mut front) = (None, Vec::new());
-    let (apart, then) = (apart.as_ref(), then.as_ref());
-    match enforce::shown((*key, *version), segments, body, apart, then, rights, &session.tenant, session.shared)? {
-        Some(Written::Body(body)) => whole = Some(body),
-        Some(Written::Front(bytes)) => front = bytes,
-        None => {}
-    }
-    if !asked.refused.is_empty() {
-        let body = whole.unwrap_or_else(|| segments.to_vec(body));
-        whole = Some(with_refused_resources(*key, *version, &body, asked)?);
-    }
-    if let Some(body) = whole {
-        return session.answer(&wire::frame::response(*key, *version, *correlation_id, &body)).await;
-    }
-    let length = head.len() + front.len() + segments.len();
-    let prefix = u32::try_from(length).map_err(|_| SessionError::Answer(format!("{length} bytes")))?.to_be_bytes();
-    session.metrics.answer(length + 4);
-    vectored::write(session.client, &[&prefix, head, &front], segments, body).await.map_err(SessionError::Client)
-}
-
 impl Session<'_> {
     /// The rights of the client as they are now. Each side has its own, so that none waits for the other.
     fn rights(&self) -> Rights {
-        let rights = Rights::new(self.shared.world.clone(), self.identity, self.client.remote().ip());
+        let rights =
+            Rights::new(self.shared.world.clone(), self.identity, self.client.remote().ip(), Arc::clone(&self.tenant));
         if self.kafka_authorizes { rights.left_to_kafka() } else { rights }
     }
 
@@ -492,7 +472,8 @@ impl Session<'_> {
             return Ok(Course::Forward(checked));
         }
         let tell = |action| self.record(action);
-        if let Ruling::Answer(answer) = enforce::rule(checked, rights, &self.tenant, self.shared, true, &tell)? {
+        let tenant = Arc::clone(rights.tenant());
+        if let Ruling::Answer(answer) = enforce::rule(checked, rights, &tenant, self.shared, true, &tell)? {
             self.metrics.request_refused();
             // Rules have answers of their own for those who may not see them.
             if !matches!(checked.key(), ApiKey::DescribeAcls | ApiKey::CreateAcls | ApiKey::DeleteAcls) {
@@ -501,7 +482,7 @@ impl Session<'_> {
         }
         let answer = match checked.key() {
             ApiKey::ApiVersions => local::api_versions(&checked, self.broker, self.shared).await,
-            ApiKey::DescribeClientQuotas => quotas::describe(&checked, &self.tenant.namespace),
+            ApiKey::DescribeClientQuotas => quotas::describe(&checked, &tenant.namespace),
             ApiKey::DescribeUserScramCredentials => {
                 let world = self.shared.world.borrow().clone();
                 scram::describe(&checked, &world, &self.identity.virtual_cluster)
@@ -551,7 +532,7 @@ impl Session<'_> {
         Origin::of(self.identity, audited::ends(self.client))
     }
 
-    async fn answer(&self, frame: &[u8]) -> Result<(), SessionError> {
+    pub(super) async fn answer(&self, frame: &[u8]) -> Result<(), SessionError> {
         self.metrics.answer(frame.len());
         vectored::write(self.client, &[frame], &Segments::default(), &[]).await.map_err(SessionError::Client)
     }

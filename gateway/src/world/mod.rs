@@ -4,6 +4,7 @@ mod acls;
 mod build;
 mod names;
 mod others;
+mod views;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ use contract::resources::acl::AclMode;
 
 use crate::authn::{Account, AccountLookup};
 use crate::authz::Authorizer;
+use crate::naming::prefix::Namespace;
 
 pub use acls::{MOST_RULES, Wrong, check_rule, is_super_user};
 pub use build::{build, prefix_of};
@@ -36,6 +38,8 @@ pub struct VirtualCluster {
     pub name: Arc<str>,
     /// Put before its names on the physical cluster; `None` for `passthrough`, which renames nothing.
     pub prefix: Option<Arc<str>>,
+    /// What its clients call what is on the physical cluster.
+    pub namespace: Namespace,
     /// What its clients see as the cluster's id: stable, and different for every virtual cluster.
     pub cluster_id: String,
     /// What its clients may do.
