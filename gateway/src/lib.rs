@@ -9,11 +9,15 @@ pub mod audit;
 pub mod authn;
 pub mod authz;
 pub mod certs;
+pub mod cli;
 pub mod config;
+pub mod leaving;
 pub mod listeners;
 pub mod material;
 pub mod naming;
+pub mod nodes;
 pub mod observe;
+pub mod quotas;
 pub mod routing;
 pub mod session;
 pub mod store;
@@ -24,8 +28,7 @@ pub mod world;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 use admin::{Admin, ClientAccess, Reports};
 use audit::event::{Action, Event};
@@ -40,15 +43,18 @@ use authn::tokens::TokenKey;
 use config::tls::ClientAuth;
 use config::{Config, HostPort, State};
 use contract::resources::PASSTHROUGH;
+use leaving::Signals;
 use listeners::{ListenError, Listeners};
 use material::{Material, MaterialError};
 use naming::topic_ids::TopicIds;
+use nodes::Members;
 use observe::health::{Health, Part};
 use observe::metrics::Metrics;
 use routing::Routes;
 use session::attempts::Attempts;
 use session::certificate::ByCertificate;
 use session::delegated::Delegation;
+use session::drain::Drain;
 use session::{Limits, Listener, Login, Shared};
 use store::topic::StateLog;
 use transport::tls::reload;
@@ -87,6 +93,9 @@ const LONGEST_TOKEN: usize = 32 << 10;
 /// Requests other than Produce hold names and numbers, not records.
 const MAX_REQUEST_BYTES: usize = 4 << 20;
 
+/// Requests to the admin API that are under way at the end may take this long.
+const ADMIN_PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
+
 /// Runs until SIGTERM or SIGINT.
 ///
 /// # Errors
@@ -98,21 +107,10 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     let authenticator = authenticator(&config)?;
     let cluster = Arc::new(cluster(&config)?);
     let (audit, recorder) = audit_of(&config, &cluster, &metrics).await?;
-    let log = match &config.state {
-        State::Memory => None,
-        State::Topic(topic) => Some(StateLog::new(Arc::clone(&cluster), topic.clone())),
-    };
-    let admin = Arc::new(Admin::new(
-        sender,
-        log,
-        config.admin.users.clone(),
-        Arc::clone(&authenticator),
-        client_access(&config),
-        config.passthrough,
-        reports(&config, &health, &metrics, &audit),
-    ));
+    let admin = admin_of(&config, sender, &cluster, &authenticator, reports(&config, &health, &metrics, &audit));
     let admin_listener = listen(&config.admin.bind_host, config.admin.port, "the admin API").await?;
-    let (listeners, bootstrap) = client_listeners(&config, &authenticator, &servers, &principals).await?;
+    let members = Members::new(&config.nodes, &config.clients.listeners, &machine(), &name_of(&config));
+    let (listeners, bootstrap) = client_listeners(&config, &authenticator, &servers, &principals, &members).await?;
     let shared = Arc::new(Shared {
         cluster: Arc::clone(&cluster),
         world,
@@ -122,7 +120,9 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         limits: limits(&config),
         api_versions: session::local::ApiVersionsCache::default(),
         fetch_sessions: Arc::default(),
+        quotas: session::Quotas::default(),
         acls: Arc::clone(&admin) as Arc<dyn session::acls::AclKeeper>,
+        drain: Drain::default(),
     });
     let certificates = reload::watch(
         servers.into_iter().flatten(),
@@ -132,25 +132,73 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         certificates_reloaded(shared.audit.clone()),
     );
     let follow_provider = follow_provider(&config, &authenticator, &shared.metrics)?;
-    let shutdown = shutdown(Arc::clone(&health))?;
+    let signals = Signals::new().map_err(RunError::Signals)?;
+    let (stop_admin, admin_stops) = oneshot::channel::<()>();
     let clients = async {
-        // Before the declarations are known every login would fail, and clients give up for good on a failed login.
-        admin.catch_up_until_done().await;
-        health.set_listeners(Part::Up(bootstrap));
-        listeners.serve(shared, config.clients.limits.max_connections).await;
+        tokio::select! {
+            () = serve_clients(&admin, &health, &shared, listeners, bootstrap, &config) => {}
+            () = signals.leave(&members, &health, &shared.drain, config.nodes.drain) => {}
+        }
+        // It tells how things are until the last client has gone.
+        drop(stop_admin);
+        tokio::time::sleep(ADMIN_PATIENCE).await;
     };
+    let admin_stops = async { drop(admin_stops.await) };
     recorder
         .during(async {
             tokio::select! {
                 () = clients => Ok(()),
                 () = admin.follow() => Ok(()),
+                () = members.run(&cluster) => Ok(()),
                 () = watch_upstream(&cluster, &health) => Ok(()),
                 ended = certificates => ended.map_err(RunError::Signals),
                 done = follow_provider => done,
-                done = admin::serve(admin_listener, Arc::clone(&admin), shutdown) => done.map_err(RunError::Admin),
+                done = admin::serve(admin_listener, Arc::clone(&admin), admin_stops) => done.map_err(RunError::Admin),
             }
         })
         .await
+}
+
+/// The admin API over what is declared, kept as the settings say.
+fn admin_of(
+    config: &Config,
+    world: watch::Sender<Arc<World>>,
+    cluster: &Arc<Cluster>,
+    authenticator: &Arc<Authenticator>,
+    reports: Reports,
+) -> Arc<Admin> {
+    let log = match &config.state {
+        State::Memory => None,
+        State::Topic(topic) => Some(StateLog::new(Arc::clone(cluster), topic.clone(), None)),
+    };
+    Arc::new(Admin::new(
+        world,
+        log,
+        config.admin.users.clone(),
+        Arc::clone(authenticator),
+        client_access(config),
+        config.passthrough,
+        reports,
+    ))
+}
+
+/// Serves clients until the sessions shall end, and they have.
+async fn serve_clients(
+    admin: &Admin,
+    health: &Health,
+    shared: &Arc<Shared>,
+    listeners: Listeners,
+    bootstrap: String,
+    config: &Config,
+) {
+    let drain = shared.drain.attend().await;
+    // Before the declarations are known every login would fail, and clients give up for good on a failed login.
+    tokio::select! {
+        () = admin.catch_up_until_done() => {}
+        () = drain.begun() => return,
+    }
+    health.set_listeners(Part::Up(bootstrap));
+    listeners.serve(Arc::clone(shared), config.clients.limits.max_connections).await;
 }
 
 /// The audit's two ends, its sinks open.
@@ -160,12 +208,19 @@ async fn audit_of(
     metrics: &Arc<Metrics>,
 ) -> Result<(Audit, Recorder), RunError> {
     let (audit, events) = Audit::new(config.audit.queue, Watched::new(&config.audit), Arc::clone(metrics));
-    let node = config.audit.node.clone().unwrap_or_else(|| {
-        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-        format!("{host}:{}", config.clients.listeners[0].ports().start())
-    });
+    let node = config.audit.node.clone().unwrap_or_else(|| name_of(config));
     let recorder = Recorder::open(&config.audit, node, cluster, events, Arc::clone(metrics)).await?;
     Ok((audit, recorder))
+}
+
+/// The host's name.
+fn machine() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// What this gateway is called where the settings give it no name: two on one machine have different ports.
+fn name_of(config: &Config) -> String {
+    format!("{}:{}", machine(), config.clients.listeners[0].ports().start())
 }
 
 /// Records that clients are shown other certificates, or why not.
@@ -197,6 +252,7 @@ async fn client_listeners(
     authenticator: &Arc<Authenticator>,
     servers: &[Option<Arc<ServerTls>>],
     principals: &Arc<PrincipalRules>,
+    members: &Members,
 ) -> Result<(Listeners, String), RunError> {
     let mut listeners = Listeners::default();
     let mut bootstrap = Vec::new();
@@ -212,7 +268,8 @@ async fn client_listeners(
         } else {
             Login::Anonymous(anonymous.unwrap_or(PASSTHROUGH).into())
         };
-        let listener = Listener { name: settings.name.as_str().into(), login, routes: Routes::new(settings) };
+        let nodes = config.nodes.internal_balancing.then(|| members.view());
+        let listener = Listener { name: settings.name.as_str().into(), login, routes: Routes::new(settings), nodes };
         listeners.bind(&Arc::new(listener), tls.as_ref(), &settings.bind_host, settings.ports()).await?;
         let (name, protocol, delegated) = (&settings.name, settings.protocol.as_str(), settings.delegated);
         tracing::info!(name, protocol, delegated, bootstrap = %settings.bootstrap(), "listening for Kafka clients");
@@ -291,19 +348,6 @@ async fn watch_upstream(cluster: &Cluster, health: &Health) {
         }
     };
     cluster.watch(report).await;
-}
-
-fn shutdown(health: Arc<Health>) -> Result<impl Future<Output = ()> + Send + 'static, RunError> {
-    let mut terminate = signal(SignalKind::terminate()).map_err(RunError::Signals)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::Signals)?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        tracing::info!("stopping");
-        health.set_draining();
-    })
 }
 
 /// The table of topic ids, with a key that nobody can know.

@@ -66,7 +66,7 @@ impl Listeners {
         Ok(())
     }
 
-    /// Accepts until dropped; then no new client comes in and the sessions end.
+    /// Accepts until the sessions shall end, and returns when they have. Dropped, it ends them at once.
     pub async fn serve(self, shared: Arc<Shared>, max_connections: usize) {
         let mut accepting = JoinSet::new();
         for (listener, tls, bound) in self.bound {
@@ -84,9 +84,14 @@ async fn accept(
     max_connections: usize,
 ) {
     let mut sessions = JoinSet::new();
+    let drain = shared.drain.attend().await;
     loop {
         while sessions.try_join_next().is_some() {}
-        match bound.accept().await {
+        let accepted = tokio::select! {
+            accepted = bound.accept() => accepted,
+            () = drain.begun() => break,
+        };
+        match accepted {
             Ok((client, peer)) => {
                 if shared.metrics.connections_open() >= i64::try_from(max_connections).unwrap_or(i64::MAX) {
                     shared.metrics.connection_refused();
@@ -113,6 +118,8 @@ async fn accept(
             }
         }
     }
+    drop(bound);
+    while sessions.join_next().await.is_some() {}
 }
 
 async fn connection(
@@ -121,19 +128,21 @@ async fn connection(
     tls: Option<Arc<ServerTls>>,
     shared: Arc<Shared>,
 ) -> Result<(), SessionError> {
+    let attendance = shared.drain.attend().await;
     let port = socket.local_addr().map_err(SessionError::Client)?.port();
     let client = match tls {
         None => Connection::plain(socket).map_err(SessionError::Client)?,
         Some(tls) => {
             let known = |name: Option<&str>| listener.routes.dialled(port, name).map(|_| tls.config());
             let greeting = Connection::accept(socket, known);
-            let greeted = tokio::time::timeout(shared.limits.handshake, greeting).await;
+            let greeting = tokio::time::timeout(shared.limits.handshake, greeting);
+            let Some(greeted) = attendance.until_known(greeting).await else { return Ok(()) };
             greeted.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map_err(SessionError::Tls)?
         }
     };
     let dialled = listener.routes.dialled(port, client.server_name().as_deref());
     let dialled = dialled.ok_or(SessionError::Ended("the address stands for no broker"))?;
-    session::serve(client, dialled, listener, shared).await
+    session::serve(client, dialled, listener, Arc::clone(&shared), &attendance).await
 }
 
 /// Records a connection that was closed before its client could say anything.
@@ -157,7 +166,9 @@ fn report(metrics: &Metrics, error: &SessionError, peer: &str) {
             metrics.session_expired();
             info!(peer, %error, "connection closed");
         }
-        SessionError::Authentication(_) | SessionError::Ended(_) => info!(peer, %error, "connection closed"),
+        SessionError::Authentication(_) | SessionError::Ended(_) | SessionError::TooMany(_) => {
+            info!(peer, %error, "connection closed")
+        }
         SessionError::Answer(_) => {
             metrics.answer_withheld();
             warn!(peer, %error, "connection closed");

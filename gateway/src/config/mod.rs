@@ -10,6 +10,7 @@ mod jaas;
 mod keys;
 mod login;
 mod logins;
+mod nodes;
 mod oauth;
 mod properties;
 mod reader;
@@ -27,6 +28,7 @@ use contract::secret::Secret;
 pub use addresses::HostPort;
 pub use audit::{Audit, AuditFile, AuditTopic, NamePattern};
 pub use logins::{Logins, MECHANISMS, OAUTHBEARER, Unmapped};
+pub use nodes::Nodes;
 pub use oauth::{JwksSource, OAuth, RequiredClaim, TOKEN_ALGORITHMS};
 use reader::Reader;
 use tls::{ClientAuth, Tls};
@@ -47,6 +49,7 @@ pub struct Config {
     pub passthrough: Passthrough,
     pub audit: Audit,
     pub state: State,
+    pub nodes: Nodes,
     pub tokens: Tokens,
 }
 

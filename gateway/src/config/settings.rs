@@ -3,10 +3,12 @@
 use contract::secret::Secret;
 use serde_yaml::Value;
 
-use super::reader::{Reader, listed, nearest, text};
+use contract::strict::nearest;
+
+use super::reader::{Reader, listed, text};
 use super::{
     Admin, AdminUser, Clients, Config, INTERNAL_TOPICS, Listener, Passthrough, State, Tokens, audit, clients, logins,
-    oauth, tls, upstream,
+    nodes, oauth, tls, upstream,
 };
 
 /// One setting: where it stands in the file, and the variable that overrides it.
@@ -42,13 +44,14 @@ const SETTINGS: &[Setting] = &[
 
 /// Every setting.
 pub(super) fn settings() -> impl Iterator<Item = &'static Setting> + Clone {
-    let parts: [&[Setting]; 7] = [
+    let parts: [&[Setting]; 8] = [
         upstream::SETTINGS,
         clients::SETTINGS,
         logins::SETTINGS,
         oauth::SETTINGS,
         tls::SETTINGS,
         audit::SETTINGS,
+        nodes::SETTINGS,
         SETTINGS,
     ];
     parts.into_iter().flatten()
@@ -69,6 +72,7 @@ pub(super) fn read(reader: &mut Reader) -> Option<Config> {
     let admin = admin(reader, &clients);
     let passthrough = Passthrough { acl_enabled: reader.flag("passthrough.aclEnabled", false) };
     let state = state(reader);
+    let nodes = nodes::read(reader, &state);
     let signing_key = reader.value("tokens.signingKey", |value| match text(value)? {
         key if key.len() < SHORTEST_KEY => {
             Err(format!("must have at least {SHORTEST_KEY} characters; make one with: openssl rand -base64 32"))
@@ -77,7 +81,7 @@ pub(super) fn read(reader: &mut Reader) -> Option<Config> {
     });
     let audit = audit::read(reader);
     let tokens = Tokens { signing_key };
-    Some(Config { upstream: upstream?, clients, logins, oauth, tls, admin, passthrough, audit, state, tokens })
+    Some(Config { upstream: upstream?, clients, logins, oauth, tls, admin, passthrough, audit, state, nodes, tokens })
 }
 
 fn admin(reader: &mut Reader, clients: &Clients) -> Admin {

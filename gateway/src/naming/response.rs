@@ -74,6 +74,7 @@ pub fn map(
         unreachable: found.unreachable.is_some(),
         ahead,
         node: -1,
+        port: None,
         resource: 0,
         setting_names_topic: false,
         elements: 0,
@@ -119,6 +120,8 @@ struct Names<'a> {
     ahead: Ahead,
     /// The broker whose address follows.
     node: i32,
+    /// Its port, which goes with the host that was told: a moment later another node may have the broker.
+    port: Option<u16>,
     /// It is a coordinator without an address: an error stands in its place.
     unreachable: bool,
     resource: i32,
@@ -187,7 +190,8 @@ impl Names<'_> {
         }
         match self.tenant.addresses.of(self.node) {
             // No cluster has as many brokers as would be too long.
-            Some((ours, _)) if fits(&mut self.growth, host, &ours) => {
+            Some((ours, port)) if fits(&mut self.growth, host, &ours) => {
+                self.port = Some(port);
                 self.memory.buffer.clear();
                 self.memory.buffer.push_str(&ours);
                 Action::Str(&self.memory.buffer)
@@ -426,6 +430,7 @@ impl Names<'_> {
         match role {
             Role::BrokerId => {
                 self.node = number;
+                self.port = None;
                 if self.key == ApiKey::FindCoordinator {
                     self.unreachable = no_address(self.tenant, number);
                     if self.unreachable {
@@ -436,8 +441,8 @@ impl Names<'_> {
             }
             Role::Port if self.node < 0 => return Action::Int(NO_PORT),
             Role::Port => {
-                return match self.tenant.addresses.of(self.node) {
-                    Some((_, port)) => Action::Int(port.into()),
+                return match self.port {
+                    Some(port) => Action::Int(port.into()),
                     None if self.unreachable => Action::Int(NO_PORT),
                     None => Action::Drop,
                 };

@@ -11,6 +11,7 @@ pub mod certificate;
 mod conversation;
 pub mod delegated;
 mod denied;
+pub mod drain;
 mod enforce;
 pub mod handshake;
 mod joined;
@@ -20,6 +21,7 @@ pub mod local;
 mod login_tests;
 mod outgoing;
 pub mod pipeline;
+mod queue;
 pub mod quotas;
 pub mod refusal;
 mod renewal;
@@ -30,6 +32,8 @@ pub mod scram;
 mod several;
 #[cfg(test)]
 mod tests;
+mod throttle;
+mod throttle_time;
 mod topic_uses;
 
 use crate::audit::Audit;
@@ -37,7 +41,9 @@ use crate::authn::sasl::Authenticator;
 use crate::authn::{Identity, external};
 use crate::naming::sessions::FetchSessions;
 use crate::naming::{Addresses, Tenant};
+use crate::nodes::View;
 use crate::observe::metrics::{FrameRefusal, Metrics};
+use crate::quotas::ledger::{Admitted, TooMany};
 use crate::routing::{Dialled, Routes};
 use crate::transport::connection::Connection;
 use crate::transport::frames;
@@ -50,12 +56,18 @@ use attempts::Attempts;
 use certificate::ByCertificate;
 use conversation::Conversation;
 use delegated::{Alone, Delegation};
+use drain::{Attendance, Drain};
 use lifetime::Lifetime;
+pub use throttle::Quotas;
+
 use std::borrow::Cow;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
+
+/// A client that is one too many is hung up on after this time.
+const REFUSAL_PAUSE: Duration = Duration::from_secs(1);
 
 /// What bounds a session.
 #[derive(Debug, Clone, Copy)]
@@ -92,8 +104,12 @@ pub struct Shared {
     pub api_versions: local::ApiVersionsCache,
     /// The fetch sessions of all virtual clusters.
     pub fetch_sessions: Arc<FetchSessions>,
+    /// What clients took of what they may.
+    pub quotas: Quotas,
     /// Where the rules are kept that clients make.
     pub acls: Arc<dyn acls::AclKeeper>,
+    /// Whether sessions shall end.
+    pub drain: Drain,
 }
 
 impl std::fmt::Debug for Shared {
@@ -109,8 +125,10 @@ pub struct Listener {
     pub name: Arc<str>,
     /// How its clients say who they are.
     pub login: Login,
-    /// The addresses that its clients see.
+    /// The addresses of this node.
     pub routes: Routes,
+    /// The other nodes, where clients are sent to them.
+    pub nodes: Option<watch::Receiver<Arc<View>>>,
 }
 
 /// How clients say who they are.
@@ -134,7 +152,13 @@ struct TenantAddresses {
 
 impl Addresses for TenantAddresses {
     fn of(&self, id: i32) -> Option<(Cow<'_, str>, u16)> {
-        self.listener.routes.address(&self.virtual_cluster, id)
+        let Listener { name, routes, nodes, .. } = &*self.listener;
+        if let Some(nodes) = nodes
+            && let Some((host, port)) = nodes.borrow().elsewhere(name, &self.virtual_cluster, id)
+        {
+            return Some((host.into(), port));
+        }
+        routes.address(&self.virtual_cluster, id)
     }
 }
 
@@ -173,12 +197,16 @@ pub enum SessionError {
     /// The client did not log in again in time (KIP-368).
     #[error("gateway: the session has outlived its credentials, and the client did not log in again")]
     Expired,
+    /// One connection more than a quota allows.
+    #[error("gateway: {0}")]
+    TooMany(#[from] TooMany),
     /// The gateway could not make an answer.
     #[error("gateway: {0}")]
     Gateway(String),
 }
 
-/// Serves one connection to its end. `dialled` is what the address stands for.
+/// Serves one connection to its end. `dialled` is what the address stands for; by `attendance` its task is woken when sessions
+/// shall end.
 ///
 /// # Errors
 /// [`SessionError`]; the connection is closed in any case.
@@ -187,12 +215,14 @@ pub async fn serve(
     dialled: Dialled,
     listener: Arc<Listener>,
     shared: Arc<Shared>,
+    attendance: &Attendance<'_>,
 ) -> Result<(), SessionError> {
     // What changes from here on, also while the client logs in, ends the session.
     let world = shared.world.borrow().clone();
     let mut reader = frames::FrameReader::default();
     // Boxed, so that an idle session keeps no room for it.
-    let entered = match Box::pin(enter(&client, &mut reader, &dialled, &listener, &shared)).await {
+    let entering = Box::pin(attendance.until_known(enter(&client, &mut reader, &dialled, &listener, &shared)));
+    let entered = match entering.await.unwrap_or(Ok(None)) {
         Ok(Some(entered)) => entered,
         Ok(None) => return Ok(()),
         Err(e) => {
@@ -204,6 +234,8 @@ pub async fn serve(
     if !dialled.serves(&identity.virtual_cluster) {
         return Err(SessionError::Authentication("the address belongs to another virtual cluster".to_owned()));
     }
+    let admitted = admitted(&shared, &world, &identity).await;
+    let _counted = admitted.inspect_err(|e| shared.audit.record(audited::too_many(e, &client).by(&identity)))?;
     let tenant = tenant(&shared, &listener, &world, &identity);
     let tenant = tenant.ok_or(SessionError::Ended("the virtual cluster is gone"))?;
     let open = shared.metrics.tenant_connection_opened(&identity.virtual_cluster);
@@ -220,7 +252,23 @@ pub async fn serve(
     if let Err(e) = &ended {
         audited::session_ended(e, &client).into_iter().for_each(|event| shared.audit.record(event.by(&identity)));
     }
+    if shared.drain.has_begun() && ended.is_ok() {
+        Box::pin(drain::hang_up(&client)).await;
+    }
     ended
+}
+
+/// Counts a client that has logged in, unless a quota allows no more. It is hung up on as brokers do beyond their limits, but not
+/// at once: clients come back at once.
+async fn admitted(shared: &Shared, world: &World, identity: &Identity) -> Result<Admitted, TooMany> {
+    let cluster = world.virtual_cluster(&identity.virtual_cluster);
+    let rules = cluster.and_then(|cluster| cluster.quotas.as_deref());
+    let admitted = shared.quotas.ledger.admit(&identity.virtual_cluster, &identity.username, rules);
+    if admitted.is_err() {
+        shared.metrics.quota_refused(&identity.virtual_cluster);
+        tokio::time::sleep(REFUSAL_PAUSE).await;
+    }
+    admitted
 }
 
 /// A client that is known.

@@ -3,9 +3,12 @@
 use super::SessionError;
 use super::enforce::{self, Written};
 use super::joined;
-use super::pipeline::{Awaited, SCRATCH, Session};
+use super::pipeline::{SCRATCH, Session};
+use super::queue::Awaited;
 use super::refusal::with_refused_resources;
 use super::rights::Rights;
+use super::throttle;
+use super::throttle_time::tell_in_segments;
 use crate::naming::{Tenant, response, twins, unreadable};
 use crate::transport::vectored;
 use std::sync::Arc;
@@ -27,6 +30,11 @@ pub(super) struct Reading {
 impl Reading {
     pub(super) fn new(rights: Rights) -> Self {
         Self { rights, memory: response::Memory::default(), parts: None }
+    }
+
+    /// The client is answered without what came of its request.
+    pub(super) fn forget_parts(&mut self) {
+        self.parts = None;
     }
 }
 
@@ -71,6 +79,11 @@ pub(super) async fn send_back(
         let written = Box::pin(rarely(session, awaited, &tenant, body, written, reading, segments));
         let Some(written) = written.await? else { return Ok(()) };
         (whole, front) = (Some(written), Vec::new());
+    }
+    let length = whole.as_ref().map_or(front.len() + segments.len(), Vec::len);
+    let wait = throttle::answered(awaited.owed.as_deref(), *key, head.len() + length, session.meter());
+    if wait > 0 {
+        tell_in_segments((*key, *version), wait, &mut whole, &mut front, segments, body)?;
     }
     if let Some(body) = whole {
         return session.answer(&wire::frame::response(*key, *version, *correlation_id, &body)).await;

@@ -1,8 +1,8 @@
 //! THE ORDER of the stages.
 //!
 //! ```text
-//! request  frame → check → permit → naming → upstream::send
-//! answer   frame ← naming ← merge of what was refused ← upstream, in the order of the requests
+//! request  frame → quotas → check → permit → naming → upstream::send
+//! answer   frame ← quotas ← merge of what was refused ← naming ← upstream, in the order of the requests
 //! ```
 //!
 //! Each request leaves an [`Exchange`] in one bounded queue before it is sent; the answering side takes them out in order.
@@ -11,17 +11,19 @@
 use super::again::{Again, Among};
 use super::conversation::{Then, Turn};
 use super::delegated::Alone;
-use super::enforce::{self, Apart, Ruling};
+use super::enforce::{self, Ruling};
 use super::outgoing::{self, Reading};
+use super::queue::{Awaited, Exchange, Held, Queue};
 use super::refusal::{refused, unserved};
 use super::rights::Rights;
+use super::throttle::{self, Charges, Meter, Muted, Owed};
 use super::{SessionError, Shared, acls, audited, local, quotas, renewal, scram, several, topic_uses};
 use crate::apis::check::{Checked, Unserved, check};
 use crate::apis::{Verdict, row};
 use crate::audit::caller;
 use crate::audit::event::{Action, Event, Origin};
 use crate::authn::Identity;
-use crate::authz::{Authorizer, Permitted, Requester};
+use crate::authz::Requester;
 use crate::naming::request::{self, Asked, Refusal};
 use crate::naming::{Tenant, twins};
 use crate::observe::metrics::{FrameRefusal, TenantMetrics};
@@ -30,89 +32,22 @@ use crate::transport::frames::{FrameError, FrameReader};
 use crate::transport::vectored;
 use crate::upstream::broker;
 use crate::upstream::security::{Link, Renewal};
+use serde_json::json;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::task::Poll;
 use std::time::Duration;
 use tokio::sync::mpsc::{self, error::TryRecvError};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use wire::schema::ApiKey;
 use wire::segments::Segments;
 use wire::walk::Stop;
 
 /// After the client's last request, its answers may take this long.
 const DRAIN: Duration = Duration::from_secs(30);
-/// What is kept for the answers of one connection: answers that were made here, and what the others need to know. Of a
-/// client that does not read, nothing more is read.
-const HELD: usize = 1 << 20;
 /// Buffers for rewritten pieces keep this much between frames.
 pub(super) const SCRATCH: usize = 4 << 10;
-
-/// One request in flight: everything that its answer needs lives here.
-#[derive(Debug)]
-pub(super) enum Exchange {
-    /// The broker answers. Boxed, since a queue keeps room for many and an idle connection needs none.
-    Upstream(Box<Awaited>),
-    /// The broker answers the gateway itself, which waits for the body.
-    Own(ApiKey, i16, oneshot::Sender<Vec<u8>>),
-    /// The answer was made here: a whole frame.
-    Local(Vec<u8>),
-}
-
-impl Exchange {
-    /// How much memory it holds beside itself, in bytes.
-    fn held(&self) -> usize {
-        match self {
-            Self::Upstream(awaited) => {
-                awaited.asked.held() + awaited.apart.as_ref().map_or(0, |apart| apart.body.len())
-            }
-            Self::Own(..) => 0,
-            Self::Local(answer) => answer.len(),
-        }
-    }
-}
-
-/// The queue between the two sides of a session, bounded in number and in memory.
-pub(super) struct Queue {
-    sender: mpsc::Sender<Held>,
-    room: Arc<Semaphore>,
-}
-
-/// An exchange, and the room that it takes up for as long as it exists.
-type Held = (Exchange, Option<OwnedSemaphorePermit>);
-
-impl Queue {
-    fn new(most: usize) -> (Self, mpsc::Receiver<Held>) {
-        let (sender, receiver) = mpsc::channel(most);
-        (Self { sender, room: Arc::new(Semaphore::new(HELD)) }, receiver)
-    }
-
-    pub(super) async fn put(&self, exchange: Exchange) -> Result<(), SessionError> {
-        const ENDED: SessionError = SessionError::Ended("the answering side ended");
-        // One that is larger than all the room waits until it is alone.
-        let room = match u32::try_from(exchange.held().min(HELD)) {
-            Ok(0) | Err(_) => None,
-            Ok(held) => Some(Arc::clone(&self.room).acquire_many_owned(held).await.map_err(|_| ENDED)?),
-        };
-        self.sender.send((exchange, room)).await.map_err(|_| ENDED)
-    }
-}
-
-/// What an answer from the broker must be the answer to.
-#[derive(Debug)]
-pub(super) struct Awaited {
-    pub(super) key: ApiKey,
-    pub(super) version: i16,
-    pub(super) correlation_id: i32,
-    pub(super) asked: Asked,
-    /// What was refused of the request.
-    pub(super) apart: Option<Apart>,
-    /// The rights with which records were asked for, which may be others when they come.
-    pub(super) then: Option<Arc<Authorizer>>,
-    /// The names that the request was in.
-    pub(super) tenant: Arc<Tenant>,
-    /// The client's answer has more to it, which the broker answers next.
-    pub(super) more: bool,
-}
 
 /// What becomes of a frame.
 enum Course<'f> {
@@ -147,6 +82,7 @@ pub(super) struct Session<'a> {
     /// The names that it began with.
     tenant: Arc<Tenant>,
     pub(super) metrics: &'a TenantMetrics,
+    muted: Muted,
     kafka_authorizes: bool,
     /// Whether the client is about to log in again.
     login: AtomicBool,
@@ -168,12 +104,14 @@ pub(super) async fn run(
 ) -> Result<(), SessionError> {
     let Entry { identity, tenant, mut again, link, kafka_authorizes } = entry;
     let (login, refused) = (AtomicBool::new(false), OnceLock::new());
-    let mut session = Session { client, broker, shared, identity, tenant, metrics, kafka_authorizes, login, refused };
-    let mut rights = session.rights();
+    let muted = Muted::default();
+    let mut session =
+        Session { client, broker, shared, identity, tenant, metrics, muted, kafka_authorizes, login, refused };
+    let (mut rights, mut charges) = (session.rights(), Charges::default());
     let link = match link {
         Some(link) => link,
         None => {
-            if !session.without_broker(&mut reader, &mut rights, &mut again).await? {
+            if !session.without_broker(&mut reader, &mut rights, &mut charges, &mut again).await? {
                 return Ok(());
             }
             let connected = shared.cluster.connect(broker).await;
@@ -184,7 +122,7 @@ pub(super) async fn run(
     let dialled = std::mem::replace(&mut session.broker, id);
     let (queue, exchanges) = Queue::new(shared.limits.max_in_flight);
     tokio::select! {
-        done = requests(&session, &upstream, reader, rights, queue, renewal, again) => done,
+        done = requests(&session, &upstream, reader, (rights, charges), queue, renewal, again) => done,
         done = answers(&session, &upstream, exchanges) => match session.refused.get() {
             Some(reason) => Err(SessionError::Authentication(reason.clone())),
             None => done,
@@ -200,7 +138,7 @@ async fn requests(
     session: &Session<'_>,
     upstream: &Connection,
     mut reader: FrameReader,
-    mut rights: Rights,
+    (mut rights, mut charges): (Rights, Charges),
     queue: Queue,
     mut renewal: Option<Renewal>,
     mut again: Again<'_>,
@@ -219,10 +157,13 @@ async fn requests(
         if renewal.as_mut().is_some_and(Renewal::is_due_for_use) {
             Box::pin(renewal::renew(renewal.as_mut(), upstream, &queue, &session.shared.metrics)).await?;
         }
+        let owed = session.admit(reader.bytes_mut(range.clone()), &mut charges, &mut rights).await;
         let frame = reader.bytes(range.clone());
         session.metrics.request(frame.len());
         match session.course(frame, &mut rights, &again).await? {
-            Course::Answer(answer) => queue.put(Exchange::Local(answer)).await?,
+            Course::Answer(answer) => {
+                queue.put(Exchange::Local(throttle::told(frame, answer, owed.as_deref(), session.meter()))).await?
+            }
             Course::Login(checked) => {
                 session.login.store(true, Ordering::Relaxed);
                 let mut kafka = Among { upstream, queue: &queue };
@@ -236,7 +177,7 @@ async fn requests(
                 }
             }
             Course::Forward(checked) => {
-                forward(session, upstream, checked, &mut rights, &mut memory, &mut segments, &queue).await?;
+                forward(session, upstream, checked, owed, &mut rights, &mut memory, &mut segments, &queue).await?;
             }
         }
         reader.consume(&range);
@@ -248,10 +189,12 @@ async fn requests(
     Ok(())
 }
 
+#[allow(clippy::too_many_arguments, reason = "each is a different owner's")]
 async fn forward(
     session: &Session<'_>,
     upstream: &Connection,
     checked: Checked<'_>,
+    mut owed: Option<Box<Owed>>,
     rights: &mut Rights,
     memory: &mut request::Memory,
     segments: &mut Segments,
@@ -282,13 +225,22 @@ async fn forward(
         };
         let silent = apart.as_ref().is_some_and(|apart| apart.silent);
         let then = matches!(key, ApiKey::Fetch | ApiKey::ShareFetch).then(|| rights.authorizer().clone());
-        let asked = Asked::default();
-        let awaited = Awaited { key, version, correlation_id, asked, apart, then, tenant, more: false };
+        let (asked, more) = (Asked::default(), false);
+        let mut awaited = Awaited { key, version, correlation_id, asked, apart, then, owed: owed.take(), tenant, more };
         let sent = if twins::concerns(&awaited.tenant.namespace) {
-            Box::pin(several::send(session, upstream, permitted, awaited, last_word, memory, queue)).await?
+            Box::pin(several::send(session, upstream, permitted, &mut awaited, last_word, memory, queue)).await?
         } else {
-            send(session, upstream, permitted, awaited, last_word, memory, segments, queue).await?
+            match request::map(permitted, &awaited.tenant, session.broker, last_word, memory, segments) {
+                Ok((physical, asked)) => {
+                    awaited.asked = asked;
+                    queue.put(Exchange::Upstream(Box::new(awaited))).await?;
+                    let _ = broker::send(upstream, &physical).await.map_err(SessionError::Upstream)?;
+                    return if silent { Err(SessionError::Ended(enforce::SILENT)) } else { Ok(()) };
+                }
+                Err(stop) => Err(unsent(key, version, stop)?),
+            }
         };
+        owed = awaited.owed;
         match sent {
             Ok(()) if silent => return Err(SessionError::Ended(enforce::SILENT)),
             Ok(()) => return Ok(()),
@@ -304,29 +256,6 @@ async fn forward(
     session.metrics.request_refused();
     let answer = refused(&refusal, key, version, correlation_id, checked.body())?;
     queue.put(Exchange::Local(answer)).await
-}
-
-/// Sends a request, unless it is refused.
-#[allow(clippy::too_many_arguments, reason = "each is a different owner's")]
-async fn send(
-    session: &Session<'_>,
-    upstream: &Connection,
-    permitted: Permitted<'_>,
-    mut awaited: Awaited,
-    last_word: bool,
-    memory: &mut request::Memory,
-    segments: &mut Segments,
-    queue: &Queue,
-) -> Result<Result<(), Refusal>, SessionError> {
-    match request::map(permitted, &awaited.tenant, session.broker, last_word, memory, segments) {
-        Ok((physical, asked)) => {
-            awaited.asked = asked;
-            queue.put(Exchange::Upstream(Box::new(awaited))).await?;
-            let _ = broker::send(upstream, &physical).await.map_err(SessionError::Upstream)?;
-            Ok(Ok(()))
-        }
-        Err(stop) => unsent(awaited.key, awaited.version, stop).map(Err),
-    }
 }
 
 /// Why a request was not sent, unless its frame is not what it claims to be.
@@ -347,8 +276,12 @@ async fn answers(
 ) -> Result<(), SessionError> {
     let mut reader = FrameReader::default();
     let (mut segments, mut reading) = (Segments::default(), Reading::new(session.rights()));
+    // So many answers of the broker are still to come to what was answered without it.
+    let mut owed = 0;
     loop {
-        let exchange = if reader.buffered() == 0 {
+        let exchange = if owed > 0 {
+            exchanges.recv().await
+        } else if reader.buffered() == 0 {
             tokio::select! {
                 biased;
                 exchange = exchanges.recv() => exchange,
@@ -374,12 +307,21 @@ async fn answers(
             Exchange::Local(answer) => session.answer(&answer).await?,
             Exchange::Upstream(awaited) if awaited.asked.silent => {}
             Exchange::Own(key, version, waiting) => {
-                let range = answer_of(session, upstream, &mut reader).await?;
+                let range = answer_of(session, upstream, &mut reader, &mut owed).await?;
                 renewal::hand_over(key, version, reader.bytes(range.clone()), waiting)?;
                 reader.consume(&range);
             }
             Exchange::Upstream(awaited) => {
-                let range = answer_of(session, upstream, &mut reader).await?;
+                let Some(range) = answer_unless_leaving(session, upstream, &mut reader, &mut owed, &awaited).await?
+                else {
+                    reading.forget_parts();
+                    // Of several parts, the last one is answered.
+                    if !awaited.more {
+                        session.answer(&nothing_yet(&awaited)?).await?;
+                    }
+                    owed += 1;
+                    continue;
+                };
                 let frame = reader.bytes(range.clone());
                 outgoing::send_back(session, &awaited, frame, &mut reading, &mut segments).await?;
                 reader.consume(&range);
@@ -389,19 +331,57 @@ async fn answers(
     }
 }
 
-/// The next frame of the broker.
+/// The next frame of the broker behind those that are owed.
 async fn answer_of(
     session: &Session<'_>,
     upstream: &Connection,
     reader: &mut FrameReader,
+    owed: &mut u32,
 ) -> Result<std::ops::Range<usize>, SessionError> {
     let most = session.shared.limits.max_answer_bytes;
-    match reader.next(upstream, |_| most).await {
-        Ok(Some(range)) => Ok(range),
-        Ok(None) => Err(SessionError::Upstream(std::io::ErrorKind::UnexpectedEof.into())),
-        Err(FrameError::Io(e)) => Err(SessionError::Upstream(e)),
-        Err(e @ FrameError::TooLong { .. }) => Err(SessionError::Answer(e.to_string())),
+    loop {
+        let range = match reader.next(upstream, |_| most).await {
+            Ok(Some(range)) => range,
+            Ok(None) => return Err(SessionError::Upstream(std::io::ErrorKind::UnexpectedEof.into())),
+            Err(FrameError::Io(e)) => return Err(SessionError::Upstream(e)),
+            Err(e @ FrameError::TooLong { .. }) => return Err(SessionError::Answer(e.to_string())),
+        };
+        if *owed == 0 {
+            return Ok(range);
+        }
+        *owed -= 1;
+        reader.consume(&range);
     }
+}
+
+/// As [`answer_of`]; `None` where the gateway stops while the broker waits for records. Whatever else was asked for is waited
+/// for, because it may have changed something.
+async fn answer_unless_leaving(
+    session: &Session<'_>,
+    upstream: &Connection,
+    reader: &mut FrameReader,
+    owed: &mut u32,
+    awaited: &Awaited,
+) -> Result<Option<std::ops::Range<usize>>, SessionError> {
+    if awaited.key == ApiKey::Fetch {
+        let leaving = poll_fn(|_| if session.shared.drain.has_begun() { Poll::Ready(()) } else { Poll::Pending });
+        tokio::select! {
+            biased;
+            range = answer_of(session, upstream, reader, owed) => return range.map(Some),
+            () = leaving => {}
+        }
+        // An answer that has begun to come is on its way.
+        if *owed > 0 || reader.buffered() == 0 {
+            return Ok(None);
+        }
+    }
+    answer_of(session, upstream, reader, owed).await.map(Some)
+}
+
+/// No records, as a broker says it that would rather be asked later. The client's fetch session is over.
+fn nothing_yet(awaited: &Awaited) -> Result<Vec<u8>, SessionError> {
+    let Awaited { key, version, correlation_id, .. } = awaited;
+    local::encode(*key, *version, *correlation_id, &json!({ "ThrottleTimeMs": 1, "Responses": [] }))
 }
 
 impl Session<'_> {
@@ -418,13 +398,21 @@ impl Session<'_> {
         &self,
         reader: &mut FrameReader,
         rights: &mut Rights,
+        charges: &mut Charges,
         again: &mut Again<'_>,
     ) -> Result<bool, SessionError> {
         loop {
             let Some(range) = self.next(reader).await? else { return Ok(false) };
-            match self.course(reader.bytes(range.clone()), rights, again).await? {
-                Course::Forward(_) => return Ok(true),
-                Course::Answer(answer) => self.answer(&answer).await?,
+            let owed = self.admit(reader.bytes_mut(range.clone()), charges, rights).await;
+            let frame = reader.bytes(range.clone());
+            match self.course(frame, rights, again).await? {
+                Course::Forward(_) => {
+                    charges.is_written();
+                    return Ok(true);
+                }
+                Course::Answer(answer) => {
+                    self.answer(&throttle::told(frame, answer, owed.as_deref(), self.meter())).await?
+                }
                 Course::Login(checked) => {
                     let mut kafka = Alone::new(self.shared, self.broker);
                     let Turn { frame, then } = Box::pin(again.answer(&checked, &mut kafka)).await?;
@@ -442,13 +430,40 @@ impl Session<'_> {
         let limits = self.shared.limits;
         let most =
             |key| if key == ApiKey::Produce.code() { limits.max_produce_bytes } else { limits.max_request_bytes };
-        match reader.next(self.client, most).await {
+        let read = if self.shared.drain.has_begun() {
+            // What has arrived is served, and nothing more.
+            reader.arrived(most)
+        } else {
+            // An answer may mute the client while it is read from: the frame stays in the reader then.
+            let mut next = pin!(async {
+                self.muted.over(&self.shared.quotas).await;
+                let read = reader.next(self.client, most).await;
+                self.muted.over(&self.shared.quotas).await;
+                read
+            });
+            poll_fn(|cx| match next.as_mut().poll(cx) {
+                Poll::Pending if self.shared.drain.has_begun() => Poll::Ready(Ok(None)),
+                read => read,
+            })
+            .await
+        };
+        match read {
             Ok(range) => Ok(range),
             Err(FrameError::Io(e)) => Err(SessionError::Client(e)),
             Err(e @ FrameError::TooLong { .. }) => {
                 Err(SessionError::Frame { reason: FrameRefusal::Oversized, detail: e.to_string() })
             }
         }
+    }
+
+    pub(super) fn meter(&self) -> Meter<'_> {
+        Meter { quotas: &self.shared.quotas, muted: &self.muted, metrics: self.metrics }
+    }
+
+    /// Writes a request down where a quota holds.
+    async fn admit(&self, frame: &mut [u8], charges: &mut Charges, rights: &mut Rights) -> Option<Box<Owed>> {
+        let Identity { virtual_cluster, username, .. } = self.identity;
+        charges.admit(frame, rights, virtual_cluster, username, self.meter()).await
     }
 
     /// Whether a frame is answered here or goes to the broker.

@@ -1,8 +1,8 @@
 //! A request that calls one topic by several names goes to the broker in several parts.
 
 use super::SessionError;
-use super::enforce::Apart;
-use super::pipeline::{Awaited, Exchange, Queue, Session, unsent};
+use super::pipeline::{Session, unsent};
+use super::queue::{Awaited, Exchange, Queue};
 use crate::authz::Permitted;
 use crate::naming::request::{self, Refusal};
 use crate::naming::twins;
@@ -18,13 +18,14 @@ pub(super) async fn send(
     session: &Session<'_>,
     upstream: &Connection,
     permitted: Permitted<'_>,
-    whole: Awaited,
+    whole: &mut Awaited,
     last_word: bool,
     memory: &mut request::Memory,
     queue: &Queue,
 ) -> Result<Result<(), Refusal>, SessionError> {
-    let Awaited { key, version, correlation_id, mut apart, then, tenant, .. } = whole;
-    let parts = match twins::parts(permitted, &tenant, &mut memory.subscribed) {
+    let Awaited { key, version, correlation_id, tenant, .. } = whole;
+    let (key, version, correlation_id) = (*key, *version, *correlation_id);
+    let parts = match twins::parts(permitted, tenant, &mut memory.subscribed) {
         Ok(parts) => parts,
         Err(stop) => return unsent(key, version, stop.lift()).map(Err),
     };
@@ -33,13 +34,17 @@ pub(super) async fn send(
     for (at, ((permitted, tenant), segments)) in parts.into_iter().zip(&mut pieces).enumerate() {
         match request::map(permitted, &tenant, session.broker, last_word, memory, segments) {
             Ok((physical, asked)) => {
-                // What was refused stands in the answer once.
-                let apart: Option<Apart> = apart.take();
-                let (then, more) = (then.clone(), at + 1 < count);
-                ready.push((physical, Awaited { key, version, correlation_id, asked, apart, then, tenant, more }));
+                let (then, more) = (whole.then.clone(), at + 1 < count);
+                let (apart, owed) = (None, None);
+                ready
+                    .push((physical, Awaited { key, version, correlation_id, asked, apart, then, owed, tenant, more }));
             }
             Err(stop) => return unsent(key, version, stop).map(Err),
         }
+    }
+    // What was refused stands in the answer once, and the answer is written down once.
+    if let Some((_, last)) = ready.last_mut() {
+        (last.apart, last.owed) = (whole.apart.take(), whole.owed.take());
     }
     for (physical, awaited) in ready {
         queue.put(Exchange::Upstream(Box::new(awaited))).await?;

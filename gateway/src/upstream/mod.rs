@@ -1,5 +1,6 @@
 //! The physical cluster: its brokers, its topics, and connections to it.
 
+mod batches;
 pub mod broker;
 pub mod cluster;
 pub mod metadata;
