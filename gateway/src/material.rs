@@ -19,6 +19,8 @@ const SHORTEST_KEY: usize = 32;
 pub struct Material {
     /// For each listener of the settings what it offers, if it speaks TLS.
     pub servers: Vec<Option<Arc<ServerTls>>>,
+    /// What the admin API offers, if it speaks TLS.
+    pub admin: Option<Arc<ServerTls>>,
     /// What the subjects of clients' certificates are called.
     pub principals: Arc<PrincipalRules>,
     /// By what declarations that are secret are encrypted, if they are.
@@ -34,6 +36,8 @@ pub enum MaterialError {
     KeyFile { path: String, reason: String },
     #[error("state.encryptionKey: {0}")]
     Key(SealError),
+    #[error("TLS of the admin API (admin.tls): {0}")]
+    Admin(ServerTlsError),
     #[error("tls.principalMappingRules (GATEWAY_SSL_PRINCIPAL_MAPPING_RULES): {0}")]
     Rules(RuleError),
 }
@@ -64,7 +68,9 @@ impl Material {
                 }
             });
         }
-        Ok(Self { servers, principals, sealing: sealing(config)? })
+        let admin = config.admin.tls.as_ref().map(|tls| ServerTls::load(&tls.settings, tls.client_auth));
+        let admin = admin.transpose().map_err(MaterialError::Admin)?.map(Arc::new);
+        Ok(Self { servers, admin, principals, sealing: sealing(config)? })
     }
 }
 

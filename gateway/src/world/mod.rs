@@ -5,6 +5,8 @@ mod build;
 mod names;
 mod others;
 mod passwords;
+mod quotas;
+mod views;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -15,6 +17,8 @@ use contract::resources::acl::AclMode;
 
 use crate::authn::{Account, AccountLookup};
 use crate::authz::Authorizer;
+use crate::naming::prefix::Namespace;
+use crate::quotas::rules::Rules;
 
 pub use acls::{MOST_RULES, Wrong, check_rule, is_super_user};
 pub use build::{build, prefix_of};
@@ -38,12 +42,16 @@ pub struct VirtualCluster {
     pub name: Arc<str>,
     /// Put before its names on the physical cluster; `None` for `passthrough`, which renames nothing.
     pub prefix: Option<Arc<str>>,
+    /// What its clients call what is on the physical cluster.
+    pub namespace: Namespace,
     /// What its clients see as the cluster's id: stable, and different for every virtual cluster.
     pub cluster_id: String,
     /// What its clients may do.
     pub authorizer: Arc<Authorizer>,
     /// Who keeps the rules that the authorizer decides by.
     pub acl_mode: AclMode,
+    /// How much its clients may take, where a quota is declared.
+    pub quotas: Option<Arc<Rules>>,
 }
 
 impl World {
