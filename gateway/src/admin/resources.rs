@@ -172,7 +172,7 @@ impl Admin {
         uri: &Uri,
     ) -> Result<StatusCode, ApiError> {
         let PutQuery { dry_mode } = query(uri)?;
-        asker.may_touch(key)?;
+        asker.may_delete(key)?;
         let change = |declared: &mut Declarations| {
             condition.check(key, declared)?;
             stored::delete(declared, key)?;
