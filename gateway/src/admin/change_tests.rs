@@ -36,7 +36,7 @@ fn a_change_can_ask_for_a_revision() {
     let late = put(&format!("if-match: {first}"), "c");
     let second = second.header("etag").unwrap();
     assert!(late.status == 412 && late.msg().contains(second), "{}", late.body);
-    assert_eq!(put("if-match: nonsense", "c").status, 400);
+    assert_eq!(put("if-match: nonsense", "c").status, 412);
     let delete =
         |condition: &str| send(&gateway, &[&basic("root"), condition], "DELETE", &format!("{CLUSTERS}/dev"), "");
     assert_eq!(delete(&format!("if-match: {first}")).status, 412);
