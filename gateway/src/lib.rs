@@ -120,6 +120,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         limits: limits(&config),
         api_versions: session::local::ApiVersionsCache::default(),
         fetch_sessions: Arc::default(),
+        quotas: session::Quotas::default(),
         acls: Arc::clone(&admin) as Arc<dyn session::acls::AclKeeper>,
         drain: Drain::default(),
     });

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
 
 use super::audit::AuditCounters;
 use super::identity_keys::IdentityKeyCounters;
@@ -75,6 +76,7 @@ pub struct Metrics {
     logins: Mutex<BTreeMap<LoginLabels, u64>>,
     sessions_expired: AtomicU64,
     isolation_violations: AtomicU64,
+    records_unreadable: AtomicU64,
     upstream_connection_failures: AtomicU64,
     upstream_login_renewals: AtomicU64,
     answers_withheld: AtomicU64,
@@ -110,6 +112,8 @@ pub struct TenantMetrics {
     bytes_in: AtomicU64,
     bytes_out: AtomicU64,
     refused_requests: AtomicU64,
+    throttled_microseconds: AtomicU64,
+    quota_refused: AtomicU64,
 }
 
 /// Counts a connection as open until it is dropped.
@@ -185,6 +189,11 @@ impl Metrics {
         self.isolation_violations.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// The records of a partition were refused, since nobody could tell which of them a filter shows.
+    pub fn records_unreadable(&self) {
+        self.records_unreadable.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// A broker could not be reached.
     pub fn upstream_connection_failed(&self) {
         self.upstream_connection_failures.fetch_add(1, Ordering::Relaxed);
@@ -216,6 +225,11 @@ impl Metrics {
         certificates.sort();
         certificates.dedup_by(|later, kept| (&later.place, &later.subject) == (&kept.place, &kept.subject));
         *self.certificates.write().unwrap_or_else(PoisonError::into_inner) = certificates;
+    }
+
+    /// A client that has logged in was turned away because of a quota.
+    pub fn quota_refused(&self, virtual_cluster: &Arc<str>) {
+        self.tenant(virtual_cluster).quota_refused();
     }
 
     /// A client has logged in to a virtual cluster. Takes a lock: once per connection, not per request.
@@ -272,6 +286,9 @@ impl Metrics {
         let help = "Answers held back because they held something of another tenant. Anything but 0 is a bug.";
         text.family("gateway_isolation_violations_total", "counter", help);
         text.sample("gateway_isolation_violations_total", &[], count(&self.isolation_violations));
+        let help = "Partitions of filtered topics that were refused because their records can't be read.";
+        text.family("gateway_unreadable_records_total", "counter", help);
+        text.sample("gateway_unreadable_records_total", &[], count(&self.records_unreadable));
         text.family("gateway_upstream_connection_failures_total", "counter", "Brokers that could not be reached.");
         text.sample("gateway_upstream_connection_failures_total", &[], count(&self.upstream_connection_failures));
         let renewals = "Logins at brokers that were renewed before they expired, on connections that went on.";
@@ -342,6 +359,19 @@ impl TenantMetrics {
         self.bytes_out.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
+    /// A client was told to wait, or a request of its was.
+    pub fn throttled(&self, time: Duration) {
+        let microseconds = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        if microseconds > 0 {
+            self.throttled_microseconds.fetch_add(microseconds, Ordering::Relaxed);
+        }
+    }
+
+    /// A request was refused because of a quota.
+    pub fn quota_refused(&self) {
+        self.quota_refused.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// A request was answered with an error made here.
     pub fn request_refused(&self) {
         self.refused_requests.fetch_add(1, Ordering::Relaxed);
@@ -391,6 +421,18 @@ const TENANT_FAMILIES: &[TenantFamily] = &[
         kind: "counter",
         help: "Bytes of answers sent.",
         value: |tenant| tenant.bytes_out.load(Ordering::Relaxed).into(),
+    },
+    TenantFamily {
+        name: "gateway_throttled_milliseconds_total",
+        kind: "counter",
+        help: "Milliseconds that clients were told to wait by quotas, all of them together.",
+        value: |tenant| (tenant.throttled_microseconds.load(Ordering::Relaxed) / 1000).into(),
+    },
+    TenantFamily {
+        name: "gateway_quota_refused_total",
+        kind: "counter",
+        help: "Connections and requests refused because of a quota.",
+        value: |tenant| tenant.quota_refused.load(Ordering::Relaxed).into(),
     },
 ];
 

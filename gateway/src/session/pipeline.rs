@@ -1,35 +1,38 @@
 //! THE ORDER of the stages.
 //!
 //! ```text
-//! request  frame → check → permit → naming → upstream::send
-//! answer   frame ← naming ← merge of what was refused ← upstream, in the order of the requests
+//! request  frame → quotas → check → permit → naming → upstream::send
+//! answer   frame ← quotas ← merge of what was refused ← naming ← upstream, in the order of the requests
 //! ```
 //!
 //! Each request leaves an [`Exchange`] in one bounded queue before it is sent; the answering side takes them out in order.
 //! A client that does not read its answers fills the queue, and then nothing more is read from it.
 
 use super::again::{Again, Among};
+use super::awaited::{answer_of, answer_unless_leaving, nothing_yet};
 use super::conversation::{Then, Turn};
 use super::delegated::Alone;
-use super::enforce::{self, Apart, Ruling, Written};
-use super::refusal::{refused, unserved, with_refused_resources};
+use super::enforce::{self, Ruling};
+use super::outgoing::{self, Reading};
+use super::queue::{Awaited, Exchange, Held, Queue};
+use super::refusal::{refused, unserved};
 use super::rights::Rights;
-use super::{SessionError, Shared, acls, audited, local, quotas, renewal, scram, topic_uses};
+use super::throttle::{self, Charges, Meter, Muted, Owed};
+use super::{SessionError, Shared, acls, audited, local, quotas, renewal, scram, several, topic_uses};
 use crate::apis::check::{Checked, Unserved, check};
 use crate::apis::{Verdict, row};
 use crate::audit::caller;
 use crate::audit::event::{Action, Event, Origin};
 use crate::authn::Identity;
-use crate::authz::{Authorizer, Requester};
+use crate::authz::Requester;
 use crate::naming::request::{self, Asked, Refusal};
-use crate::naming::{Tenant, response};
+use crate::naming::{Tenant, twins};
 use crate::observe::metrics::{FrameRefusal, TenantMetrics};
 use crate::transport::connection::Connection;
 use crate::transport::frames::{FrameError, FrameReader};
 use crate::transport::vectored;
 use crate::upstream::broker;
 use crate::upstream::security::{Link, Renewal};
-use serde_json::json;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -37,84 +40,14 @@ use std::sync::{Arc, OnceLock};
 use std::task::Poll;
 use std::time::Duration;
 use tokio::sync::mpsc::{self, error::TryRecvError};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use wire::schema::ApiKey;
 use wire::segments::Segments;
 use wire::walk::Stop;
 
 /// After the client's last request, its answers may take this long.
 const DRAIN: Duration = Duration::from_secs(30);
-/// What is kept for the answers of one connection: answers that were made here, and what the others need to know. Of a
-/// client that does not read, nothing more is read.
-const HELD: usize = 1 << 20;
-/// A topic id of an answer is looked for this often: what its broker knows, another one may learn a moment later, and a group's
-/// assignment is told once.
-const LOOKS: u32 = 4;
 /// Buffers for rewritten pieces keep this much between frames.
-const SCRATCH: usize = 4 << 10;
-
-/// One request in flight: everything that its answer needs lives here.
-#[derive(Debug)]
-pub(super) enum Exchange {
-    /// The broker answers. Boxed, since a queue keeps room for many and an idle connection needs none.
-    Upstream(Box<Awaited>),
-    /// The broker answers the gateway itself, which waits for the body.
-    Own(ApiKey, i16, oneshot::Sender<Vec<u8>>),
-    /// The answer was made here: a whole frame.
-    Local(Vec<u8>),
-}
-
-impl Exchange {
-    /// How much memory it holds beside itself, in bytes.
-    fn held(&self) -> usize {
-        match self {
-            Self::Upstream(awaited) => {
-                awaited.asked.held() + awaited.apart.as_ref().map_or(0, |apart| apart.body.len())
-            }
-            Self::Own(..) => 0,
-            Self::Local(answer) => answer.len(),
-        }
-    }
-}
-
-/// The queue between the two sides of a session, bounded in number and in memory.
-pub(super) struct Queue {
-    sender: mpsc::Sender<Held>,
-    room: Arc<Semaphore>,
-}
-
-/// An exchange, and the room that it takes up for as long as it exists.
-type Held = (Exchange, Option<OwnedSemaphorePermit>);
-
-impl Queue {
-    fn new(most: usize) -> (Self, mpsc::Receiver<Held>) {
-        let (sender, receiver) = mpsc::channel(most);
-        (Self { sender, room: Arc::new(Semaphore::new(HELD)) }, receiver)
-    }
-
-    pub(super) async fn put(&self, exchange: Exchange) -> Result<(), SessionError> {
-        const ENDED: SessionError = SessionError::Ended("the answering side ended");
-        // One that is larger than all the room waits until it is alone.
-        let room = match u32::try_from(exchange.held().min(HELD)) {
-            Ok(0) | Err(_) => None,
-            Ok(held) => Some(Arc::clone(&self.room).acquire_many_owned(held).await.map_err(|_| ENDED)?),
-        };
-        self.sender.send((exchange, room)).await.map_err(|_| ENDED)
-    }
-}
-
-/// What an answer from the broker must be the answer to.
-#[derive(Debug)]
-pub(super) struct Awaited {
-    key: ApiKey,
-    version: i16,
-    correlation_id: i32,
-    asked: Asked,
-    /// What was refused of the request.
-    apart: Option<Apart>,
-    /// The rights with which records were asked for, which may be others when they come.
-    then: Option<Arc<Authorizer>>,
-}
+pub(super) const SCRATCH: usize = 4 << 10;
 
 /// What becomes of a frame.
 enum Course<'f> {
@@ -131,7 +64,7 @@ pub(super) struct Entry<'a> {
     /// Who it is.
     pub(super) identity: &'a Identity,
     /// Of which virtual cluster.
-    pub(super) tenant: Tenant,
+    pub(super) tenant: Arc<Tenant>,
     /// Its further logins.
     pub(super) again: Again<'a>,
     /// The connection on which Kafka itself has let it in.
@@ -141,13 +74,15 @@ pub(super) struct Entry<'a> {
 }
 
 /// The two ends, and who the client is.
-struct Session<'a> {
-    client: &'a Connection,
-    broker: i32,
-    shared: &'a Shared,
+pub(super) struct Session<'a> {
+    pub(super) client: &'a Connection,
+    pub(super) broker: i32,
+    pub(super) shared: &'a Shared,
     identity: &'a Identity,
-    tenant: Tenant,
-    metrics: &'a TenantMetrics,
+    /// The names that it began with.
+    tenant: Arc<Tenant>,
+    pub(super) metrics: &'a TenantMetrics,
+    muted: Muted,
     kafka_authorizes: bool,
     /// Whether the client is about to log in again.
     login: AtomicBool,
@@ -169,12 +104,14 @@ pub(super) async fn run(
 ) -> Result<(), SessionError> {
     let Entry { identity, tenant, mut again, link, kafka_authorizes } = entry;
     let (login, refused) = (AtomicBool::new(false), OnceLock::new());
-    let mut session = Session { client, broker, shared, identity, tenant, metrics, kafka_authorizes, login, refused };
-    let mut rights = session.rights();
+    let muted = Muted::default();
+    let mut session =
+        Session { client, broker, shared, identity, tenant, metrics, muted, kafka_authorizes, login, refused };
+    let (mut rights, mut charges) = (session.rights(), Charges::default());
     let link = match link {
         Some(link) => link,
         None => {
-            if !session.without_broker(&mut reader, &mut rights, &mut again).await? {
+            if !session.without_broker(&mut reader, &mut rights, &mut charges, &mut again).await? {
                 return Ok(());
             }
             let connected = shared.cluster.connect(broker).await;
@@ -185,7 +122,7 @@ pub(super) async fn run(
     let dialled = std::mem::replace(&mut session.broker, id);
     let (queue, exchanges) = Queue::new(shared.limits.max_in_flight);
     tokio::select! {
-        done = requests(&session, &upstream, reader, rights, queue, renewal, again) => done,
+        done = requests(&session, &upstream, reader, (rights, charges), queue, renewal, again) => done,
         done = answers(&session, &upstream, exchanges) => match session.refused.get() {
             Some(reason) => Err(SessionError::Authentication(reason.clone())),
             None => done,
@@ -201,7 +138,7 @@ async fn requests(
     session: &Session<'_>,
     upstream: &Connection,
     mut reader: FrameReader,
-    mut rights: Rights,
+    (mut rights, mut charges): (Rights, Charges),
     queue: Queue,
     mut renewal: Option<Renewal>,
     mut again: Again<'_>,
@@ -220,10 +157,13 @@ async fn requests(
         if renewal.as_mut().is_some_and(Renewal::is_due_for_use) {
             Box::pin(renewal::renew(renewal.as_mut(), upstream, &queue, &session.shared.metrics)).await?;
         }
+        let owed = session.admit(reader.bytes_mut(range.clone()), &mut charges, &mut rights).await;
         let frame = reader.bytes(range.clone());
         session.metrics.request(frame.len());
         match session.course(frame, &mut rights, &again).await? {
-            Course::Answer(answer) => queue.put(Exchange::Local(answer)).await?,
+            Course::Answer(answer) => {
+                queue.put(Exchange::Local(throttle::told(frame, answer, owed.as_deref(), session.meter()))).await?
+            }
             Course::Login(checked) => {
                 session.login.store(true, Ordering::Relaxed);
                 let mut kafka = Among { upstream, queue: &queue };
@@ -237,7 +177,7 @@ async fn requests(
                 }
             }
             Course::Forward(checked) => {
-                forward(session, upstream, checked, &mut rights, &mut memory, &mut segments, &queue).await?;
+                forward(session, upstream, checked, owed, &mut rights, &mut memory, &mut segments, &queue).await?;
             }
         }
         reader.consume(&range);
@@ -249,10 +189,12 @@ async fn requests(
     Ok(())
 }
 
+#[allow(clippy::too_many_arguments, reason = "each is a different owner's")]
 async fn forward(
     session: &Session<'_>,
     upstream: &Connection,
     checked: Checked<'_>,
+    mut owed: Option<Box<Owed>>,
     rights: &mut Rights,
     memory: &mut request::Memory,
     segments: &mut Segments,
@@ -264,10 +206,11 @@ async fn forward(
         segments.clear(SCRATCH);
         // Decided anew after each look: an id that was nobody's may have become a topic's.
         let tell = |action| session.record(action);
-        let ruling = enforce::rule(checked, rights, &session.tenant, session.shared, last_word, &tell)?;
+        let tenant = Arc::clone(rights.tenant());
+        let ruling = enforce::rule(checked, rights, &tenant, session.shared, last_word, &tell)?;
         let (permitted, apart) = match ruling {
             Ruling::Serve(permitted, apart) => {
-                topic_uses::tell(&permitted, &session.tenant, session.shared.audit.watched(), &tell);
+                topic_uses::tell(&permitted, &tenant, session.shared.audit.watched(), &tell);
                 (permitted, apart)
             }
             Ruling::Answer(answer) => {
@@ -280,33 +223,49 @@ async fn forward(
                 continue;
             }
         };
-        match request::map(permitted, &session.tenant, session.broker, last_word, memory, segments) {
-            Ok((physical, asked)) => {
-                let then = matches!(key, ApiKey::Fetch | ApiKey::ShareFetch).then(|| rights.authorizer().clone());
-                let silent = apart.as_ref().is_some_and(|apart| apart.silent);
-                let awaited = Awaited { key, version, correlation_id, asked, apart, then };
-                queue.put(Exchange::Upstream(Box::new(awaited))).await?;
-                let _ = broker::send(upstream, &physical).await.map_err(SessionError::Upstream)?;
-                return if silent { Err(SessionError::Ended(enforce::SILENT)) } else { Ok(()) };
+        let silent = apart.as_ref().is_some_and(|apart| apart.silent);
+        let then = matches!(key, ApiKey::Fetch | ApiKey::ShareFetch).then(|| rights.authorizer().clone());
+        let (asked, more) = (Asked::default(), false);
+        let mut awaited = Awaited { key, version, correlation_id, asked, apart, then, owed: owed.take(), tenant, more };
+        let sent = if twins::concerns(&awaited.tenant.namespace) {
+            Box::pin(several::send(session, upstream, permitted, &mut awaited, last_word, memory, queue)).await?
+        } else {
+            match request::map(permitted, &awaited.tenant, session.broker, last_word, memory, segments) {
+                Ok((physical, asked)) => {
+                    awaited.asked = asked;
+                    queue.put(Exchange::Upstream(Box::new(awaited))).await?;
+                    let _ = broker::send(upstream, &physical).await.map_err(SessionError::Upstream)?;
+                    return if silent { Err(SessionError::Ended(enforce::SILENT)) } else { Ok(()) };
+                }
+                Err(stop) => Err(unsent(key, version, stop)?),
             }
-            Err(Stop::Refused(Refusal::UnknownTopicId)) if !last_word => {
+        };
+        owed = awaited.owed;
+        match sent {
+            Ok(()) if silent => return Err(SessionError::Ended(enforce::SILENT)),
+            Ok(()) => return Ok(()),
+            Err(Refusal::UnknownTopicId) if !last_word => {
                 // Without a broker to ask, the id stays unknown.
                 let _ = session.shared.cluster.refresh().await;
                 last_word = true;
             }
-            Err(Stop::Refused(refusal)) => break refusal,
-            Err(other) => {
-                return Err(SessionError::Frame {
-                    reason: FrameRefusal::Malformed,
-                    detail: format!("{key:?} {version}: {other}"),
-                });
-            }
+            Err(refusal) => break refusal,
         }
     };
     session.record(Action::RequestRefused { api: key.name().into(), reason: refusal.to_string().into() });
     session.metrics.request_refused();
     let answer = refused(&refusal, key, version, correlation_id, checked.body())?;
     queue.put(Exchange::Local(answer)).await
+}
+
+/// Why a request was not sent, unless its frame is not what it claims to be.
+pub(super) fn unsent(key: ApiKey, version: i16, stop: Stop<Refusal>) -> Result<Refusal, SessionError> {
+    match stop {
+        Stop::Refused(refusal) => Ok(refusal),
+        other => {
+            Err(SessionError::Frame { reason: FrameRefusal::Malformed, detail: format!("{key:?} {version}: {other}") })
+        }
+    }
 }
 
 /// Broker → client.
@@ -316,12 +275,11 @@ async fn answers(
     mut exchanges: mpsc::Receiver<Held>,
 ) -> Result<(), SessionError> {
     let mut reader = FrameReader::default();
-    let (mut segments, mut memory) = (Segments::default(), response::Memory::default());
-    let mut rights = session.rights();
+    let (mut segments, mut reading) = (Segments::default(), Reading::new(session.rights()));
     // So many answers of the broker are still to come to what was answered without it.
-    let mut owed = 0;
+    let mut unread = 0;
     loop {
-        let exchange = if owed > 0 {
+        let exchange = if unread > 0 {
             exchanges.recv().await
         } else if reader.buffered() == 0 {
             tokio::select! {
@@ -349,19 +307,23 @@ async fn answers(
             Exchange::Local(answer) => session.answer(&answer).await?,
             Exchange::Upstream(awaited) if awaited.asked.silent => {}
             Exchange::Own(key, version, waiting) => {
-                let range = answer_of(session, upstream, &mut reader, &mut owed).await?;
+                let range = answer_of(session, upstream, &mut reader, &mut unread).await?;
                 renewal::hand_over(key, version, reader.bytes(range.clone()), waiting)?;
                 reader.consume(&range);
             }
             Exchange::Upstream(awaited) => {
-                let Some(range) = answer_unless_leaving(session, upstream, &mut reader, &mut owed, &awaited).await?
+                let Some(range) = answer_unless_leaving(session, upstream, &mut reader, &mut unread, &awaited).await?
                 else {
-                    session.answer(&nothing_yet(&awaited)?).await?;
-                    owed += 1;
+                    reading.forget_parts();
+                    // Of several parts, the last one is answered.
+                    if !awaited.more {
+                        session.answer(&nothing_yet(&awaited)?).await?;
+                    }
+                    unread += 1;
                     continue;
                 };
                 let frame = reader.bytes(range.clone());
-                send_back(session, &awaited, frame, &mut rights, &mut memory, &mut segments).await?;
+                outgoing::send_back(session, &awaited, frame, &mut reading, &mut segments).await?;
                 reader.consume(&range);
                 segments.clear(SCRATCH);
             }
@@ -369,117 +331,11 @@ async fn answers(
     }
 }
 
-/// The next frame of the broker behind those that are owed.
-async fn answer_of(
-    session: &Session<'_>,
-    upstream: &Connection,
-    reader: &mut FrameReader,
-    owed: &mut u32,
-) -> Result<std::ops::Range<usize>, SessionError> {
-    let most = session.shared.limits.max_answer_bytes;
-    loop {
-        let range = match reader.next(upstream, |_| most).await {
-            Ok(Some(range)) => range,
-            Ok(None) => return Err(SessionError::Upstream(std::io::ErrorKind::UnexpectedEof.into())),
-            Err(FrameError::Io(e)) => return Err(SessionError::Upstream(e)),
-            Err(e @ FrameError::TooLong { .. }) => return Err(SessionError::Answer(e.to_string())),
-        };
-        if *owed == 0 {
-            return Ok(range);
-        }
-        *owed -= 1;
-        reader.consume(&range);
-    }
-}
-
-/// As [`answer_of`]; `None` where the gateway stops while the broker waits for records. Whatever else was asked for is waited
-/// for, because it may have changed something.
-async fn answer_unless_leaving(
-    session: &Session<'_>,
-    upstream: &Connection,
-    reader: &mut FrameReader,
-    owed: &mut u32,
-    awaited: &Awaited,
-) -> Result<Option<std::ops::Range<usize>>, SessionError> {
-    if awaited.key == ApiKey::Fetch {
-        let leaving = poll_fn(|_| if session.shared.drain.has_begun() { Poll::Ready(()) } else { Poll::Pending });
-        tokio::select! {
-            biased;
-            range = answer_of(session, upstream, reader, owed) => return range.map(Some),
-            () = leaving => {}
-        }
-        // An answer that has begun to come is on its way.
-        if *owed > 0 || reader.buffered() == 0 {
-            return Ok(None);
-        }
-    }
-    answer_of(session, upstream, reader, owed).await.map(Some)
-}
-
-/// No records, as a broker says it that would rather be asked later. The client's fetch session is over.
-fn nothing_yet(awaited: &Awaited) -> Result<Vec<u8>, SessionError> {
-    let Awaited { key, version, correlation_id, .. } = awaited;
-    local::encode(*key, *version, *correlation_id, &json!({ "ThrottleTimeMs": 1, "Responses": [] }))
-}
-
-async fn send_back(
-    session: &Session<'_>,
-    awaited: &Awaited,
-    frame: &[u8],
-    rights: &mut Rights,
-    memory: &mut response::Memory,
-    segments: &mut Segments,
-) -> Result<(), SessionError> {
-    let Awaited { key, version, correlation_id, asked, apart, then } = awaited;
-    // A broker that does not know the version answers as version 0 does; the session asks for none such.
-    let (answered, start) = wire::frame::response_header(key.response_header(*version), frame)
-        .map_err(|e| SessionError::Answer(e.to_string()))?;
-    if answered != *correlation_id {
-        return Err(SessionError::Answer(format!("correlation id {answered} instead of {correlation_id}")));
-    }
-    let (head, body) = frame.split_at(start);
-    let mut map = |segments: &mut Segments| {
-        response::map(*key, *version, body, asked, &session.tenant, session.broker, memory, segments)
-            .map_err(|e| SessionError::Answer(format!("{key:?} {version}: {e}")))
-    };
-    let mut found = map(segments)?;
-    let mut looks = 0..LOOKS;
-    while found.unknown_ids > 0 && looks.next().is_some() {
-        // A topic that was made a moment ago. Only this connection waits; without a broker to ask, the id stays unknown.
-        let _ = session.shared.cluster.refresh().await;
-        segments.clear(SCRATCH);
-        found = map(segments)?;
-    }
-    for _ in 0..found.violations + found.unknown_ids {
-        session.shared.metrics.isolation_violated();
-    }
-    if let Some(broker) = found.unreachable {
-        tracing::warn!(broker, "a coordinator has no port on this gateway: raise clients.portCount");
-    }
-    let (mut whole, mut front) = (None, Vec::new());
-    let (apart, then) = (apart.as_ref(), then.as_ref());
-    match enforce::shown((*key, *version), segments, body, apart, then, rights, &session.tenant, session.shared)? {
-        Some(Written::Body(body)) => whole = Some(body),
-        Some(Written::Front(bytes)) => front = bytes,
-        None => {}
-    }
-    if !asked.refused.is_empty() {
-        let body = whole.unwrap_or_else(|| segments.to_vec(body));
-        whole = Some(with_refused_resources(*key, *version, &body, asked)?);
-    }
-    if let Some(body) = whole {
-        return session.answer(&wire::frame::response(*key, *version, *correlation_id, &body)).await;
-    }
-    let length = head.len() + front.len() + segments.len();
-    let prefix = u32::try_from(length).map_err(|_| SessionError::Answer(format!("{length} bytes")))?.to_be_bytes();
-    session.metrics.answer(length + 4);
-    vectored::write(session.client, &[&prefix, head, &front], segments, body).await.map_err(SessionError::Client)
-}
-
 impl Session<'_> {
     /// The rights of the client as they are now. Each side has its own, so that none waits for the other.
     fn rights(&self) -> Rights {
-        let rights = Rights::new(self.shared.world.clone(), self.identity, self.client.remote().ip());
+        let rights =
+            Rights::new(self.shared.world.clone(), self.identity, self.client.remote().ip(), Arc::clone(&self.tenant));
         if self.kafka_authorizes { rights.left_to_kafka() } else { rights }
     }
 
@@ -489,13 +345,21 @@ impl Session<'_> {
         &self,
         reader: &mut FrameReader,
         rights: &mut Rights,
+        charges: &mut Charges,
         again: &mut Again<'_>,
     ) -> Result<bool, SessionError> {
         loop {
             let Some(range) = self.next(reader).await? else { return Ok(false) };
-            match self.course(reader.bytes(range.clone()), rights, again).await? {
-                Course::Forward(_) => return Ok(true),
-                Course::Answer(answer) => self.answer(&answer).await?,
+            let owed = self.admit(reader.bytes_mut(range.clone()), charges, rights).await;
+            let frame = reader.bytes(range.clone());
+            match self.course(frame, rights, again).await? {
+                Course::Forward(_) => {
+                    charges.is_written();
+                    return Ok(true);
+                }
+                Course::Answer(answer) => {
+                    self.answer(&throttle::told(frame, answer, owed.as_deref(), self.meter())).await?
+                }
                 Course::Login(checked) => {
                     let mut kafka = Alone::new(self.shared, self.broker);
                     let Turn { frame, then } = Box::pin(again.answer(&checked, &mut kafka)).await?;
@@ -517,7 +381,13 @@ impl Session<'_> {
             // What has arrived is served, and nothing more.
             reader.arrived(most)
         } else {
-            let mut next = pin!(reader.next(self.client, most));
+            // An answer may mute the client while it is read from: the frame stays in the reader then.
+            let mut next = pin!(async {
+                self.muted.over(&self.shared.quotas).await;
+                let read = reader.next(self.client, most).await;
+                self.muted.over(&self.shared.quotas).await;
+                read
+            });
             poll_fn(|cx| match next.as_mut().poll(cx) {
                 Poll::Pending if self.shared.drain.has_begun() => Poll::Ready(Ok(None)),
                 read => read,
@@ -531,6 +401,16 @@ impl Session<'_> {
                 Err(SessionError::Frame { reason: FrameRefusal::Oversized, detail: e.to_string() })
             }
         }
+    }
+
+    pub(super) fn meter(&self) -> Meter<'_> {
+        Meter { quotas: &self.shared.quotas, muted: &self.muted, metrics: self.metrics }
+    }
+
+    /// Writes a request down where a quota holds.
+    async fn admit(&self, frame: &mut [u8], charges: &mut Charges, rights: &mut Rights) -> Option<Box<Owed>> {
+        let Identity { virtual_cluster, username, .. } = self.identity;
+        charges.admit(frame, rights, virtual_cluster, username, self.meter()).await
     }
 
     /// Whether a frame is answered here or goes to the broker.
@@ -554,7 +434,8 @@ impl Session<'_> {
             return Ok(Course::Forward(checked));
         }
         let tell = |action| self.record(action);
-        if let Ruling::Answer(answer) = enforce::rule(checked, rights, &self.tenant, self.shared, true, &tell)? {
+        let tenant = Arc::clone(rights.tenant());
+        if let Ruling::Answer(answer) = enforce::rule(checked, rights, &tenant, self.shared, true, &tell)? {
             self.metrics.request_refused();
             // Rules have answers of their own for those who may not see them.
             if !matches!(checked.key(), ApiKey::DescribeAcls | ApiKey::CreateAcls | ApiKey::DeleteAcls) {
@@ -563,7 +444,7 @@ impl Session<'_> {
         }
         let answer = match checked.key() {
             ApiKey::ApiVersions => local::api_versions(&checked, self.broker, self.shared).await,
-            ApiKey::DescribeClientQuotas => quotas::describe(&checked, &self.tenant.namespace),
+            ApiKey::DescribeClientQuotas => quotas::describe(&checked, &tenant.namespace),
             ApiKey::DescribeUserScramCredentials => {
                 let world = self.shared.world.borrow().clone();
                 scram::describe(&checked, &world, &self.identity.virtual_cluster)
@@ -613,7 +494,7 @@ impl Session<'_> {
         Origin::of(self.identity, audited::ends(self.client))
     }
 
-    async fn answer(&self, frame: &[u8]) -> Result<(), SessionError> {
+    pub(super) async fn answer(&self, frame: &[u8]) -> Result<(), SessionError> {
         self.metrics.answer(frame.len());
         vectored::write(self.client, &[frame], &Segments::default(), &[]).await.map_err(SessionError::Client)
     }
