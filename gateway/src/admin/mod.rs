@@ -202,4 +202,8 @@ fn router(admin: Arc<Admin>) -> Router {
 }
 
 #[cfg(test)]
+mod access_tests;
+#[cfg(test)]
+mod change_tests;
+#[cfg(test)]
 mod tests;
