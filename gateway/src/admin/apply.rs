@@ -18,6 +18,7 @@ use super::answer::{ApiError, Text, query};
 use super::roles::Asker;
 use super::{Admin, secrets, stored};
 use crate::store::Declarations;
+use crate::world::check_password;
 
 /// `?dryMode=true&prune=app=shop`
 #[derive(Debug, Deserialize)]
@@ -127,6 +128,14 @@ pub(super) async fn apply(
     let read = tokio::task::spawn_blocking(move || read(&body)).await;
     let resources =
         read.unwrap_or_else(|_| Err(ApiError::internal("reading the documents was given up: try again")))?;
+    let passwords = resources.iter().filter_map(|resource| match resource {
+        Resource::GatewayServiceAccount(account) => check_password(account).err(),
+        _ => None,
+    });
+    let passwords = passwords.collect::<Vec<_>>();
+    if !passwords.is_empty() {
+        return Err(ApiError::problems(&passwords));
+    }
     let mut prepared = Vec::with_capacity(resources.len());
     for resource in resources {
         let key = resource.key();
@@ -163,7 +172,7 @@ fn read(body: &[u8]) -> Result<Vec<Resource>, ApiError> {
     let mut seen = BTreeSet::new();
     let twice = documents.iter().filter(|document| !seen.insert(document.resource.key()));
     let twice =
-        twice.map(|document| format!("document {}, {}: is there twice", document.number, document.resource.key()));
+        twice.map(|document| format!("document {}, {}: is declared twice", document.number, document.resource.key()));
     let twice = twice.collect::<Vec<_>>();
     if !twice.is_empty() {
         return Err(ApiError::listed(twice.into_iter()));
