@@ -150,6 +150,8 @@ pub async fn run(config: Config) -> Result<(), RunError> {
                 () = clients => Ok(()),
                 () = admin.follow() => Ok(()),
                 () = members.run(&cluster) => Ok(()),
+                () = session::usage::divide(&shared, &members) => Ok(()),
+                () = session::usage::look(&shared) => Ok(()),
                 () = watch_upstream(&cluster, &health) => Ok(()),
                 ended = certificates => ended.map_err(RunError::Signals),
                 done = follow_provider => done,

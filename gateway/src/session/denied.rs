@@ -88,7 +88,7 @@ const fn whole_text(key: ApiKey, version: i16, ty: ResourceType) -> Option<&'sta
 }
 
 /// The request without its records; nothing of one that names more than any honest one.
-fn named(request: &Checked<'_>) -> Result<Value, SessionError> {
+pub(super) fn named(request: &Checked<'_>) -> Result<Value, SessionError> {
     struct NoRecords;
     impl Visitor for NoRecords {
         type Error = Infallible;

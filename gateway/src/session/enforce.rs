@@ -211,9 +211,9 @@ fn without_settings(version: i16, served: Vec<u8>, access: &Access<'_>) -> Resul
 }
 
 /// The topics of a virtual cluster, as far as the gateway knows them.
-struct KnownTopics<'a> {
-    tenant: &'a Tenant,
-    cluster: &'a Cluster,
+pub(super) struct KnownTopics<'a> {
+    pub(super) tenant: &'a Tenant,
+    pub(super) cluster: &'a Cluster,
 }
 
 impl Topics for KnownTopics<'_> {

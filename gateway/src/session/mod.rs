@@ -21,18 +21,21 @@ pub mod local;
 mod login_tests;
 pub mod pipeline;
 mod queue;
+mod quota_stage;
 pub mod quotas;
 pub mod refusal;
 mod renewal;
 mod rights;
 #[cfg(test)]
 mod rights_tests;
+mod room;
 pub mod scram;
 #[cfg(test)]
 mod tests;
 mod throttle;
 mod throttle_time;
 mod topic_uses;
+pub mod usage;
 
 use crate::audit::Audit;
 use crate::authn::sasl::Authenticator;

@@ -15,7 +15,8 @@ use super::enforce::{self, Ruling, Written};
 use super::queue::{Awaited, Exchange, Held, Queue};
 use super::refusal::{refused, unserved, with_refused_resources};
 use super::rights::Rights;
-use super::throttle::{self, Charges, Meter, Muted, Owed};
+use super::room::{self, Room};
+use super::throttle::{self, Charges, Muted, Owed};
 use super::throttle_time::tell_in_segments;
 use super::{SessionError, Shared, acls, audited, local, quotas, renewal, scram, topic_uses};
 use crate::apis::check::{Checked, Unserved, check};
@@ -35,8 +36,8 @@ use crate::upstream::security::{Link, Renewal};
 use serde_json::json;
 use std::future::poll_fn;
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 use tokio::sync::mpsc::{self, error::TryRecvError};
@@ -77,14 +78,14 @@ pub(super) struct Entry<'a> {
 }
 
 /// The two ends, and who the client is.
-struct Session<'a> {
+pub(super) struct Session<'a> {
     client: &'a Connection,
     broker: i32,
-    shared: &'a Shared,
-    identity: &'a Identity,
-    tenant: Tenant,
-    metrics: &'a TenantMetrics,
-    muted: Muted,
+    pub(super) shared: &'a Shared,
+    pub(super) identity: &'a Identity,
+    pub(super) tenant: Tenant,
+    pub(super) metrics: &'a TenantMetrics,
+    pub(super) muted: Muted,
     kafka_authorizes: bool,
     /// Whether the client is about to log in again.
     login: AtomicBool,
@@ -203,6 +204,13 @@ async fn forward(
     queue: &Queue,
 ) -> Result<(), SessionError> {
     let (key, version, correlation_id) = (checked.key(), checked.version(), checked.header().correlation_id);
+    let (less, mut more) = match session.room(&checked, rights).await? {
+        Room::Fits => (None, None),
+        Room::Refused(Some(answer), _) => return queue.put(Exchange::Local(answer)).await,
+        Room::Refused(None, _) => return Err(SessionError::Ended(room::SILENT)),
+        Room::Less(frame, apart, _) => (Some(frame), Some(apart)),
+    };
+    let checked = less.as_deref().map_or(Ok(checked), room::reworded)?;
     let mut last_word = false;
     let refusal = loop {
         segments.clear(SCRATCH);
@@ -227,6 +235,7 @@ async fn forward(
         match request::map(permitted, &session.tenant, session.broker, last_word, memory, segments) {
             Ok((physical, asked)) => {
                 let then = matches!(key, ApiKey::Fetch | ApiKey::ShareFetch).then(|| rights.authorizer().clone());
+                let apart = room::together(key, version, apart, more.take())?;
                 let silent = apart.as_ref().is_some_and(|apart| apart.silent);
                 let awaited = Awaited { key, version, correlation_id, asked, apart, then, owed };
                 queue.put(Exchange::Upstream(Box::new(awaited))).await?;
@@ -496,16 +505,6 @@ impl Session<'_> {
         }
     }
 
-    fn meter(&self) -> Meter<'_> {
-        Meter { quotas: &self.shared.quotas, muted: &self.muted, metrics: self.metrics }
-    }
-
-    /// Writes a request down where a quota holds.
-    async fn admit(&self, frame: &mut [u8], charges: &mut Charges, rights: &mut Rights) -> Option<Box<Owed>> {
-        let Identity { virtual_cluster, username, .. } = self.identity;
-        charges.admit(frame, rights, virtual_cluster, username, self.meter()).await
-    }
-
     /// Whether a frame is answered here or goes to the broker.
     async fn course<'f>(
         &self,
@@ -577,7 +576,7 @@ impl Session<'_> {
     }
 
     /// Records what this client did.
-    fn record(&self, action: Action) {
+    pub(super) fn record(&self, action: Action) {
         let origin = self.origin();
         self.shared.audit.record(Event::new(action).from_where(origin));
     }
