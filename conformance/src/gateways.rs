@@ -6,7 +6,7 @@ use std::fs;
 use std::io;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -52,6 +52,16 @@ impl Gateway {
     /// # Errors
     /// [`GatewayError`]
     pub fn start(sandbox_program: &Path, settings: &Value) -> Result<Self, GatewayError> {
+        let mut gateway = Self::begin(sandbox_program, settings)?;
+        gateway.wait()?;
+        Ok(gateway)
+    }
+
+    /// Starts one and does not wait for it.
+    ///
+    /// # Errors
+    /// [`GatewayError::NotStarted`]
+    pub fn begin(sandbox_program: &Path, settings: &Value) -> Result<Self, GatewayError> {
         let not_started = |cause| GatewayError::NotStarted { program: sandbox_program.to_owned(), cause };
         let port = free_ports(1).map_err(not_started)?;
         let mut settings = settings.clone();
@@ -70,12 +80,14 @@ impl Gateway {
             .stderr(log)
             .spawn()
             .map_err(not_started)?;
-        let mut gateway = Self { child, admin: format!("127.0.0.1:{port}"), folder };
-        gateway.wait()?;
-        Ok(gateway)
+        Ok(Self { child, admin: format!("127.0.0.1:{port}"), folder })
     }
 
-    fn wait(&mut self) -> Result<(), GatewayError> {
+    /// Waits until it is ready.
+    ///
+    /// # Errors
+    /// [`GatewayError::NotReady`]
+    pub fn wait(&mut self) -> Result<(), GatewayError> {
         let began = Instant::now();
         while began.elapsed() < PATIENCE && matches!(self.child.try_wait(), Ok(None)) {
             if http::ask(&self.admin, "GET", "/health/ready", None, "").is_ok_and(|answer| answer.status == 200) {
@@ -93,11 +105,45 @@ impl Gateway {
         fs::read_to_string(self.folder.join("gateway.log")).unwrap_or_default()
     }
 
+    /// Where its settings and its log are.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// What it says to probes: whether it is ready, and why not.
+    pub fn readiness(&self) -> Option<(u16, Value)> {
+        let answer = http::ask(&self.admin, "GET", "/health/ready", None, "").ok()?;
+        Some((answer.status, answer.body()))
+    }
+
     /// Asks it to read its files again.
     pub fn hang_up(&self) {
         let child = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
         // Whether it still runs shows by what it does next.
         let _ = child.map(|child| kill_process(child, Signal::HUP));
+    }
+
+    /// Asks it to leave.
+    pub fn terminate(&self) {
+        let child = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        let _ = child.map(|child| kill_process(child, Signal::TERM));
+    }
+
+    /// Kills it in the middle of whatever it does.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn kill(&mut self) -> io::Result<()> {
+        self.child.kill()?;
+        self.child.wait().map(drop)
+    }
+
+    /// How it ended, once it has.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn ended(&mut self) -> io::Result<Option<ExitStatus>> {
+        self.child.try_wait()
     }
 
     /// Where its admin API is, as `host:port`.

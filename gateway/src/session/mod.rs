@@ -7,11 +7,14 @@ pub mod acls;
 mod again;
 pub mod attempts;
 pub mod audited;
+mod awaited;
 pub mod certificate;
 mod conversation;
 pub mod delegated;
 mod denied;
 pub mod drain;
+#[cfg(test)]
+mod drain_tests;
 mod enforce;
 pub mod handshake;
 mod joined;
@@ -109,6 +112,8 @@ pub struct Shared {
     pub quotas: Quotas,
     /// Where the rules are kept that clients make.
     pub acls: Arc<dyn acls::AclKeeper>,
+    /// Where the quotas are kept that clients set.
+    pub quota_keeper: Arc<dyn quotas::QuotaKeeper>,
     /// Whether sessions shall end.
     pub drain: Drain,
 }

@@ -9,6 +9,7 @@
 //! A client that does not read its answers fills the queue, and then nothing more is read from it.
 
 use super::again::{Again, Among};
+use super::awaited::{answer_of, answer_unless_leaving, nothing_yet};
 use super::conversation::{Then, Turn};
 use super::delegated::Alone;
 use super::enforce::{self, Ruling, Written};
@@ -18,7 +19,7 @@ use super::rights::Rights;
 use super::room::{self, Room};
 use super::throttle::{self, Charges, Muted, Owed};
 use super::throttle_time::tell_in_segments;
-use super::{SessionError, Shared, acls, audited, local, quotas, renewal, scram, topic_uses};
+use super::{SessionError, Shared, acls, audited, local, renewal, scram, topic_uses};
 use crate::apis::check::{Checked, Unserved, check};
 use crate::apis::{Verdict, row};
 use crate::audit::caller;
@@ -33,7 +34,6 @@ use crate::transport::frames::{FrameError, FrameReader};
 use crate::transport::vectored;
 use crate::upstream::broker;
 use crate::upstream::security::{Link, Renewal};
-use serde_json::json;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::OnceLock;
@@ -272,9 +272,9 @@ async fn answers(
     let (mut segments, mut memory) = (Segments::default(), response::Memory::default());
     let mut rights = session.rights();
     // So many answers of the broker are still to come to what was answered without it.
-    let mut owed = 0;
+    let mut unread = 0;
     loop {
-        let exchange = if owed > 0 {
+        let exchange = if unread > 0 {
             exchanges.recv().await
         } else if reader.buffered() == 0 {
             tokio::select! {
@@ -302,15 +302,15 @@ async fn answers(
             Exchange::Local(answer) => session.answer(&answer).await?,
             Exchange::Upstream(awaited) if awaited.asked.silent => {}
             Exchange::Own(key, version, waiting) => {
-                let range = answer_of(session, upstream, &mut reader, &mut owed).await?;
+                let range = answer_of(session, upstream, &mut reader, &mut unread).await?;
                 renewal::hand_over(key, version, reader.bytes(range.clone()), waiting)?;
                 reader.consume(&range);
             }
             Exchange::Upstream(awaited) => {
-                let Some(range) = answer_unless_leaving(session, upstream, &mut reader, &mut owed, &awaited).await?
+                let Some(range) = answer_unless_leaving(session, upstream, &mut reader, &mut unread, &awaited).await?
                 else {
                     session.answer(&nothing_yet(&awaited)?).await?;
-                    owed += 1;
+                    unread += 1;
                     continue;
                 };
                 let frame = reader.bytes(range.clone());
@@ -320,59 +320,6 @@ async fn answers(
             }
         }
     }
-}
-
-/// The next frame of the broker behind those that are owed.
-async fn answer_of(
-    session: &Session<'_>,
-    upstream: &Connection,
-    reader: &mut FrameReader,
-    owed: &mut u32,
-) -> Result<std::ops::Range<usize>, SessionError> {
-    let most = session.shared.limits.max_answer_bytes;
-    loop {
-        let range = match reader.next(upstream, |_| most).await {
-            Ok(Some(range)) => range,
-            Ok(None) => return Err(SessionError::Upstream(std::io::ErrorKind::UnexpectedEof.into())),
-            Err(FrameError::Io(e)) => return Err(SessionError::Upstream(e)),
-            Err(e @ FrameError::TooLong { .. }) => return Err(SessionError::Answer(e.to_string())),
-        };
-        if *owed == 0 {
-            return Ok(range);
-        }
-        *owed -= 1;
-        reader.consume(&range);
-    }
-}
-
-/// As [`answer_of`]; `None` where the gateway stops while the broker waits for records. Whatever else was asked for is waited
-/// for, because it may have changed something.
-async fn answer_unless_leaving(
-    session: &Session<'_>,
-    upstream: &Connection,
-    reader: &mut FrameReader,
-    owed: &mut u32,
-    awaited: &Awaited,
-) -> Result<Option<std::ops::Range<usize>>, SessionError> {
-    if awaited.key == ApiKey::Fetch {
-        let leaving = poll_fn(|_| if session.shared.drain.has_begun() { Poll::Ready(()) } else { Poll::Pending });
-        tokio::select! {
-            biased;
-            range = answer_of(session, upstream, reader, owed) => return range.map(Some),
-            () = leaving => {}
-        }
-        // An answer that has begun to come is on its way.
-        if *owed > 0 || reader.buffered() == 0 {
-            return Ok(None);
-        }
-    }
-    answer_of(session, upstream, reader, owed).await.map(Some)
-}
-
-/// No records, as a broker says it that would rather be asked later. The client's fetch session is over.
-fn nothing_yet(awaited: &Awaited) -> Result<Vec<u8>, SessionError> {
-    let Awaited { key, version, correlation_id, .. } = awaited;
-    local::encode(*key, *version, *correlation_id, &json!({ "ThrottleTimeMs": 1, "Responses": [] }))
 }
 
 async fn send_back(
@@ -535,7 +482,7 @@ impl Session<'_> {
         }
         let answer = match checked.key() {
             ApiKey::ApiVersions => local::api_versions(&checked, self.broker, self.shared).await,
-            ApiKey::DescribeClientQuotas => quotas::describe(&checked, &self.tenant.namespace),
+            ApiKey::DescribeClientQuotas | ApiKey::AlterClientQuotas => self.quotas(&checked).await,
             ApiKey::DescribeUserScramCredentials => {
                 let world = self.shared.world.borrow().clone();
                 scram::describe(&checked, &world, &self.identity.virtual_cluster)
@@ -581,7 +528,7 @@ impl Session<'_> {
         self.shared.audit.record(Event::new(action).from_where(origin));
     }
 
-    fn origin(&self) -> Origin {
+    pub(super) fn origin(&self) -> Origin {
         Origin::of(self.identity, audited::ends(self.client))
     }
 

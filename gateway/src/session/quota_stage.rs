@@ -2,12 +2,15 @@
 
 use super::SessionError;
 use super::pipeline::Session;
+use super::quotas;
 use super::rights::Rights;
 use super::room::{self, Room};
 use super::throttle::{Charges, Meter, Owed};
 use crate::apis::check::Checked;
+use crate::audit::caller;
 use crate::audit::event::Action;
 use crate::authn::Identity;
+use wire::schema::ApiKey;
 
 impl Session<'_> {
     /// Whether a request has room within the quotas; what has none is told.
@@ -37,5 +40,17 @@ impl Session<'_> {
     ) -> Option<Box<Owed>> {
         let Identity { virtual_cluster, username, .. } = self.identity;
         charges.admit(frame, rights, virtual_cluster, username, self.meter()).await
+    }
+
+    /// DescribeClientQuotas and AlterClientQuotas, by what holds at this moment.
+    pub(super) async fn quotas(&self, request: &Checked<'_>) -> Result<Vec<u8>, SessionError> {
+        let cluster = &self.identity.virtual_cluster;
+        let rules = self.shared.world.borrow().virtual_cluster(cluster).and_then(|cluster| cluster.quotas.clone());
+        let (namespace, rules) = (&self.tenant.namespace, rules.as_deref());
+        if request.key() == ApiKey::DescribeClientQuotas {
+            return quotas::describe(request, namespace, rules);
+        }
+        let altered = Box::pin(quotas::alter(request, namespace, cluster, rules, &self.shared.quota_keeper));
+        caller::on_behalf(self.origin(), altered).await
     }
 }
