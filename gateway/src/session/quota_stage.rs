@@ -10,6 +10,7 @@ use crate::apis::check::Checked;
 use crate::audit::caller;
 use crate::audit::event::Action;
 use crate::authn::Identity;
+use std::sync::Arc;
 use wire::schema::ApiKey;
 
 impl Session<'_> {
@@ -18,7 +19,10 @@ impl Session<'_> {
         let cluster = &self.identity.virtual_cluster;
         let room = match rights.quotas() {
             None => return Ok(Room::Fits),
-            Some(_) => Box::pin(room::judge(request, rights, &self.tenant, cluster, self.shared)).await?,
+            Some(_) => {
+                let tenant = Arc::clone(rights.tenant());
+                Box::pin(room::judge(request, rights, &tenant, cluster, self.shared)).await?
+            }
         };
         if let Room::Refused(_, why) | Room::Less(_, _, why) = &room {
             self.metrics.quota_refused();

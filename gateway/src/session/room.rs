@@ -8,6 +8,7 @@ use super::{SessionError, Shared, joined, local, usage};
 use crate::apis::check::{Checked, check};
 use crate::authz::{Operation, ResourceType};
 use crate::naming::Tenant;
+use crate::naming::prefix::Namespace;
 use crate::quotas::rules::Rules;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -133,7 +134,9 @@ struct Count<'a> {
 
 impl<'a> Count<'a> {
     async fn new(rules: &'a Rules, tenant: &Tenant, cluster: &'a str, shared: &Shared) -> Result<Self, SessionError> {
-        let known = usage::topics(shared, &tenant.namespace).await?;
+        // What others show to the tenant is not its own.
+        let prefix = shared.world.borrow().virtual_cluster(cluster).and_then(|cluster| cluster.prefix.clone());
+        let known = usage::topics(shared, &Namespace::new(prefix)).await?;
         Ok(Self { cluster, rules, known: shared.quotas.made.with(tenant, known) })
     }
 
