@@ -126,6 +126,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         fetch_sessions: Arc::default(),
         quotas: session::Quotas::default(),
         acls: Arc::clone(&admin) as Arc<dyn session::acls::AclKeeper>,
+        quota_keeper: Arc::clone(&admin) as Arc<dyn session::quotas::QuotaKeeper>,
         drain: Drain::default(),
     });
     let certificates = reload::watch(
@@ -154,6 +155,8 @@ pub async fn run(config: Config) -> Result<(), RunError> {
                 () = clients => Ok(()),
                 () = admin.follow() => Ok(()),
                 () = members.run(&cluster) => Ok(()),
+                () = session::usage::divide(&shared, &members) => Ok(()),
+                () = session::usage::look(&shared) => Ok(()),
                 () = watch_upstream(&cluster, &health) => Ok(()),
                 ended = certificates => ended.map_err(RunError::Signals),
                 done = follow_provider => done,

@@ -14,6 +14,7 @@ mod login;
 mod metrics;
 mod openapi;
 mod operations;
+mod quotas;
 mod resources;
 mod revisions;
 mod roles;

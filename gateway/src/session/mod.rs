@@ -25,12 +25,14 @@ mod login_tests;
 mod outgoing;
 pub mod pipeline;
 mod queue;
+mod quota_stage;
 pub mod quotas;
 pub mod refusal;
 mod renewal;
 mod rights;
 #[cfg(test)]
 mod rights_tests;
+mod room;
 pub mod scram;
 mod several;
 #[cfg(test)]
@@ -38,6 +40,7 @@ mod tests;
 mod throttle;
 mod throttle_time;
 mod topic_uses;
+pub mod usage;
 
 use crate::audit::Audit;
 use crate::authn::sasl::Authenticator;
@@ -111,6 +114,8 @@ pub struct Shared {
     pub quotas: Quotas,
     /// Where the rules are kept that clients make.
     pub acls: Arc<dyn acls::AclKeeper>,
+    /// Where the quotas are kept that clients set.
+    pub quota_keeper: Arc<dyn quotas::QuotaKeeper>,
     /// Whether sessions shall end.
     pub drain: Drain,
 }
