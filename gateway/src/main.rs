@@ -16,7 +16,7 @@ use gateway::cli::validate::Validate;
 use gateway::cli::{CliError, ResourceCommand};
 use gateway::config::{Config, ConfigError, Loaded};
 use gateway::material::Material;
-use tracing_subscriber::EnvFilter;
+use gateway::observe::logs;
 
 /// A proxy that speaks the Kafka protocol: virtual clusters on one physical Kafka.
 #[derive(Debug, Parser)]
@@ -91,8 +91,6 @@ enum Form {
 }
 
 fn main() -> ExitCode {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let command = Arguments::parse().command;
     // One means that something was found.
     let failure = if matches!(command, Command::Audit { .. }) { ExitCode::from(2) } else { ExitCode::FAILURE };
@@ -181,6 +179,7 @@ fn load(path: Option<PathBuf>) -> Result<Config, ConfigError> {
     let environment =
         std::env::vars_os().filter_map(|(name, value)| name.into_string().ok().zip(value.into_string().ok()));
     let Loaded { config, warnings } = Config::load(path.as_deref(), environment)?;
+    logs::begin(config.log_format);
     for warning in warnings {
         tracing::warn!("{warning}");
     }

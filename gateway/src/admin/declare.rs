@@ -106,6 +106,7 @@ impl Declare {
         match &mut *self.log.lock().await {
             Some(follower) => {
                 self.read_on(follower, None).await?;
+                self.metrics.state.read_until(follower.next());
                 Ok(format!("topic {}, {} resources", follower.log().topic(), self.now().len()))
             }
             None => Ok("in memory".to_owned()),

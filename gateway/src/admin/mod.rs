@@ -180,6 +180,12 @@ pub async fn serve(
     admin: Arc<Admin>,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
+    let stream = Arc::clone(&admin);
+    let shutdown = async move {
+        shutdown.await;
+        // Who reads events goes on until somebody ends that.
+        stream.metrics.stream.close();
+    };
     let service = router(admin).into_make_service_with_connect_info::<SocketAddr>();
     axum::serve(listener, service).with_graceful_shutdown(shutdown).await
 }

@@ -77,7 +77,6 @@ pub(super) async fn delete(State(admin): State<Arc<Admin>>, Path(name): Path<Str
         Err(ApiError::conflict(format!("virtual cluster '{name}' is referred to: delete {referring} first")))
     };
     admin.declare.change(false, change).await?;
-    admin.metrics.forget_tenant(&name);
     Ok(StatusCode::NO_CONTENT)
 }
 

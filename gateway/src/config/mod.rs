@@ -15,6 +15,7 @@ mod oauth;
 mod properties;
 mod reader;
 mod settings;
+mod telemetry;
 pub mod tls;
 pub mod upstream;
 
@@ -31,6 +32,7 @@ pub use logins::{Logins, MECHANISMS, OAUTHBEARER, Unmapped};
 pub use nodes::Nodes;
 pub use oauth::{JwksSource, OAuth, RequiredClaim, TOKEN_ALGORITHMS};
 use reader::Reader;
+pub use telemetry::{LogFormat, Tracing};
 use tls::{ClientAuth, Tls};
 
 /// What the names of the gateway's own topics on the physical cluster begin with. No client sees or reaches them.
@@ -51,6 +53,9 @@ pub struct Config {
     pub state: State,
     pub nodes: Nodes,
     pub tokens: Tokens,
+    pub log_format: LogFormat,
+    /// Where traces go; `None`: nothing is traced.
+    pub tracing: Option<Tracing>,
 }
 
 /// The physical Kafka cluster.

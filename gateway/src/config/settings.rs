@@ -8,7 +8,7 @@ use contract::strict::nearest;
 use super::reader::{Reader, listed, text};
 use super::{
     Admin, AdminUser, Clients, Config, INTERNAL_TOPICS, Listener, Passthrough, State, Tokens, audit, clients, logins,
-    nodes, oauth, tls, upstream,
+    nodes, oauth, telemetry, tls, upstream,
 };
 
 /// One setting: where it stands in the file, and the variable that overrides it.
@@ -44,13 +44,14 @@ const SETTINGS: &[Setting] = &[
 
 /// Every setting.
 pub(super) fn settings() -> impl Iterator<Item = &'static Setting> + Clone {
-    let parts: [&[Setting]; 8] = [
+    let parts: [&[Setting]; 9] = [
         upstream::SETTINGS,
         clients::SETTINGS,
         logins::SETTINGS,
         oauth::SETTINGS,
         tls::SETTINGS,
         audit::SETTINGS,
+        telemetry::SETTINGS,
         nodes::SETTINGS,
         SETTINGS,
     ];
@@ -81,7 +82,22 @@ pub(super) fn read(reader: &mut Reader) -> Option<Config> {
     });
     let audit = audit::read(reader);
     let tokens = Tokens { signing_key };
-    Some(Config { upstream: upstream?, clients, logins, oauth, tls, admin, passthrough, audit, state, nodes, tokens })
+    let (log_format, tracing) = (telemetry::log_format(reader), telemetry::tracing(reader));
+    Some(Config {
+        upstream: upstream?,
+        clients,
+        logins,
+        oauth,
+        tls,
+        admin,
+        passthrough,
+        audit,
+        state,
+        nodes,
+        tokens,
+        log_format,
+        tracing,
+    })
 }
 
 fn admin(reader: &mut Reader, clients: &Clients) -> Admin {

@@ -12,18 +12,21 @@ use super::again::{Again, Among};
 use super::conversation::{Then, Turn};
 use super::delegated::Alone;
 use super::enforce::{self, Apart, Ruling, Written};
+use super::meter::{Begun, Made, Times, named};
 use super::refusal::{refused, unserved, with_refused_resources};
 use super::rights::Rights;
 use super::{SessionError, Shared, acls, audited, local, quotas, renewal, scram, topic_uses};
 use crate::apis::check::{Checked, Unserved, check};
-use crate::apis::{Verdict, row};
+use crate::apis::{Verdict, error_codes, row};
 use crate::audit::caller;
 use crate::audit::event::{Action, Event, Origin};
 use crate::authn::Identity;
 use crate::authz::{Authorizer, Requester};
 use crate::naming::request::{self, Asked, Refusal};
 use crate::naming::{Tenant, response};
-use crate::observe::metrics::{FrameRefusal, TenantMetrics};
+use crate::observe::brokers::OpenBrokerConnection;
+use crate::observe::metrics::FrameRefusal;
+use crate::observe::tenants::TenantMetrics;
 use crate::transport::connection::Connection;
 use crate::transport::frames::{FrameError, FrameReader};
 use crate::transport::vectored;
@@ -35,7 +38,7 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc::{self, error::TryRecvError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use wire::schema::ApiKey;
@@ -60,8 +63,8 @@ pub(super) enum Exchange {
     Upstream(Box<Awaited>),
     /// The broker answers the gateway itself, which waits for the body.
     Own(ApiKey, i16, oneshot::Sender<Vec<u8>>),
-    /// The answer was made here: a whole frame.
-    Local(Vec<u8>),
+    /// The answer was made here. Boxed likewise.
+    Local(Box<Made>),
 }
 
 impl Exchange {
@@ -72,7 +75,7 @@ impl Exchange {
                 awaited.asked.held() + awaited.apart.as_ref().map_or(0, |apart| apart.body.len())
             }
             Self::Own(..) => 0,
-            Self::Local(answer) => answer.len(),
+            Self::Local(made) => made.frame.len(),
         }
     }
 }
@@ -114,6 +117,10 @@ pub(super) struct Awaited {
     apart: Option<Apart>,
     /// The rights with which records were asked for, which may be others when they come.
     then: Option<Arc<Authorizer>>,
+    /// When the request came.
+    begun: Begun,
+    /// When it was decided about.
+    sent: Instant,
 }
 
 /// What becomes of a frame.
@@ -141,13 +148,15 @@ pub(super) struct Entry<'a> {
 }
 
 /// The two ends, and who the client is.
-struct Session<'a> {
+pub(super) struct Session<'a> {
     client: &'a Connection,
-    broker: i32,
-    shared: &'a Shared,
-    identity: &'a Identity,
+    pub(super) broker: i32,
+    pub(super) shared: &'a Shared,
+    pub(super) identity: &'a Identity,
     tenant: Tenant,
-    metrics: &'a TenantMetrics,
+    pub(super) metrics: &'a TenantMetrics,
+    /// The counters of the broker, once there is one.
+    pub(super) upstream: Option<OpenBrokerConnection>,
     kafka_authorizes: bool,
     /// Whether the client is about to log in again.
     login: AtomicBool,
@@ -169,7 +178,9 @@ pub(super) async fn run(
 ) -> Result<(), SessionError> {
     let Entry { identity, tenant, mut again, link, kafka_authorizes } = entry;
     let (login, refused) = (AtomicBool::new(false), OnceLock::new());
-    let mut session = Session { client, broker, shared, identity, tenant, metrics, kafka_authorizes, login, refused };
+    let upstream = None;
+    let mut session =
+        Session { client, broker, shared, identity, tenant, metrics, upstream, kafka_authorizes, login, refused };
     let mut rights = session.rights();
     let link = match link {
         Some(link) => link,
@@ -178,11 +189,12 @@ pub(super) async fn run(
                 return Ok(());
             }
             let connected = shared.cluster.connect(broker).await;
-            connected.inspect_err(|_| shared.metrics.upstream_connection_failed())?
+            connected.inspect_err(|_| shared.metrics.upstream_connection_failed(broker))?
         }
     };
     let (id, upstream, renewal) = (link.broker, link.connection, link.renewal);
     let dialled = std::mem::replace(&mut session.broker, id);
+    session.upstream = Some(shared.metrics.upstream_connected(id));
     let (queue, exchanges) = Queue::new(shared.limits.max_in_flight);
     tokio::select! {
         done = requests(&session, &upstream, reader, rights, queue, renewal, again) => done,
@@ -221,14 +233,14 @@ async fn requests(
             Box::pin(renewal::renew(renewal.as_mut(), upstream, &queue, &session.shared.metrics)).await?;
         }
         let frame = reader.bytes(range.clone());
-        session.metrics.request(frame.len());
+        let begun = session.begin(frame);
         match session.course(frame, &mut rights, &again).await? {
-            Course::Answer(answer) => queue.put(Exchange::Local(answer)).await?,
+            Course::Answer(answer) => queue.put(made(answer, begun, frame)).await?,
             Course::Login(checked) => {
                 session.login.store(true, Ordering::Relaxed);
                 let mut kafka = Among { upstream, queue: &queue };
-                let Turn { frame, then } = Box::pin(again.answer(&checked, &mut kafka)).await?;
-                queue.put(Exchange::Local(frame)).await?;
+                let Turn { frame: answer, then } = Box::pin(again.answer(&checked, &mut kafka)).await?;
+                queue.put(made(answer, begun, frame)).await?;
                 session.login.store(false, Ordering::Relaxed);
                 if let Then::Close(reason) = then {
                     // What was asked before is answered, and then this, and nothing after it.
@@ -237,7 +249,8 @@ async fn requests(
                 }
             }
             Course::Forward(checked) => {
-                forward(session, upstream, checked, &mut rights, &mut memory, &mut segments, &queue).await?;
+                let kafka = Among { upstream, queue: &queue };
+                forward(session, &kafka, (checked, begun), &mut rights, &mut memory, &mut segments).await?;
             }
         }
         reader.consume(&range);
@@ -249,14 +262,18 @@ async fn requests(
     Ok(())
 }
 
+/// An answer that was made here to a request, whose frame it is.
+fn made(answer: Vec<u8>, to: Begun, frame: &[u8]) -> Exchange {
+    Exchange::Local(Box::new(Made { frame: answer, to, version: named(frame).1 }))
+}
+
 async fn forward(
     session: &Session<'_>,
-    upstream: &Connection,
-    checked: Checked<'_>,
+    Among { upstream, queue }: &Among<'_>,
+    (checked, begun): (Checked<'_>, Begun),
     rights: &mut Rights,
     memory: &mut request::Memory,
     segments: &mut Segments,
-    queue: &Queue,
 ) -> Result<(), SessionError> {
     let (key, version, correlation_id) = (checked.key(), checked.version(), checked.header().correlation_id);
     let mut last_word = false;
@@ -271,8 +288,8 @@ async fn forward(
                 (permitted, apart)
             }
             Ruling::Answer(answer) => {
-                session.metrics.request_refused();
-                return queue.put(Exchange::Local(answer)).await;
+                session.metrics.request_refused(begun.api);
+                return queue.put(Exchange::Local(Box::new(Made { frame: answer, to: begun, version }))).await;
             }
             Ruling::LookAgain => {
                 let _ = session.shared.cluster.refresh().await;
@@ -284,9 +301,11 @@ async fn forward(
             Ok((physical, asked)) => {
                 let then = matches!(key, ApiKey::Fetch | ApiKey::ShareFetch).then(|| rights.authorizer().clone());
                 let silent = apart.as_ref().is_some_and(|apart| apart.silent);
-                let awaited = Awaited { key, version, correlation_id, asked, apart, then };
+                let sent = Instant::now();
+                let awaited = Awaited { key, version, correlation_id, asked, apart, then, begun, sent };
                 queue.put(Exchange::Upstream(Box::new(awaited))).await?;
-                let _ = broker::send(upstream, &physical).await.map_err(SessionError::Upstream)?;
+                let bytes = broker::send(upstream, &physical).await.map_err(SessionError::Upstream)?;
+                session.upstream.iter().for_each(|broker| broker.metrics().request(bytes));
                 return if silent { Err(SessionError::Ended(enforce::SILENT)) } else { Ok(()) };
             }
             Err(Stop::Refused(Refusal::UnknownTopicId)) if !last_word => {
@@ -304,9 +323,9 @@ async fn forward(
         }
     };
     session.record(Action::RequestRefused { api: key.name().into(), reason: refusal.to_string().into() });
-    session.metrics.request_refused();
+    session.metrics.request_refused(begun.api);
     let answer = refused(&refusal, key, version, correlation_id, checked.body())?;
-    queue.put(Exchange::Local(answer)).await
+    queue.put(Exchange::Local(Box::new(Made { frame: answer, to: begun, version }))).await
 }
 
 /// Broker → client.
@@ -318,6 +337,7 @@ async fn answers(
     let mut reader = FrameReader::default();
     let (mut segments, mut memory) = (Segments::default(), response::Memory::default());
     let mut rights = session.rights();
+    let mut free = Instant::now();
     // So many answers of the broker are still to come to what was answered without it.
     let mut owed = 0;
     loop {
@@ -346,7 +366,7 @@ async fn answers(
         };
         let Some((exchange, _room)) = exchange else { return Ok(()) };
         match exchange {
-            Exchange::Local(answer) => session.answer(&answer).await?,
+            Exchange::Local(made) => session.answer(&made).await?,
             Exchange::Upstream(awaited) if awaited.asked.silent => {}
             Exchange::Own(key, version, waiting) => {
                 let range = answer_of(session, upstream, &mut reader, &mut owed).await?;
@@ -360,12 +380,13 @@ async fn answers(
                     owed += 1;
                     continue;
                 };
-                let frame = reader.bytes(range.clone());
-                send_back(session, &awaited, frame, &mut rights, &mut memory, &mut segments).await?;
+                let arrived = (reader.bytes(range.clone()), free);
+                send_back(session, &awaited, arrived, &mut rights, &mut memory, &mut segments).await?;
                 reader.consume(&range);
                 segments.clear(SCRATCH);
             }
         }
+        free = Instant::now();
     }
 }
 
@@ -417,20 +438,22 @@ async fn answer_unless_leaving(
 }
 
 /// No records, as a broker says it that would rather be asked later. The client's fetch session is over.
-fn nothing_yet(awaited: &Awaited) -> Result<Vec<u8>, SessionError> {
-    let Awaited { key, version, correlation_id, .. } = awaited;
-    local::encode(*key, *version, *correlation_id, &json!({ "ThrottleTimeMs": 1, "Responses": [] }))
+fn nothing_yet(awaited: &Awaited) -> Result<Made, SessionError> {
+    let Awaited { key, version, correlation_id, begun, .. } = awaited;
+    let frame = local::encode(*key, *version, *correlation_id, &json!({ "ThrottleTimeMs": 1, "Responses": [] }))?;
+    Ok(Made { frame, to: *begun, version: *version })
 }
 
 async fn send_back(
     session: &Session<'_>,
     awaited: &Awaited,
-    frame: &[u8],
+    (frame, free): (&[u8], Instant),
     rights: &mut Rights,
     memory: &mut response::Memory,
     segments: &mut Segments,
 ) -> Result<(), SessionError> {
-    let Awaited { key, version, correlation_id, asked, apart, then } = awaited;
+    let received = Instant::now();
+    let Awaited { key, version, correlation_id, asked, apart, then, begun, sent } = awaited;
     // A broker that does not know the version answers as version 0 does; the session asks for none such.
     let (answered, start) = wire::frame::response_header(key.response_header(*version), frame)
         .map_err(|e| SessionError::Answer(e.to_string()))?;
@@ -467,13 +490,27 @@ async fn send_back(
         let body = whole.unwrap_or_else(|| segments.to_vec(body));
         whole = Some(with_refused_resources(*key, *version, &body, asked)?);
     }
-    if let Some(body) = whole {
-        return session.answer(&wire::frame::response(*key, *version, *correlation_id, &body)).await;
+    let mut errors = error_codes::classes(*key, *version, whole.as_deref().unwrap_or(body));
+    if let Some(apart) = apart {
+        errors = errors.and(error_codes::classes(*key, *version, &apart.body));
     }
-    let length = head.len() + front.len() + segments.len();
-    let prefix = u32::try_from(length).map_err(|_| SessionError::Answer(format!("{length} bytes")))?.to_be_bytes();
-    session.metrics.answer(length + 4);
-    vectored::write(session.client, &[&prefix, head, &front], segments, body).await.map_err(SessionError::Client)
+    session.upstream.iter().for_each(|broker| broker.metrics().answer(frame.len() + 4));
+    let length = whole.as_ref().map_or(front.len() + segments.len(), Vec::len) + head.len() + 4;
+    session.metrics.answer(Some(*key), length, errors);
+    let times = Times { sent: *sent, free, received, ready: Instant::now() };
+    let written = match whole {
+        Some(body) => {
+            let frame = wire::frame::response(*key, *version, *correlation_id, &body);
+            vectored::write(session.client, &[&frame], &Segments::default(), &[]).await
+        }
+        None => {
+            let prefix = u32::try_from(length - 4).map_err(|_| SessionError::Answer(format!("{length} bytes")))?;
+            vectored::write(session.client, &[&prefix.to_be_bytes(), head, &front], segments, body).await
+        }
+    };
+    written.map_err(SessionError::Client)?;
+    session.answered(*begun, *version, &times, length, errors);
+    Ok(())
 }
 
 impl Session<'_> {
@@ -493,13 +530,20 @@ impl Session<'_> {
     ) -> Result<bool, SessionError> {
         loop {
             let Some(range) = self.next(reader).await? else { return Ok(false) };
-            match self.course(reader.bytes(range.clone()), rights, again).await? {
+            let frame = reader.bytes(range.clone());
+            let version = named(frame).1;
+            match self.course(frame, rights, again).await? {
+                // It is counted where it is taken from the reader.
                 Course::Forward(_) => return Ok(true),
-                Course::Answer(answer) => self.answer(&answer).await?,
+                Course::Answer(answer) => {
+                    let to = self.begin(frame);
+                    self.answer(&Made { frame: answer, to, version }).await?;
+                }
                 Course::Login(checked) => {
                     let mut kafka = Alone::new(self.shared, self.broker);
-                    let Turn { frame, then } = Box::pin(again.answer(&checked, &mut kafka)).await?;
-                    self.answer(&frame).await?;
+                    let to = self.begin(frame);
+                    let Turn { frame: answer, then } = Box::pin(again.answer(&checked, &mut kafka)).await?;
+                    self.answer(&Made { frame: answer, to, version }).await?;
                     if let Then::Close(reason) = then {
                         return Err(SessionError::Authentication(reason));
                     }
@@ -555,7 +599,7 @@ impl Session<'_> {
         }
         let tell = |action| self.record(action);
         if let Ruling::Answer(answer) = enforce::rule(checked, rights, &self.tenant, self.shared, true, &tell)? {
-            self.metrics.request_refused();
+            self.metrics.request_refused(Some(checked.key()));
             // Rules have answers of their own for those who may not see them.
             if !matches!(checked.key(), ApiKey::DescribeAcls | ApiKey::CreateAcls | ApiKey::DeleteAcls) {
                 return Ok(Course::Answer(answer));
@@ -589,7 +633,7 @@ impl Session<'_> {
     }
 
     fn refuse(&self, not: &Unserved, frame: &[u8]) -> Result<Vec<u8>, SessionError> {
-        self.metrics.request_refused();
+        self.metrics.request_refused(named(frame).0);
         let reason = match not {
             Unserved::Malformed(_) => FrameRefusal::Malformed,
             Unserved::UnknownKey(_) | Unserved::Denied { .. } => FrameRefusal::UnknownApi,
@@ -605,6 +649,9 @@ impl Session<'_> {
 
     /// Records what this client did.
     fn record(&self, action: Action) {
+        if let Action::AuthorizationDenied { resource_type, .. } = &action {
+            self.metrics.denied(resource_type.as_str());
+        }
         let origin = self.origin();
         self.shared.audit.record(Event::new(action).from_where(origin));
     }
@@ -613,8 +660,11 @@ impl Session<'_> {
         Origin::of(self.identity, audited::ends(self.client))
     }
 
-    async fn answer(&self, frame: &[u8]) -> Result<(), SessionError> {
-        self.metrics.answer(frame.len());
-        vectored::write(self.client, &[frame], &Segments::default(), &[]).await.map_err(SessionError::Client)
+    async fn answer(&self, made: &Made) -> Result<(), SessionError> {
+        let (errors, ready) = self.answering(made);
+        let written = vectored::write(self.client, &[&made.frame], &Segments::default(), &[]).await;
+        written.map_err(SessionError::Client)?;
+        self.answered_here(made, errors, ready);
+        Ok(())
     }
 }

@@ -1,0 +1,137 @@
+//! What requests cost: counted and timed where they pass, for metrics and traces.
+//!
+//! The time of a request has five parts that follow each other: it is decided about (`request`), waits for the answers to earlier
+//! ones of its connection (`queued`), is with the broker (`upstream`), its answer is renamed (`answer`) and taken by the client
+//! (`client`).
+
+use super::pipeline::Session;
+use crate::apis::error_codes;
+use crate::observe::brokers::Spent;
+use crate::observe::errors::ErrorClasses;
+use crate::observe::traces::RequestSpan;
+use std::time::{Duration, Instant};
+use wire::frame;
+use wire::schema::ApiKey;
+
+/// A request that has come in.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Begun {
+    at: Instant,
+    pub(super) api: Option<ApiKey>,
+    bytes: usize,
+}
+
+/// An answer that was made here: a whole frame.
+#[derive(Debug)]
+pub(super) struct Made {
+    pub(super) frame: Vec<u8>,
+    pub(super) to: Begun,
+    /// The version that was asked for.
+    pub(super) version: i16,
+}
+
+/// When what happened to a request that a broker answered.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Times {
+    /// It was decided about, and is sent.
+    pub(super) sent: Instant,
+    /// Earlier answers of the connection were out of the way.
+    pub(super) free: Instant,
+    /// Its answer was there.
+    pub(super) received: Instant,
+    /// Its answer was ready for the client.
+    pub(super) ready: Instant,
+}
+
+/// The API and version that a frame says it is of.
+pub(super) fn named(frame: &[u8]) -> (Option<ApiKey>, i16) {
+    frame::request_start(frame).map_or((None, 0), |(code, version, _)| (ApiKey::from_code(code), version))
+}
+
+/// Whether brokers hold such a request open until there is something to say: its time says nothing about speed.
+const fn is_held(api: ApiKey) -> bool {
+    matches!(api, ApiKey::Fetch | ApiKey::ShareFetch | ApiKey::JoinGroup | ApiKey::SyncGroup)
+}
+
+impl Made {
+    fn errors(&self) -> ErrorClasses {
+        let Some(api) = self.to.api else { return ErrorClasses::default() };
+        let answer = self.frame.get(4..).unwrap_or_default();
+        match frame::response_header(api.response_header(self.version), answer) {
+            Ok((_, start)) => error_codes::classes(api, self.version, answer.get(start..).unwrap_or_default()),
+            Err(_) => ErrorClasses::default(),
+        }
+    }
+}
+
+impl Session<'_> {
+    /// Counts a request.
+    pub(super) fn begin(&self, frame: &[u8]) -> Begun {
+        let (api, _) = named(frame);
+        self.metrics.request(api, frame.len());
+        Begun { at: Instant::now(), api, bytes: frame.len() }
+    }
+
+    /// Counts an answer that was made here, before it goes out.
+    pub(super) fn answering(&self, made: &Made) -> (ErrorClasses, Instant) {
+        let errors = made.errors();
+        self.metrics.answer(made.to.api, made.frame.len(), errors);
+        (errors, Instant::now())
+    }
+
+    /// Times an answer that was made here and has gone out.
+    pub(super) fn answered_here(&self, made: &Made, errors: ErrorClasses, ready: Instant) {
+        let now = Instant::now();
+        self.metrics.took(now - made.to.at);
+        let (Some(traces), Some(api)) = (&self.shared.traces, made.to.api) else { return };
+        if traces.chooses() {
+            traces.send(&RequestSpan {
+                api,
+                version: made.version,
+                virtual_cluster: &self.identity.virtual_cluster,
+                broker: None,
+                request_bytes: made.to.bytes,
+                response_bytes: made.frame.len(),
+                errors,
+                parts: &[("request", ready - made.to.at), ("client", now - ready)],
+            });
+        }
+    }
+
+    /// Times an answer of the broker that has gone out.
+    pub(super) fn answered(&self, to: Begun, version: i16, times: &Times, bytes: usize, errors: ErrorClasses) {
+        let Some(api) = to.api else { return };
+        let now = Instant::now();
+        let Times { sent, free, received, ready } = *times;
+        let free = free.max(sent);
+        // An answer may be there before its turn has come.
+        let received = received.max(free);
+        let (asking, upstream, answering) = (sent - to.at, received - free, ready.saturating_duration_since(received));
+        let spent = Spent { gateway: asking + answering, upstream, client: now.saturating_duration_since(ready) };
+        self.shared.metrics.request_took(api, &spent);
+        if !is_held(api) {
+            self.metrics.took(now - to.at);
+            if let Some(broker) = &self.upstream {
+                broker.metrics().took(upstream);
+            }
+        }
+        let Some(traces) = self.shared.traces.as_ref().filter(|traces| traces.chooses()) else { return };
+        let parts: [(&'static str, Duration); 5] = [
+            ("request", asking),
+            ("queued", free - sent),
+            ("upstream", upstream),
+            ("answer", answering),
+            ("client", spent.client),
+        ];
+        traces.send(&RequestSpan {
+            api,
+            version,
+            virtual_cluster: &self.identity.virtual_cluster,
+            broker: Some(self.broker),
+            request_bytes: to.bytes,
+            response_bytes: bytes,
+            errors,
+            parts: &parts,
+        });
+    }
+}
