@@ -111,10 +111,8 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     let cluster = Arc::new(cluster(&config)?);
     let (audit, recorder) = audit_of(&config, &cluster, &metrics).await?;
     let admin = admin_of(&config, sender, &cluster, &authenticator, reports(&config, &health, &metrics, &audit));
-    let counted_world = follow_world(world.clone(), Arc::clone(&metrics));
-    let traffic = stream::tell_traffic(Arc::clone(&metrics));
+    let counting = count(world.clone(), Arc::clone(&metrics));
     let traces = config.tracing.as_ref().map(|tracing| Traces::new(tracing, &node_of(&config), Arc::clone(&metrics)));
-    let traces = traces.transpose()?;
     let admin_listener = listen(&config.admin.bind_host, config.admin.port, "the admin API").await?;
     let members = Members::new(&config.nodes, &config.clients.listeners, &machine(), &name_of(&config));
     let (listeners, bootstrap) = client_listeners(&config, &authenticator, &servers, &principals, &members).await?;
@@ -122,7 +120,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         cluster: Arc::clone(&cluster),
         world,
         metrics,
-        traces,
+        traces: traces.transpose()?,
         audit,
         attempts: Attempts::default(),
         limits: limits(&config),
@@ -156,8 +154,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
             tokio::select! {
                 () = clients => Ok(()),
                 () = admin.follow() => Ok(()),
-                () = counted_world => Ok(()),
-                () = traffic => Ok(()),
+                () = counting => Ok(()),
                 () = members.run(&cluster) => Ok(()),
                 () = watch_upstream(&cluster, &health) => Ok(()),
                 ended = certificates => ended.map_err(RunError::Signals),
@@ -226,14 +223,20 @@ fn node_of(config: &Config) -> String {
     config.audit.node.clone().unwrap_or_else(|| name_of(config))
 }
 
-/// Keeps to the world what is counted by virtual cluster; does not end.
-async fn follow_world(mut world: watch::Receiver<Arc<World>>, metrics: Arc<Metrics>) {
-    loop {
-        let now = world.borrow_and_update().clone();
-        metrics.world_published(now.virtual_clusters().count(), |name| now.virtual_cluster(name).is_some());
-        if world.changed().await.is_err() {
-            return std::future::pending().await;
+/// Keeps to the world what is counted by virtual cluster, and tells traffic to who reads the live events; does not end.
+async fn count(mut world: watch::Receiver<Arc<World>>, metrics: Arc<Metrics>) {
+    let follow = async {
+        loop {
+            let now = world.borrow_and_update().clone();
+            metrics.world_published(now.virtual_clusters().count(), |name| now.virtual_cluster(name).is_some());
+            if world.changed().await.is_err() {
+                return std::future::pending().await;
+            }
         }
+    };
+    tokio::select! {
+        () = follow => {}
+        () = stream::tell_traffic(Arc::clone(&metrics)) => {}
     }
 }
 

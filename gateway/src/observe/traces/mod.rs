@@ -52,11 +52,10 @@ impl SpanCounters {
     }
 }
 
-/// Sends traces.
+/// Sends traces. When it is dropped, what is still waiting is sent, for as long as a collector gets at all.
 #[derive(Debug)]
 pub struct Traces {
     tracer: SdkTracer,
-    provider: SdkTracerProvider,
     per_million: u32,
     /// What the choice is drawn from.
     seen: AtomicU64,
@@ -120,7 +119,7 @@ impl Traces {
             .with_resource(resource)
             .build();
         let tracer = provider.tracer("anabranch-gateway");
-        Ok(Self { tracer, provider, per_million: settings.per_million, seen: AtomicU64::default(), metrics })
+        Ok(Self { tracer, per_million: settings.per_million, seen: AtomicU64::default(), metrics })
     }
 
     /// Whether this request is one of those that are traced.
@@ -159,13 +158,6 @@ impl Traces {
             span.end_with_timestamp(begin);
         }
         around.span().end_with_timestamp(end);
-    }
-
-    /// Sends what is still waiting. Waits for the collector.
-    pub fn finish(&self) {
-        if let Err(error) = self.provider.shutdown_with_timeout(TIMEOUT) {
-            tracing::info!(%error, "not all traces were sent");
-        }
     }
 }
 
