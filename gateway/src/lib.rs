@@ -17,6 +17,7 @@ pub mod material;
 pub mod naming;
 pub mod nodes;
 pub mod observe;
+pub mod quotas;
 pub mod routing;
 pub mod session;
 pub mod store;
@@ -126,6 +127,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         limits: limits(&config),
         api_versions: session::local::ApiVersionsCache::default(),
         fetch_sessions: Arc::default(),
+        quotas: session::Quotas::default(),
         acls: Arc::clone(&admin) as Arc<dyn session::acls::AclKeeper>,
         drain: Drain::default(),
     });

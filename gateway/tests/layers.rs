@@ -18,7 +18,7 @@ const RANKS: &[&[&str]] = &[
     &["upstream"],
     &["naming"],
     &["authz"],
-    &["routing", "authn", "crypto"],
+    &["routing", "authn", "crypto", "quotas"],
     &["apis", "transport"],
     &["observe", "config"],
 ];

@@ -29,6 +29,7 @@ mod secure_kafka;
 mod share;
 mod share_groups;
 mod stand;
+mod state;
 mod tls;
 mod tools;
 mod upstream;

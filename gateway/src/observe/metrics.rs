@@ -198,6 +198,11 @@ impl Metrics {
         *self.certificates.write().unwrap_or_else(PoisonError::into_inner) = certificates;
     }
 
+    /// A client that has logged in was turned away because of a quota.
+    pub fn quota_refused(&self, virtual_cluster: &Arc<str>) {
+        self.tenants.of(virtual_cluster).quota_refused();
+    }
+
     /// A client has logged in to a virtual cluster. Takes a lock: once per connection, not per request.
     pub fn tenant_connection_opened(&self, virtual_cluster: &Arc<str>) -> OpenTenantConnection {
         self.tenants.connection_opened(virtual_cluster)

@@ -27,7 +27,7 @@ const DENIED: [&str; 6] = ["TOPIC", "GROUP", "CLUSTER", "TRANSACTIONAL_ID", "DEL
 /// The counters of all virtual clusters.
 #[derive(Debug, Default)]
 pub struct Tenants {
-    of: RwLock<BTreeMap<Arc<str>, Arc<TenantMetrics>>>,
+    all: RwLock<BTreeMap<Arc<str>, Arc<TenantMetrics>>>,
 }
 
 /// The counters of one virtual cluster.
@@ -36,6 +36,8 @@ pub struct TenantMetrics {
     connections_open: AtomicI64,
     connections: AtomicU64,
     denials: [AtomicU64; DENIED.len()],
+    throttled_microseconds: AtomicU64,
+    quota_refused: AtomicU64,
     duration: Histogram,
     /// By [`ApiKey::index`], and one for what is none. Made when the first request comes, so that who uses few has few.
     apis: Box<[OnceLock<Box<ApiMetrics>>]>,
@@ -57,6 +59,8 @@ impl Default for TenantMetrics {
             connections_open: AtomicI64::default(),
             connections: AtomicU64::default(),
             denials: Default::default(),
+            throttled_microseconds: AtomicU64::default(),
+            quota_refused: AtomicU64::default(),
             duration: Histogram::default(),
             apis: (0..=ApiKey::ALL.len()).map(|_| OnceLock::new()).collect(),
         }
@@ -84,16 +88,17 @@ impl Drop for OpenTenantConnection {
 impl Tenants {
     /// A client has logged in to a virtual cluster. Takes a lock: once per connection, not per request.
     pub(super) fn connection_opened(&self, virtual_cluster: &Arc<str>) -> OpenTenantConnection {
-        let tenant = self.tenant(virtual_cluster);
+        let tenant = self.of(virtual_cluster);
         tenant.connections.fetch_add(1, Ordering::Relaxed);
         tenant.connections_open.fetch_add(1, Ordering::Relaxed);
         OpenTenantConnection { tenant }
     }
 
-    fn tenant(&self, virtual_cluster: &Arc<str>) -> Arc<TenantMetrics> {
-        let known = self.of.read().unwrap_or_else(PoisonError::into_inner).get(virtual_cluster).cloned();
+    /// Those of one, made if need be.
+    pub(super) fn of(&self, virtual_cluster: &Arc<str>) -> Arc<TenantMetrics> {
+        let known = self.all.read().unwrap_or_else(PoisonError::into_inner).get(virtual_cluster).cloned();
         known.unwrap_or_else(|| {
-            let mut tenants = self.of.write().unwrap_or_else(PoisonError::into_inner);
+            let mut tenants = self.all.write().unwrap_or_else(PoisonError::into_inner);
             let full = tenants.len() >= MAX_TENANTS && !tenants.contains_key(virtual_cluster);
             let name = if full { Arc::from(OTHER) } else { Arc::clone(virtual_cluster) };
             Arc::clone(tenants.entry(name).or_default())
@@ -102,13 +107,13 @@ impl Tenants {
 
     /// Forgets the counters of virtual clusters that are no more, so that short-lived ones do not fill the table.
     pub(super) fn retain(&self, exists: impl Fn(&str) -> bool) {
-        let mut tenants = self.of.write().unwrap_or_else(PoisonError::into_inner);
+        let mut tenants = self.all.write().unwrap_or_else(PoisonError::into_inner);
         tenants.retain(|name, _| &**name == OTHER || exists(name));
     }
 
     /// All of them now.
     pub(super) fn all(&self) -> BTreeMap<Arc<str>, Arc<TenantMetrics>> {
-        self.of.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.all.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(super) fn render(&self, text: &mut Text) {
@@ -189,6 +194,19 @@ impl TenantMetrics {
         self.api(api).refused.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// A client was told to wait, or a request of its was.
+    pub fn throttled(&self, time: Duration) {
+        let microseconds = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        if microseconds > 0 {
+            self.throttled_microseconds.fetch_add(microseconds, Ordering::Relaxed);
+        }
+    }
+
+    /// A connection or a request was refused because of a quota.
+    pub fn quota_refused(&self) {
+        self.quota_refused.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// A request was answered within this time.
     pub fn took(&self, time: Duration) {
         self.duration.observe(time);
@@ -246,6 +264,18 @@ const FAMILIES: &[Family] = &[
         kind: "counter",
         help: "Connections that logged in.",
         value: |tenant| tenant.connections.load(Ordering::Relaxed).into(),
+    },
+    Family {
+        name: "gateway_throttled_milliseconds_total",
+        kind: "counter",
+        help: "Milliseconds that clients were told to wait by quotas, all of them together.",
+        value: |tenant| (tenant.throttled_microseconds.load(Ordering::Relaxed) / 1000).into(),
+    },
+    Family {
+        name: "gateway_quota_refused_total",
+        kind: "counter",
+        help: "Connections and requests refused because of a quota.",
+        value: |tenant| tenant.quota_refused.load(Ordering::Relaxed).into(),
     },
 ];
 

@@ -5,6 +5,7 @@ use crate::audit::event::{Action, Connection as Ends, Event};
 use crate::authn::Identity;
 use crate::observe::shown::Shown;
 use crate::observe::stream::EventStream;
+use crate::quotas::ledger::TooMany;
 use crate::session::SessionError;
 use crate::transport::connection::Connection;
 use contract::events::{self, ConnectionState};
@@ -102,6 +103,7 @@ pub fn connection(
         SessionError::Answer(_) => Some("the broker's answer cannot be sent on"),
         SessionError::Ended(reason) => Some(*reason),
         SessionError::Expired => Some("the session has outlived its credentials"),
+        SessionError::TooMany(_) => Some("more connections than a quota allows"),
         SessionError::Gateway(_) => Some("the gateway could not make an answer"),
     });
     stream.publish(&events::Event::Connection(events::Connection {
@@ -129,6 +131,11 @@ pub fn session_ended(error: &SessionError, client: &Connection) -> Option<Event>
         _ => return frame_refused(error, client),
     };
     Some(Event::new(Action::SessionEnded { reason: reason.into() }).over(ends(client)))
+}
+
+/// A client that logged in and is one more than a quota allows.
+pub fn too_many(error: &TooMany, client: &Connection) -> Event {
+    Event::new(Action::ConnectionRefused { reason: error.to_string().into() }).over(ends(client))
 }
 
 /// A request that is not in THE TABLE.

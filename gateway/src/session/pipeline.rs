@@ -1,28 +1,32 @@
 //! THE ORDER of the stages.
 //!
 //! ```text
-//! request  frame → check → permit → naming → upstream::send
-//! answer   frame ← naming ← merge of what was refused ← upstream, in the order of the requests
+//! request  frame → quotas → check → permit → naming → upstream::send
+//! answer   frame ← quotas ← merge of what was refused ← naming ← upstream, in the order of the requests
 //! ```
 //!
 //! Each request leaves an [`Exchange`] in one bounded queue before it is sent; the answering side takes them out in order.
 //! A client that does not read its answers fills the queue, and then nothing more is read from it.
 
 use super::again::{Again, Among};
+use super::arrival::{answer_of, answer_unless_leaving};
 use super::conversation::{Then, Turn};
 use super::delegated::Alone;
-use super::enforce::{self, Apart, Ruling, Written};
-use super::meter::{Begun, Made, Times, named};
+use super::enforce::{self, Ruling, Written};
+use super::measure::{Begun, Made, Times, named};
+use super::queue::{Awaited, Exchange, Held, Queue};
 use super::refusal::{refused, unserved, with_refused_resources};
 use super::rights::Rights;
+use super::throttle::{self, Charges, Meter, Muted, Owed};
+use super::throttle_time::tell_in_segments;
 use super::{SessionError, Shared, acls, audited, local, quotas, renewal, scram, topic_uses};
 use crate::apis::check::{Checked, Unserved, check};
 use crate::apis::{Verdict, error_codes, row};
 use crate::audit::caller;
 use crate::audit::event::{Action, Event, Origin};
 use crate::authn::Identity;
-use crate::authz::{Authorizer, Requester};
-use crate::naming::request::{self, Asked, Refusal};
+use crate::authz::Requester;
+use crate::naming::request::{self, Refusal};
 use crate::naming::{Tenant, response};
 use crate::observe::brokers::OpenBrokerConnection;
 use crate::observe::metrics::FrameRefusal;
@@ -32,96 +36,24 @@ use crate::transport::frames::{FrameError, FrameReader};
 use crate::transport::vectored;
 use crate::upstream::broker;
 use crate::upstream::security::{Link, Renewal};
-use serde_json::json;
 use std::future::poll_fn;
 use std::pin::pin;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::{self, error::TryRecvError};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use wire::schema::ApiKey;
 use wire::segments::Segments;
 use wire::walk::Stop;
 
 /// After the client's last request, its answers may take this long.
 const DRAIN: Duration = Duration::from_secs(30);
-/// What is kept for the answers of one connection: answers that were made here, and what the others need to know. Of a
-/// client that does not read, nothing more is read.
-const HELD: usize = 1 << 20;
 /// A topic id of an answer is looked for this often: what its broker knows, another one may learn a moment later, and a group's
 /// assignment is told once.
 const LOOKS: u32 = 4;
 /// Buffers for rewritten pieces keep this much between frames.
 const SCRATCH: usize = 4 << 10;
-
-/// One request in flight: everything that its answer needs lives here.
-#[derive(Debug)]
-pub(super) enum Exchange {
-    /// The broker answers. Boxed, since a queue keeps room for many and an idle connection needs none.
-    Upstream(Box<Awaited>),
-    /// The broker answers the gateway itself, which waits for the body.
-    Own(ApiKey, i16, oneshot::Sender<Vec<u8>>),
-    /// The answer was made here. Boxed likewise.
-    Local(Box<Made>),
-}
-
-impl Exchange {
-    /// How much memory it holds beside itself, in bytes.
-    fn held(&self) -> usize {
-        match self {
-            Self::Upstream(awaited) => {
-                awaited.asked.held() + awaited.apart.as_ref().map_or(0, |apart| apart.body.len())
-            }
-            Self::Own(..) => 0,
-            Self::Local(made) => made.frame.len(),
-        }
-    }
-}
-
-/// The queue between the two sides of a session, bounded in number and in memory.
-pub(super) struct Queue {
-    sender: mpsc::Sender<Held>,
-    room: Arc<Semaphore>,
-}
-
-/// An exchange, and the room that it takes up for as long as it exists.
-type Held = (Exchange, Option<OwnedSemaphorePermit>);
-
-impl Queue {
-    fn new(most: usize) -> (Self, mpsc::Receiver<Held>) {
-        let (sender, receiver) = mpsc::channel(most);
-        (Self { sender, room: Arc::new(Semaphore::new(HELD)) }, receiver)
-    }
-
-    pub(super) async fn put(&self, exchange: Exchange) -> Result<(), SessionError> {
-        const ENDED: SessionError = SessionError::Ended("the answering side ended");
-        // One that is larger than all the room waits until it is alone.
-        let room = match u32::try_from(exchange.held().min(HELD)) {
-            Ok(0) | Err(_) => None,
-            Ok(held) => Some(Arc::clone(&self.room).acquire_many_owned(held).await.map_err(|_| ENDED)?),
-        };
-        self.sender.send((exchange, room)).await.map_err(|_| ENDED)
-    }
-}
-
-/// What an answer from the broker must be the answer to.
-#[derive(Debug)]
-pub(super) struct Awaited {
-    key: ApiKey,
-    version: i16,
-    correlation_id: i32,
-    asked: Asked,
-    /// What was refused of the request.
-    apart: Option<Apart>,
-    /// The rights with which records were asked for, which may be others when they come.
-    then: Option<Arc<Authorizer>>,
-    /// When the request came.
-    begun: Begun,
-    /// When it was decided about.
-    sent: Instant,
-}
 
 /// What becomes of a frame.
 enum Course<'f> {
@@ -149,7 +81,7 @@ pub(super) struct Entry<'a> {
 
 /// The two ends, and who the client is.
 pub(super) struct Session<'a> {
-    client: &'a Connection,
+    pub(super) client: &'a Connection,
     pub(super) broker: i32,
     pub(super) shared: &'a Shared,
     pub(super) identity: &'a Identity,
@@ -157,6 +89,7 @@ pub(super) struct Session<'a> {
     pub(super) metrics: &'a TenantMetrics,
     /// The counters of the broker, once there is one.
     pub(super) upstream: Option<OpenBrokerConnection>,
+    muted: Muted,
     kafka_authorizes: bool,
     /// Whether the client is about to log in again.
     login: AtomicBool,
@@ -178,14 +111,25 @@ pub(super) async fn run(
 ) -> Result<(), SessionError> {
     let Entry { identity, tenant, mut again, link, kafka_authorizes } = entry;
     let (login, refused) = (AtomicBool::new(false), OnceLock::new());
-    let upstream = None;
-    let mut session =
-        Session { client, broker, shared, identity, tenant, metrics, upstream, kafka_authorizes, login, refused };
-    let mut rights = session.rights();
+    let (muted, upstream) = (Muted::default(), None);
+    let mut session = Session {
+        client,
+        broker,
+        shared,
+        identity,
+        tenant,
+        metrics,
+        upstream,
+        muted,
+        kafka_authorizes,
+        login,
+        refused,
+    };
+    let (mut rights, mut charges) = (session.rights(), Charges::default());
     let link = match link {
         Some(link) => link,
         None => {
-            if !session.without_broker(&mut reader, &mut rights, &mut again).await? {
+            if !session.without_broker(&mut reader, &mut rights, &mut charges, &mut again).await? {
                 return Ok(());
             }
             let connected = shared.cluster.connect(broker).await;
@@ -197,7 +141,7 @@ pub(super) async fn run(
     session.upstream = Some(shared.metrics.upstream_connected(id));
     let (queue, exchanges) = Queue::new(shared.limits.max_in_flight);
     tokio::select! {
-        done = requests(&session, &upstream, reader, rights, queue, renewal, again) => done,
+        done = requests(&session, &upstream, reader, (rights, charges), queue, renewal, again) => done,
         done = answers(&session, &upstream, exchanges) => match session.refused.get() {
             Some(reason) => Err(SessionError::Authentication(reason.clone())),
             None => done,
@@ -213,7 +157,7 @@ async fn requests(
     session: &Session<'_>,
     upstream: &Connection,
     mut reader: FrameReader,
-    mut rights: Rights,
+    (mut rights, mut charges): (Rights, Charges),
     queue: Queue,
     mut renewal: Option<Renewal>,
     mut again: Again<'_>,
@@ -232,15 +176,19 @@ async fn requests(
         if renewal.as_mut().is_some_and(Renewal::is_due_for_use) {
             Box::pin(renewal::renew(renewal.as_mut(), upstream, &queue, &session.shared.metrics)).await?;
         }
+        let owed = session.admit(reader.bytes_mut(range.clone()), &mut charges, &mut rights).await;
         let frame = reader.bytes(range.clone());
         let begun = session.begin(frame);
         match session.course(frame, &mut rights, &again).await? {
-            Course::Answer(answer) => queue.put(made(answer, begun, frame)).await?,
+            Course::Answer(answer) => {
+                let answer = throttle::told(frame, answer, owed.as_deref(), session.meter());
+                queue.put(Made::exchange(answer, begun)).await?;
+            }
             Course::Login(checked) => {
                 session.login.store(true, Ordering::Relaxed);
                 let mut kafka = Among { upstream, queue: &queue };
-                let Turn { frame: answer, then } = Box::pin(again.answer(&checked, &mut kafka)).await?;
-                queue.put(made(answer, begun, frame)).await?;
+                let Turn { frame, then } = Box::pin(again.answer(&checked, &mut kafka)).await?;
+                queue.put(Made::exchange(frame, begun)).await?;
                 session.login.store(false, Ordering::Relaxed);
                 if let Then::Close(reason) = then {
                     // What was asked before is answered, and then this, and nothing after it.
@@ -250,7 +198,7 @@ async fn requests(
             }
             Course::Forward(checked) => {
                 let kafka = Among { upstream, queue: &queue };
-                forward(session, &kafka, (checked, begun), &mut rights, &mut memory, &mut segments).await?;
+                forward(session, &kafka, (checked, begun, owed), &mut rights, &mut memory, &mut segments).await?;
             }
         }
         reader.consume(&range);
@@ -262,15 +210,10 @@ async fn requests(
     Ok(())
 }
 
-/// An answer that was made here to a request, whose frame it is.
-fn made(answer: Vec<u8>, to: Begun, frame: &[u8]) -> Exchange {
-    Exchange::Local(Box::new(Made { frame: answer, to, version: named(frame).1 }))
-}
-
 async fn forward(
     session: &Session<'_>,
     Among { upstream, queue }: &Among<'_>,
-    (checked, begun): (Checked<'_>, Begun),
+    (checked, begun, owed): (Checked<'_>, Begun, Option<Box<Owed>>),
     rights: &mut Rights,
     memory: &mut request::Memory,
     segments: &mut Segments,
@@ -289,7 +232,7 @@ async fn forward(
             }
             Ruling::Answer(answer) => {
                 session.metrics.request_refused(begun.api);
-                return queue.put(Exchange::Local(Box::new(Made { frame: answer, to: begun, version }))).await;
+                return queue.put(Made::exchange(answer, begun)).await;
             }
             Ruling::LookAgain => {
                 let _ = session.shared.cluster.refresh().await;
@@ -302,7 +245,7 @@ async fn forward(
                 let then = matches!(key, ApiKey::Fetch | ApiKey::ShareFetch).then(|| rights.authorizer().clone());
                 let silent = apart.as_ref().is_some_and(|apart| apart.silent);
                 let sent = Instant::now();
-                let awaited = Awaited { key, version, correlation_id, asked, apart, then, begun, sent };
+                let awaited = Awaited { key, version, correlation_id, asked, apart, then, owed, begun, sent };
                 queue.put(Exchange::Upstream(Box::new(awaited))).await?;
                 let bytes = broker::send(upstream, &physical).await.map_err(SessionError::Upstream)?;
                 session.upstream.iter().for_each(|broker| broker.metrics().request(bytes));
@@ -325,7 +268,7 @@ async fn forward(
     session.record(Action::RequestRefused { api: key.name().into(), reason: refusal.to_string().into() });
     session.metrics.request_refused(begun.api);
     let answer = refused(&refusal, key, version, correlation_id, checked.body())?;
-    queue.put(Exchange::Local(Box::new(Made { frame: answer, to: begun, version }))).await
+    queue.put(Made::exchange(answer, begun)).await
 }
 
 /// Broker → client.
@@ -337,9 +280,8 @@ async fn answers(
     let mut reader = FrameReader::default();
     let (mut segments, mut memory) = (Segments::default(), response::Memory::default());
     let mut rights = session.rights();
-    let mut free = Instant::now();
     // So many answers of the broker are still to come to what was answered without it.
-    let mut owed = 0;
+    let (mut owed, mut free) = (0, Instant::now());
     loop {
         let exchange = if owed > 0 {
             exchanges.recv().await
@@ -376,7 +318,7 @@ async fn answers(
             Exchange::Upstream(awaited) => {
                 let Some(range) = answer_unless_leaving(session, upstream, &mut reader, &mut owed, &awaited).await?
                 else {
-                    session.answer(&nothing_yet(&awaited)?).await?;
+                    session.answer(&Made::nothing_yet(&awaited)?).await?;
                     owed += 1;
                     continue;
                 };
@@ -390,60 +332,6 @@ async fn answers(
     }
 }
 
-/// The next frame of the broker behind those that are owed.
-async fn answer_of(
-    session: &Session<'_>,
-    upstream: &Connection,
-    reader: &mut FrameReader,
-    owed: &mut u32,
-) -> Result<std::ops::Range<usize>, SessionError> {
-    let most = session.shared.limits.max_answer_bytes;
-    loop {
-        let range = match reader.next(upstream, |_| most).await {
-            Ok(Some(range)) => range,
-            Ok(None) => return Err(SessionError::Upstream(std::io::ErrorKind::UnexpectedEof.into())),
-            Err(FrameError::Io(e)) => return Err(SessionError::Upstream(e)),
-            Err(e @ FrameError::TooLong { .. }) => return Err(SessionError::Answer(e.to_string())),
-        };
-        if *owed == 0 {
-            return Ok(range);
-        }
-        *owed -= 1;
-        reader.consume(&range);
-    }
-}
-
-/// As [`answer_of`]; `None` where the gateway stops while the broker waits for records. Whatever else was asked for is waited
-/// for, because it may have changed something.
-async fn answer_unless_leaving(
-    session: &Session<'_>,
-    upstream: &Connection,
-    reader: &mut FrameReader,
-    owed: &mut u32,
-    awaited: &Awaited,
-) -> Result<Option<std::ops::Range<usize>>, SessionError> {
-    if awaited.key == ApiKey::Fetch {
-        let leaving = poll_fn(|_| if session.shared.drain.has_begun() { Poll::Ready(()) } else { Poll::Pending });
-        tokio::select! {
-            biased;
-            range = answer_of(session, upstream, reader, owed) => return range.map(Some),
-            () = leaving => {}
-        }
-        // An answer that has begun to come is on its way.
-        if *owed > 0 || reader.buffered() == 0 {
-            return Ok(None);
-        }
-    }
-    answer_of(session, upstream, reader, owed).await.map(Some)
-}
-
-/// No records, as a broker says it that would rather be asked later. The client's fetch session is over.
-fn nothing_yet(awaited: &Awaited) -> Result<Made, SessionError> {
-    let Awaited { key, version, correlation_id, begun, .. } = awaited;
-    let frame = local::encode(*key, *version, *correlation_id, &json!({ "ThrottleTimeMs": 1, "Responses": [] }))?;
-    Ok(Made { frame, to: *begun, version: *version })
-}
-
 async fn send_back(
     session: &Session<'_>,
     awaited: &Awaited,
@@ -453,7 +341,7 @@ async fn send_back(
     segments: &mut Segments,
 ) -> Result<(), SessionError> {
     let received = Instant::now();
-    let Awaited { key, version, correlation_id, asked, apart, then, begun, sent } = awaited;
+    let Awaited { key, version, correlation_id, asked, apart, then, owed, begun, sent } = awaited;
     // A broker that does not know the version answers as version 0 does; the session asks for none such.
     let (answered, start) = wire::frame::response_header(key.response_header(*version), frame)
         .map_err(|e| SessionError::Answer(e.to_string()))?;
@@ -490,13 +378,16 @@ async fn send_back(
         let body = whole.unwrap_or_else(|| segments.to_vec(body));
         whole = Some(with_refused_resources(*key, *version, &body, asked)?);
     }
-    let mut errors = error_codes::classes(*key, *version, whole.as_deref().unwrap_or(body));
-    if let Some(apart) = apart {
-        errors = errors.and(error_codes::classes(*key, *version, &apart.body));
+    let length = whole.as_ref().map_or(front.len() + segments.len(), Vec::len);
+    let wait = throttle::answered(owed.as_deref(), *key, head.len() + length, session.meter());
+    if wait > 0 {
+        tell_in_segments((*key, *version), wait, &mut whole, &mut front, segments, body)?;
     }
+    let mut errors = error_codes::classes(*key, *version, whole.as_deref().unwrap_or(body));
+    apart.iter().for_each(|apart| errors = errors.and(error_codes::classes(*key, *version, &apart.body)));
     session.upstream.iter().for_each(|broker| broker.metrics().answer(frame.len() + 4));
-    let length = whole.as_ref().map_or(front.len() + segments.len(), Vec::len) + head.len() + 4;
-    session.metrics.answer(Some(*key), length, errors);
+    let length = whole.as_ref().map_or(front.len() + segments.len(), Vec::len) + head.len();
+    session.metrics.answer(Some(*key), length + 4, errors);
     let times = Times { sent: *sent, free, received, ready: Instant::now() };
     let written = match whole {
         Some(body) => {
@@ -504,12 +395,12 @@ async fn send_back(
             vectored::write(session.client, &[&frame], &Segments::default(), &[]).await
         }
         None => {
-            let prefix = u32::try_from(length - 4).map_err(|_| SessionError::Answer(format!("{length} bytes")))?;
+            let prefix = u32::try_from(length).map_err(|_| SessionError::Answer(format!("{length} bytes")))?;
             vectored::write(session.client, &[&prefix.to_be_bytes(), head, &front], segments, body).await
         }
     };
     written.map_err(SessionError::Client)?;
-    session.answered(*begun, *version, &times, length, errors);
+    session.answered(*begun, &times, length + 4, errors);
     Ok(())
 }
 
@@ -526,24 +417,27 @@ impl Session<'_> {
         &self,
         reader: &mut FrameReader,
         rights: &mut Rights,
+        charges: &mut Charges,
         again: &mut Again<'_>,
     ) -> Result<bool, SessionError> {
         loop {
             let Some(range) = self.next(reader).await? else { return Ok(false) };
+            let owed = self.admit(reader.bytes_mut(range.clone()), charges, rights).await;
             let frame = reader.bytes(range.clone());
-            let version = named(frame).1;
             match self.course(frame, rights, again).await? {
-                // It is counted where it is taken from the reader.
-                Course::Forward(_) => return Ok(true),
+                Course::Forward(_) => {
+                    charges.is_written();
+                    return Ok(true);
+                }
                 Course::Answer(answer) => {
-                    let to = self.begin(frame);
-                    self.answer(&Made { frame: answer, to, version }).await?;
+                    let frame_answered = throttle::told(frame, answer, owed.as_deref(), self.meter());
+                    self.answer(&Made { frame: frame_answered, to: self.begin(frame) }).await?;
                 }
                 Course::Login(checked) => {
                     let mut kafka = Alone::new(self.shared, self.broker);
                     let to = self.begin(frame);
-                    let Turn { frame: answer, then } = Box::pin(again.answer(&checked, &mut kafka)).await?;
-                    self.answer(&Made { frame: answer, to, version }).await?;
+                    let Turn { frame, then } = Box::pin(again.answer(&checked, &mut kafka)).await?;
+                    self.answer(&Made { frame, to }).await?;
                     if let Then::Close(reason) = then {
                         return Err(SessionError::Authentication(reason));
                     }
@@ -561,7 +455,13 @@ impl Session<'_> {
             // What has arrived is served, and nothing more.
             reader.arrived(most)
         } else {
-            let mut next = pin!(reader.next(self.client, most));
+            // An answer may mute the client while it is read from: the frame stays in the reader then.
+            let mut next = pin!(async {
+                self.muted.over(&self.shared.quotas).await;
+                let read = reader.next(self.client, most).await;
+                self.muted.over(&self.shared.quotas).await;
+                read
+            });
             poll_fn(|cx| match next.as_mut().poll(cx) {
                 Poll::Pending if self.shared.drain.has_begun() => Poll::Ready(Ok(None)),
                 read => read,
@@ -575,6 +475,16 @@ impl Session<'_> {
                 Err(SessionError::Frame { reason: FrameRefusal::Oversized, detail: e.to_string() })
             }
         }
+    }
+
+    fn meter(&self) -> Meter<'_> {
+        Meter { quotas: &self.shared.quotas, muted: &self.muted, metrics: self.metrics }
+    }
+
+    /// Writes a request down where a quota holds.
+    async fn admit(&self, frame: &mut [u8], charges: &mut Charges, rights: &mut Rights) -> Option<Box<Owed>> {
+        let Identity { virtual_cluster, username, .. } = self.identity;
+        charges.admit(frame, rights, virtual_cluster, username, self.meter()).await
     }
 
     /// Whether a frame is answered here or goes to the broker.
@@ -658,13 +568,5 @@ impl Session<'_> {
 
     fn origin(&self) -> Origin {
         Origin::of(self.identity, audited::ends(self.client))
-    }
-
-    async fn answer(&self, made: &Made) -> Result<(), SessionError> {
-        let (errors, ready) = self.answering(made);
-        let written = vectored::write(self.client, &[&made.frame], &Segments::default(), &[]).await;
-        written.map_err(SessionError::Client)?;
-        self.answered_here(made, errors, ready);
-        Ok(())
     }
 }

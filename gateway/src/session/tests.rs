@@ -114,6 +114,7 @@ pub(super) fn gateway_with(broker: &HostPort, login: Login, max_reauth: Option<D
         },
         api_versions: local::ApiVersionsCache::default(),
         fetch_sessions: Arc::default(),
+        quotas: Quotas::default(),
         acls: Arc::new(NoRules),
         drain: Drain::default(),
     });

@@ -5,19 +5,25 @@
 //! (`client`).
 
 use super::pipeline::Session;
+use super::queue::{Awaited, Exchange};
+use super::{SessionError, local};
 use crate::apis::error_codes;
 use crate::observe::brokers::Spent;
 use crate::observe::errors::ErrorClasses;
 use crate::observe::traces::RequestSpan;
+use crate::transport::vectored;
+use serde_json::json;
 use std::time::{Duration, Instant};
 use wire::frame;
 use wire::schema::ApiKey;
+use wire::segments::Segments;
 
 /// A request that has come in.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Begun {
     at: Instant,
     pub(super) api: Option<ApiKey>,
+    version: i16,
     bytes: usize,
 }
 
@@ -26,8 +32,6 @@ pub(super) struct Begun {
 pub(super) struct Made {
     pub(super) frame: Vec<u8>,
     pub(super) to: Begun,
-    /// The version that was asked for.
-    pub(super) version: i16,
 }
 
 /// When what happened to a request that a broker answered.
@@ -54,11 +58,26 @@ const fn is_held(api: ApiKey) -> bool {
 }
 
 impl Made {
+    /// As it waits for its turn.
+    pub(super) fn exchange(frame: Vec<u8>, to: Begun) -> Exchange {
+        Exchange::Local(Box::new(Self { frame, to }))
+    }
+
+    /// No records, as a broker says it that would rather be asked later. The client's fetch session is over.
+    ///
+    /// # Errors
+    /// [`SessionError::Gateway`]
+    pub(super) fn nothing_yet(awaited: &Awaited) -> Result<Self, SessionError> {
+        let Awaited { key, version, correlation_id, begun, .. } = awaited;
+        let frame = local::encode(*key, *version, *correlation_id, &json!({ "ThrottleTimeMs": 1, "Responses": [] }))?;
+        Ok(Self { frame, to: *begun })
+    }
+
     fn errors(&self) -> ErrorClasses {
         let Some(api) = self.to.api else { return ErrorClasses::default() };
         let answer = self.frame.get(4..).unwrap_or_default();
-        match frame::response_header(api.response_header(self.version), answer) {
-            Ok((_, start)) => error_codes::classes(api, self.version, answer.get(start..).unwrap_or_default()),
+        match frame::response_header(api.response_header(self.to.version), answer) {
+            Ok((_, start)) => error_codes::classes(api, self.to.version, answer.get(start..).unwrap_or_default()),
             Err(_) => ErrorClasses::default(),
         }
     }
@@ -67,27 +86,28 @@ impl Made {
 impl Session<'_> {
     /// Counts a request.
     pub(super) fn begin(&self, frame: &[u8]) -> Begun {
-        let (api, _) = named(frame);
+        let (api, version) = named(frame);
         self.metrics.request(api, frame.len());
-        Begun { at: Instant::now(), api, bytes: frame.len() }
+        Begun { at: Instant::now(), api, version, bytes: frame.len() }
     }
 
-    /// Counts an answer that was made here, before it goes out.
-    pub(super) fn answering(&self, made: &Made) -> (ErrorClasses, Instant) {
+    /// Sends an answer that was made here.
+    ///
+    /// # Errors
+    /// [`SessionError::Client`]
+    pub(super) async fn answer(&self, made: &Made) -> Result<(), SessionError> {
         let errors = made.errors();
         self.metrics.answer(made.to.api, made.frame.len(), errors);
-        (errors, Instant::now())
-    }
-
-    /// Times an answer that was made here and has gone out.
-    pub(super) fn answered_here(&self, made: &Made, errors: ErrorClasses, ready: Instant) {
+        let ready = Instant::now();
+        let written = vectored::write(self.client, &[&made.frame], &Segments::default(), &[]).await;
+        written.map_err(SessionError::Client)?;
         let now = Instant::now();
         self.metrics.took(now - made.to.at);
-        let (Some(traces), Some(api)) = (&self.shared.traces, made.to.api) else { return };
+        let (Some(traces), Some(api)) = (&self.shared.traces, made.to.api) else { return Ok(()) };
         if traces.chooses() {
             traces.send(&RequestSpan {
                 api,
-                version: made.version,
+                version: made.to.version,
                 virtual_cluster: &self.identity.virtual_cluster,
                 broker: None,
                 request_bytes: made.to.bytes,
@@ -96,10 +116,11 @@ impl Session<'_> {
                 parts: &[("request", ready - made.to.at), ("client", now - ready)],
             });
         }
+        Ok(())
     }
 
     /// Times an answer of the broker that has gone out.
-    pub(super) fn answered(&self, to: Begun, version: i16, times: &Times, bytes: usize, errors: ErrorClasses) {
+    pub(super) fn answered(&self, to: Begun, times: &Times, bytes: usize, errors: ErrorClasses) {
         let Some(api) = to.api else { return };
         let now = Instant::now();
         let Times { sent, free, received, ready } = *times;
@@ -125,7 +146,7 @@ impl Session<'_> {
         ];
         traces.send(&RequestSpan {
             api,
-            version,
+            version: to.version,
             virtual_cluster: &self.identity.virtual_cluster,
             broker: Some(self.broker),
             request_bytes: to.bytes,
