@@ -349,24 +349,7 @@ async fn send_back(
         return Err(SessionError::Answer(format!("correlation id {answered} instead of {correlation_id}")));
     }
     let (head, body) = frame.split_at(start);
-    let mut map = |segments: &mut Segments| {
-        response::map(*key, *version, body, asked, &session.tenant, session.broker, memory, segments)
-            .map_err(|e| SessionError::Answer(format!("{key:?} {version}: {e}")))
-    };
-    let mut found = map(segments)?;
-    let mut looks = 0..LOOKS;
-    while found.unknown_ids > 0 && looks.next().is_some() {
-        // A topic that was made a moment ago. Only this connection waits; without a broker to ask, the id stays unknown.
-        let _ = session.shared.cluster.refresh().await;
-        segments.clear(SCRATCH);
-        found = map(segments)?;
-    }
-    for _ in 0..found.violations + found.unknown_ids {
-        session.shared.metrics.isolation_violated();
-    }
-    if let Some(broker) = found.unreachable {
-        tracing::warn!(broker, "a coordinator has no port on this gateway: raise clients.portCount");
-    }
+    mapped(session, awaited, body, memory, segments).await?;
     let (mut whole, mut front) = (None, Vec::new());
     let (apart, then) = (apart.as_ref(), then.as_ref());
     match enforce::shown((*key, *version), segments, body, apart, then, rights, &session.tenant, session.shared)? {
@@ -401,6 +384,36 @@ async fn send_back(
     };
     written.map_err(SessionError::Client)?;
     session.answered(*begun, &times, length + 4, errors);
+    Ok(())
+}
+
+/// An answer of the broker in virtual names.
+async fn mapped(
+    session: &Session<'_>,
+    awaited: &Awaited,
+    body: &[u8],
+    memory: &mut response::Memory,
+    segments: &mut Segments,
+) -> Result<(), SessionError> {
+    let Awaited { key, version, asked, .. } = awaited;
+    let mut map = |segments: &mut Segments| {
+        response::map(*key, *version, body, asked, &session.tenant, session.broker, memory, segments)
+            .map_err(|e| SessionError::Answer(format!("{key:?} {version}: {e}")))
+    };
+    let mut found = map(segments)?;
+    let mut looks = 0..LOOKS;
+    while found.unknown_ids > 0 && looks.next().is_some() {
+        // A topic that was made a moment ago. Only this connection waits; without a broker to ask, the id stays unknown.
+        let _ = session.shared.cluster.refresh().await;
+        segments.clear(SCRATCH);
+        found = map(segments)?;
+    }
+    for _ in 0..found.violations + found.unknown_ids {
+        session.shared.metrics.isolation_violated();
+    }
+    if let Some(broker) = found.unreachable {
+        tracing::warn!(broker, "a coordinator has no port on this gateway: raise clients.portCount");
+    }
     Ok(())
 }
 
