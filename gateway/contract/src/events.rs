@@ -3,6 +3,7 @@
 //!
 //! Each kind has a JSON Schema in `schemas/events`. No event has a place for a payload or a secret.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Where the stream is.
@@ -116,7 +117,7 @@ pub struct Denial {
 pub type Audit = Denial;
 
 /// What a virtual cluster does: in an event since the last one, in a snapshot since the gateway's start.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Traffic {
     /// Its name.
@@ -164,7 +165,7 @@ pub struct Dropped {
 }
 
 /// A broker, as this gateway uses it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct BrokerTraffic {
     /// Its id; `(other)` for all beyond the first few hundred.
@@ -180,7 +181,7 @@ pub struct BrokerTraffic {
 }
 
 /// How the gateway is at one moment, as far as who asks may know.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Snapshot {
     /// When, in RFC 3339.
@@ -197,7 +198,7 @@ pub struct Snapshot {
 }
 
 /// What concerns all virtual clusters, since the start.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Totals {
     /// Clients' connections open now, logged in or not.
