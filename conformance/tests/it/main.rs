@@ -21,6 +21,7 @@ mod matrix;
 mod members;
 mod needs;
 mod oauth;
+mod observe;
 mod openid;
 mod restart;
 mod rights;
