@@ -57,7 +57,7 @@ impl Broker {
 }
 
 /// All of them, because the official image forgets its defaults when one is given.
-fn settings(address: &str) -> Vec<(&'static str, String)> {
+pub(crate) fn settings(address: &str) -> Vec<(&'static str, String)> {
     let advertised = format!("PLAINTEXT://{address},BROKER://localhost:9094");
     let mut settings = vec![("KAFKA_ADVERTISED_LISTENERS", advertised)];
     let fixed = [

@@ -79,6 +79,7 @@ pub struct Metrics {
     logins: Mutex<BTreeMap<LoginLabels, u64>>,
     sessions_expired: AtomicU64,
     isolation_violations: AtomicU64,
+    records_unreadable: AtomicU64,
     upstream_login_renewals: AtomicU64,
     answers_withheld: AtomicU64,
     /// The keys of the identity provider.
@@ -163,6 +164,11 @@ impl Metrics {
     /// Something of another tenant was about to reach a client and was held back: always a bug, never normal.
     pub fn isolation_violated(&self) {
         self.isolation_violations.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The records of a partition were refused, since nobody could tell which of them a filter shows.
+    pub fn records_unreadable(&self) {
+        self.records_unreadable.fetch_add(1, Ordering::Relaxed);
     }
 
     /// A broker could not be reached when a client needed it.
@@ -273,6 +279,9 @@ impl Metrics {
         let help = "Answers held back because they held something of another tenant. Anything but 0 is a bug.";
         text.family("gateway_isolation_violations_total", "counter", help);
         text.sample("gateway_isolation_violations_total", &[], count(&self.isolation_violations));
+        let help = "Partitions of filtered topics that were refused because their records can't be read.";
+        text.family("gateway_unreadable_records_total", "counter", help);
+        text.sample("gateway_unreadable_records_total", &[], count(&self.records_unreadable));
         let renewals = "Logins at brokers that were renewed before they expired, on connections that went on.";
         text.family("gateway_upstream_login_renewals_total", "counter", renewals);
         text.sample("gateway_upstream_login_renewals_total", &[], count(&self.upstream_login_renewals));

@@ -4,16 +4,15 @@
 //! ones of its connection (`queued`), is with the broker (`upstream`), its answer is renamed (`answer`) and taken by the client
 //! (`client`).
 
+use super::SessionError;
 use super::pipeline::Session;
-use super::queue::{Awaited, Exchange};
-use super::{SessionError, local};
+use super::queue::Exchange;
 use crate::apis::error_codes;
 use crate::observe::brokers::Spent;
 use crate::observe::errors::ErrorClasses;
 use crate::observe::traces::RequestSpan;
 use crate::transport::vectored;
-use serde_json::json;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use wire::frame;
 use wire::schema::ApiKey;
 use wire::segments::Segments;
@@ -34,17 +33,21 @@ pub(super) struct Made {
     pub(super) to: Begun,
 }
 
+/// A request that was decided about.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sent {
+    pub(super) begun: Begun,
+    pub(super) at: Instant,
+}
+
 /// When what happened to a request that a broker answered.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Times {
-    /// It was decided about, and is sent.
-    pub(super) sent: Instant,
+    pub(super) sent: Sent,
     /// Earlier answers of the connection were out of the way.
     pub(super) free: Instant,
     /// Its answer was there.
     pub(super) received: Instant,
-    /// Its answer was ready for the client.
-    pub(super) ready: Instant,
 }
 
 /// The API and version that a frame says it is of.
@@ -61,16 +64,6 @@ impl Made {
     /// As it waits for its turn.
     pub(super) fn exchange(frame: Vec<u8>, to: Begun) -> Exchange {
         Exchange::Local(Box::new(Self { frame, to }))
-    }
-
-    /// No records, as a broker says it that would rather be asked later. The client's fetch session is over.
-    ///
-    /// # Errors
-    /// [`SessionError::Gateway`]
-    pub(super) fn nothing_yet(awaited: &Awaited) -> Result<Self, SessionError> {
-        let Awaited { key, version, correlation_id, begun, .. } = awaited;
-        let frame = local::encode(*key, *version, *correlation_id, &json!({ "ThrottleTimeMs": 1, "Responses": [] }))?;
-        Ok(Self { frame, to: *begun })
     }
 
     fn errors(&self) -> ErrorClasses {
@@ -119,40 +112,48 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Times an answer of the broker that has gone out.
-    pub(super) fn answered(&self, to: Begun, times: &Times, bytes: usize, errors: ErrorClasses) {
-        let Some(api) = to.api else { return };
+    /// So many bytes of a request went to the broker.
+    pub(super) fn sent(&self, bytes: usize) {
+        self.upstream.iter().for_each(|broker| broker.metrics().request(bytes));
+    }
+
+    /// So many bytes of an answer came from the broker.
+    pub(super) fn received(&self, bytes: usize) {
+        self.upstream.iter().for_each(|broker| broker.metrics().answer(bytes));
+    }
+
+    /// Times an answer of the broker, of so many bytes, that was ready at some time and has gone out now.
+    pub(super) fn answered(&self, times: &Times, ready: Instant, bytes: usize, errors: ErrorClasses) {
+        let Times { sent: Sent { begun, at: sent }, free, received } = *times;
+        let Some(api) = begun.api else { return };
         let now = Instant::now();
-        let Times { sent, free, received, ready } = *times;
         let free = free.max(sent);
         // An answer may be there before its turn has come.
         let received = received.max(free);
-        let (asking, upstream, answering) = (sent - to.at, received - free, ready.saturating_duration_since(received));
+        let (asking, upstream, answering) =
+            (sent - begun.at, received - free, ready.saturating_duration_since(received));
         let spent = Spent { gateway: asking + answering, upstream, client: now.saturating_duration_since(ready) };
         self.shared.metrics.request_took(api, &spent);
         if !is_held(api) {
-            self.metrics.took(now - to.at);
-            if let Some(broker) = &self.upstream {
-                broker.metrics().took(upstream);
-            }
+            self.metrics.took(now - begun.at);
+            self.upstream.iter().for_each(|broker| broker.metrics().took(upstream));
         }
         let Some(traces) = self.shared.traces.as_ref().filter(|traces| traces.chooses()) else { return };
-        let parts: [(&'static str, Duration); 5] = [
-            ("request", asking),
-            ("queued", free - sent),
-            ("upstream", upstream),
-            ("answer", answering),
-            ("client", spent.client),
-        ];
         traces.send(&RequestSpan {
             api,
-            version: to.version,
+            version: begun.version,
             virtual_cluster: &self.identity.virtual_cluster,
             broker: Some(self.broker),
-            request_bytes: to.bytes,
+            request_bytes: begun.bytes,
             response_bytes: bytes,
             errors,
-            parts: &parts,
+            parts: &[
+                ("request", asking),
+                ("queued", free - sent),
+                ("upstream", upstream),
+                ("answer", answering),
+                ("client", spent.client),
+            ],
         });
     }
 }

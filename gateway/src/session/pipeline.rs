@@ -9,37 +9,36 @@
 //! A client that does not read its answers fills the queue, and then nothing more is read from it.
 
 use super::again::{Again, Among};
-use super::arrival::{answer_of, answer_unless_leaving};
+use super::awaited::{answer_of, answer_unless_leaving, nothing_yet};
 use super::conversation::{Then, Turn};
 use super::delegated::Alone;
-use super::enforce::{self, Ruling, Written};
-use super::measure::{Begun, Made, Times, named};
+use super::enforce::{self, Ruling};
+use super::measure::{Begun, Made, Sent, named};
+use super::outgoing::{self, Reading};
 use super::queue::{Awaited, Exchange, Held, Queue};
-use super::refusal::{refused, unserved, with_refused_resources};
+use super::refusal::{refused, unserved};
 use super::rights::Rights;
 use super::throttle::{self, Charges, Meter, Muted, Owed};
-use super::throttle_time::tell_in_segments;
-use super::{SessionError, Shared, acls, audited, local, quotas, renewal, scram, topic_uses};
+use super::{SessionError, Shared, acls, audited, local, quotas, renewal, scram, several, topic_uses};
 use crate::apis::check::{Checked, Unserved, check};
-use crate::apis::{Verdict, error_codes, row};
+use crate::apis::{Verdict, row};
 use crate::audit::caller;
 use crate::audit::event::{Action, Event, Origin};
 use crate::authn::Identity;
 use crate::authz::Requester;
-use crate::naming::request::{self, Refusal};
-use crate::naming::{Tenant, response};
+use crate::naming::request::{self, Asked, Refusal};
+use crate::naming::{Tenant, twins};
 use crate::observe::brokers::OpenBrokerConnection;
 use crate::observe::metrics::FrameRefusal;
 use crate::observe::tenants::TenantMetrics;
 use crate::transport::connection::Connection;
 use crate::transport::frames::{FrameError, FrameReader};
-use crate::transport::vectored;
 use crate::upstream::broker;
 use crate::upstream::security::{Link, Renewal};
 use std::future::poll_fn;
 use std::pin::pin;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::{self, error::TryRecvError};
@@ -49,11 +48,8 @@ use wire::walk::Stop;
 
 /// After the client's last request, its answers may take this long.
 const DRAIN: Duration = Duration::from_secs(30);
-/// A topic id of an answer is looked for this often: what its broker knows, another one may learn a moment later, and a group's
-/// assignment is told once.
-const LOOKS: u32 = 4;
 /// Buffers for rewritten pieces keep this much between frames.
-const SCRATCH: usize = 4 << 10;
+pub(super) const SCRATCH: usize = 4 << 10;
 
 /// What becomes of a frame.
 enum Course<'f> {
@@ -70,7 +66,7 @@ pub(super) struct Entry<'a> {
     /// Who it is.
     pub(super) identity: &'a Identity,
     /// Of which virtual cluster.
-    pub(super) tenant: Tenant,
+    pub(super) tenant: Arc<Tenant>,
     /// Its further logins.
     pub(super) again: Again<'a>,
     /// The connection on which Kafka itself has let it in.
@@ -85,7 +81,8 @@ pub(super) struct Session<'a> {
     pub(super) broker: i32,
     pub(super) shared: &'a Shared,
     pub(super) identity: &'a Identity,
-    tenant: Tenant,
+    /// The names that it began with.
+    tenant: Arc<Tenant>,
     pub(super) metrics: &'a TenantMetrics,
     /// The counters of the broker, once there is one.
     pub(super) upstream: Option<OpenBrokerConnection>,
@@ -213,7 +210,7 @@ async fn requests(
 async fn forward(
     session: &Session<'_>,
     Among { upstream, queue }: &Among<'_>,
-    (checked, begun, owed): (Checked<'_>, Begun, Option<Box<Owed>>),
+    (checked, begun, mut owed): (Checked<'_>, Begun, Option<Box<Owed>>),
     rights: &mut Rights,
     memory: &mut request::Memory,
     segments: &mut Segments,
@@ -224,10 +221,11 @@ async fn forward(
         segments.clear(SCRATCH);
         // Decided anew after each look: an id that was nobody's may have become a topic's.
         let tell = |action| session.record(action);
-        let ruling = enforce::rule(checked, rights, &session.tenant, session.shared, last_word, &tell)?;
+        let tenant = Arc::clone(rights.tenant());
+        let ruling = enforce::rule(checked, rights, &tenant, session.shared, last_word, &tell)?;
         let (permitted, apart) = match ruling {
             Ruling::Serve(permitted, apart) => {
-                topic_uses::tell(&permitted, &session.tenant, session.shared.audit.watched(), &tell);
+                topic_uses::tell(&permitted, &tenant, session.shared.audit.watched(), &tell);
                 (permitted, apart)
             }
             Ruling::Answer(answer) => {
@@ -240,35 +238,50 @@ async fn forward(
                 continue;
             }
         };
-        match request::map(permitted, &session.tenant, session.broker, last_word, memory, segments) {
-            Ok((physical, asked)) => {
-                let then = matches!(key, ApiKey::Fetch | ApiKey::ShareFetch).then(|| rights.authorizer().clone());
-                let silent = apart.as_ref().is_some_and(|apart| apart.silent);
-                let sent = Instant::now();
-                let awaited = Awaited { key, version, correlation_id, asked, apart, then, owed, begun, sent };
-                queue.put(Exchange::Upstream(Box::new(awaited))).await?;
-                let bytes = broker::send(upstream, &physical).await.map_err(SessionError::Upstream)?;
-                session.upstream.iter().for_each(|broker| broker.metrics().request(bytes));
-                return if silent { Err(SessionError::Ended(enforce::SILENT)) } else { Ok(()) };
+        let silent = apart.as_ref().is_some_and(|apart| apart.silent);
+        let then = matches!(key, ApiKey::Fetch | ApiKey::ShareFetch).then(|| rights.authorizer().clone());
+        let (asked, more, owed_now, sent) = (Asked::default(), false, owed.take(), Sent { begun, at: Instant::now() });
+        let mut awaited =
+            Awaited { key, version, correlation_id, asked, apart, then, owed: owed_now, tenant, more, sent };
+        let sent = if twins::concerns(&awaited.tenant.namespace) {
+            Box::pin(several::send(session, upstream, permitted, &mut awaited, last_word, memory, queue)).await?
+        } else {
+            match request::map(permitted, &awaited.tenant, session.broker, last_word, memory, segments) {
+                Ok((physical, asked)) => {
+                    awaited.asked = asked;
+                    queue.put(Exchange::Upstream(Box::new(awaited))).await?;
+                    session.sent(broker::send(upstream, &physical).await.map_err(SessionError::Upstream)?);
+                    return if silent { Err(SessionError::Ended(enforce::SILENT)) } else { Ok(()) };
+                }
+                Err(stop) => Err(unsent(key, version, stop)?),
             }
-            Err(Stop::Refused(Refusal::UnknownTopicId)) if !last_word => {
+        };
+        owed = awaited.owed;
+        match sent {
+            Ok(()) if silent => return Err(SessionError::Ended(enforce::SILENT)),
+            Ok(()) => return Ok(()),
+            Err(Refusal::UnknownTopicId) if !last_word => {
                 // Without a broker to ask, the id stays unknown.
                 let _ = session.shared.cluster.refresh().await;
                 last_word = true;
             }
-            Err(Stop::Refused(refusal)) => break refusal,
-            Err(other) => {
-                return Err(SessionError::Frame {
-                    reason: FrameRefusal::Malformed,
-                    detail: format!("{key:?} {version}: {other}"),
-                });
-            }
+            Err(refusal) => break refusal,
         }
     };
     session.record(Action::RequestRefused { api: key.name().into(), reason: refusal.to_string().into() });
     session.metrics.request_refused(begun.api);
     let answer = refused(&refusal, key, version, correlation_id, checked.body())?;
     queue.put(Made::exchange(answer, begun)).await
+}
+
+/// Why a request was not sent, unless its frame is not what it claims to be.
+pub(super) fn unsent(key: ApiKey, version: i16, stop: Stop<Refusal>) -> Result<Refusal, SessionError> {
+    match stop {
+        Stop::Refused(refusal) => Ok(refusal),
+        other => {
+            Err(SessionError::Frame { reason: FrameRefusal::Malformed, detail: format!("{key:?} {version}: {other}") })
+        }
+    }
 }
 
 /// Broker → client.
@@ -278,12 +291,11 @@ async fn answers(
     mut exchanges: mpsc::Receiver<Held>,
 ) -> Result<(), SessionError> {
     let mut reader = FrameReader::default();
-    let (mut segments, mut memory) = (Segments::default(), response::Memory::default());
-    let mut rights = session.rights();
+    let (mut segments, mut reading) = (Segments::default(), Reading::new(session.rights()));
     // So many answers of the broker are still to come to what was answered without it.
-    let (mut owed, mut free) = (0, Instant::now());
+    let (mut unread, mut free) = (0, Instant::now());
     loop {
-        let exchange = if owed > 0 {
+        let exchange = if unread > 0 {
             exchanges.recv().await
         } else if reader.buffered() == 0 {
             tokio::select! {
@@ -311,19 +323,23 @@ async fn answers(
             Exchange::Local(made) => session.answer(&made).await?,
             Exchange::Upstream(awaited) if awaited.asked.silent => {}
             Exchange::Own(key, version, waiting) => {
-                let range = answer_of(session, upstream, &mut reader, &mut owed).await?;
+                let range = answer_of(session, upstream, &mut reader, &mut unread).await?;
                 renewal::hand_over(key, version, reader.bytes(range.clone()), waiting)?;
                 reader.consume(&range);
             }
             Exchange::Upstream(awaited) => {
-                let Some(range) = answer_unless_leaving(session, upstream, &mut reader, &mut owed, &awaited).await?
+                let Some(range) = answer_unless_leaving(session, upstream, &mut reader, &mut unread, &awaited).await?
                 else {
-                    session.answer(&Made::nothing_yet(&awaited)?).await?;
-                    owed += 1;
+                    reading.forget_parts();
+                    // Of several parts, the last one is answered.
+                    if !awaited.more {
+                        session.answer(&nothing_yet(&awaited)?).await?;
+                    }
+                    unread += 1;
                     continue;
                 };
                 let arrived = (reader.bytes(range.clone()), free);
-                send_back(session, &awaited, arrived, &mut rights, &mut memory, &mut segments).await?;
+                outgoing::send_back(session, &awaited, arrived, &mut reading, &mut segments).await?;
                 reader.consume(&range);
                 segments.clear(SCRATCH);
             }
@@ -332,95 +348,11 @@ async fn answers(
     }
 }
 
-async fn send_back(
-    session: &Session<'_>,
-    awaited: &Awaited,
-    (frame, free): (&[u8], Instant),
-    rights: &mut Rights,
-    memory: &mut response::Memory,
-    segments: &mut Segments,
-) -> Result<(), SessionError> {
-    let received = Instant::now();
-    let Awaited { key, version, correlation_id, asked, apart, then, owed, begun, sent } = awaited;
-    // A broker that does not know the version answers as version 0 does; the session asks for none such.
-    let (answered, start) = wire::frame::response_header(key.response_header(*version), frame)
-        .map_err(|e| SessionError::Answer(e.to_string()))?;
-    if answered != *correlation_id {
-        return Err(SessionError::Answer(format!("correlation id {answered} instead of {correlation_id}")));
-    }
-    let (head, body) = frame.split_at(start);
-    mapped(session, awaited, body, memory, segments).await?;
-    let (mut whole, mut front) = (None, Vec::new());
-    let (apart, then) = (apart.as_ref(), then.as_ref());
-    match enforce::shown((*key, *version), segments, body, apart, then, rights, &session.tenant, session.shared)? {
-        Some(Written::Body(body)) => whole = Some(body),
-        Some(Written::Front(bytes)) => front = bytes,
-        None => {}
-    }
-    if !asked.refused.is_empty() {
-        let body = whole.unwrap_or_else(|| segments.to_vec(body));
-        whole = Some(with_refused_resources(*key, *version, &body, asked)?);
-    }
-    let length = whole.as_ref().map_or(front.len() + segments.len(), Vec::len);
-    let wait = throttle::answered(owed.as_deref(), *key, head.len() + length, session.meter());
-    if wait > 0 {
-        tell_in_segments((*key, *version), wait, &mut whole, &mut front, segments, body)?;
-    }
-    let mut errors = error_codes::classes(*key, *version, whole.as_deref().unwrap_or(body));
-    apart.iter().for_each(|apart| errors = errors.and(error_codes::classes(*key, *version, &apart.body)));
-    session.upstream.iter().for_each(|broker| broker.metrics().answer(frame.len() + 4));
-    let length = whole.as_ref().map_or(front.len() + segments.len(), Vec::len) + head.len();
-    session.metrics.answer(Some(*key), length + 4, errors);
-    let times = Times { sent: *sent, free, received, ready: Instant::now() };
-    let written = match whole {
-        Some(body) => {
-            let frame = wire::frame::response(*key, *version, *correlation_id, &body);
-            vectored::write(session.client, &[&frame], &Segments::default(), &[]).await
-        }
-        None => {
-            let prefix = u32::try_from(length).map_err(|_| SessionError::Answer(format!("{length} bytes")))?;
-            vectored::write(session.client, &[&prefix.to_be_bytes(), head, &front], segments, body).await
-        }
-    };
-    written.map_err(SessionError::Client)?;
-    session.answered(*begun, &times, length + 4, errors);
-    Ok(())
-}
-
-/// An answer of the broker in virtual names.
-async fn mapped(
-    session: &Session<'_>,
-    awaited: &Awaited,
-    body: &[u8],
-    memory: &mut response::Memory,
-    segments: &mut Segments,
-) -> Result<(), SessionError> {
-    let Awaited { key, version, asked, .. } = awaited;
-    let mut map = |segments: &mut Segments| {
-        response::map(*key, *version, body, asked, &session.tenant, session.broker, memory, segments)
-            .map_err(|e| SessionError::Answer(format!("{key:?} {version}: {e}")))
-    };
-    let mut found = map(segments)?;
-    let mut looks = 0..LOOKS;
-    while found.unknown_ids > 0 && looks.next().is_some() {
-        // A topic that was made a moment ago. Only this connection waits; without a broker to ask, the id stays unknown.
-        let _ = session.shared.cluster.refresh().await;
-        segments.clear(SCRATCH);
-        found = map(segments)?;
-    }
-    for _ in 0..found.violations + found.unknown_ids {
-        session.shared.metrics.isolation_violated();
-    }
-    if let Some(broker) = found.unreachable {
-        tracing::warn!(broker, "a coordinator has no port on this gateway: raise clients.portCount");
-    }
-    Ok(())
-}
-
 impl Session<'_> {
     /// The rights of the client as they are now. Each side has its own, so that none waits for the other.
     fn rights(&self) -> Rights {
-        let rights = Rights::new(self.shared.world.clone(), self.identity, self.client.remote().ip());
+        let rights =
+            Rights::new(self.shared.world.clone(), self.identity, self.client.remote().ip(), Arc::clone(&self.tenant));
         if self.kafka_authorizes { rights.left_to_kafka() } else { rights }
     }
 
@@ -443,8 +375,8 @@ impl Session<'_> {
                     return Ok(true);
                 }
                 Course::Answer(answer) => {
-                    let frame_answered = throttle::told(frame, answer, owed.as_deref(), self.meter());
-                    self.answer(&Made { frame: frame_answered, to: self.begin(frame) }).await?;
+                    let answer = throttle::told(frame, answer, owed.as_deref(), self.meter());
+                    self.answer(&Made { frame: answer, to: self.begin(frame) }).await?;
                 }
                 Course::Login(checked) => {
                     let mut kafka = Alone::new(self.shared, self.broker);
@@ -490,7 +422,7 @@ impl Session<'_> {
         }
     }
 
-    fn meter(&self) -> Meter<'_> {
+    pub(super) fn meter(&self) -> Meter<'_> {
         Meter { quotas: &self.shared.quotas, muted: &self.muted, metrics: self.metrics }
     }
 
@@ -521,7 +453,8 @@ impl Session<'_> {
             return Ok(Course::Forward(checked));
         }
         let tell = |action| self.record(action);
-        if let Ruling::Answer(answer) = enforce::rule(checked, rights, &self.tenant, self.shared, true, &tell)? {
+        let tenant = Arc::clone(rights.tenant());
+        if let Ruling::Answer(answer) = enforce::rule(checked, rights, &tenant, self.shared, true, &tell)? {
             self.metrics.request_refused(Some(checked.key()));
             // Rules have answers of their own for those who may not see them.
             if !matches!(checked.key(), ApiKey::DescribeAcls | ApiKey::CreateAcls | ApiKey::DeleteAcls) {
@@ -530,7 +463,7 @@ impl Session<'_> {
         }
         let answer = match checked.key() {
             ApiKey::ApiVersions => local::api_versions(&checked, self.broker, self.shared).await,
-            ApiKey::DescribeClientQuotas => quotas::describe(&checked, &self.tenant.namespace),
+            ApiKey::DescribeClientQuotas => quotas::describe(&checked, &tenant.namespace),
             ApiKey::DescribeUserScramCredentials => {
                 let world = self.shared.world.borrow().clone();
                 scram::describe(&checked, &world, &self.identity.virtual_cluster)

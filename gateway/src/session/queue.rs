@@ -2,12 +2,12 @@
 
 use super::SessionError;
 use super::enforce::Apart;
-use super::measure::{Begun, Made};
+use super::measure::{Made, Sent};
 use super::throttle::Owed;
 use crate::authz::Authorizer;
+use crate::naming::Tenant;
 use crate::naming::request::Asked;
 use std::sync::Arc;
-use std::time::Instant;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use wire::schema::ApiKey;
 
@@ -52,10 +52,12 @@ pub(super) struct Awaited {
     pub(super) then: Option<Arc<Authorizer>>,
     /// What the answer is written down in, where a quota holds.
     pub(super) owed: Option<Box<Owed>>,
-    /// When the request came.
-    pub(super) begun: Begun,
-    /// When it was decided about.
-    pub(super) sent: Instant,
+    /// The names that the request was in.
+    pub(super) tenant: Arc<Tenant>,
+    /// The client's answer has more to it, which the broker answers next.
+    pub(super) more: bool,
+    /// When the request came, and when it was decided about.
+    pub(super) sent: Sent,
 }
 
 /// The queue between the two sides of a session, bounded in number and in memory.

@@ -349,7 +349,13 @@ async fn a_topic_that_was_made_a_moment_ago_is_looked_for_before_it_is_assigned(
         let reader = frames::FrameReader::default();
         let lifetime = Lifetime::new(None);
         let again = Again::new(None, &lifetime);
-        let entry = pipeline::Entry { identity: &identity, tenant, again, link: None, kafka_authorizes: false };
+        let entry = pipeline::Entry {
+            identity: &identity,
+            tenant: Arc::new(tenant),
+            again,
+            link: None,
+            kafka_authorizes: false,
+        };
         pipeline::run(&accepted, reader, 1, &shared, open.metrics(), entry).await
     }));
     let (key, version) = (ApiKey::ConsumerGroupHeartbeat, 1);

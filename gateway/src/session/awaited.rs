@@ -1,24 +1,24 @@
-//! How answers of the broker arrive.
+//! The broker's answers in their order, and what is answered in its place when the gateway stops.
 
-use super::SessionError;
+use super::measure::Made;
 use super::pipeline::Session;
 use super::queue::Awaited;
+use super::{SessionError, local};
 use crate::transport::connection::Connection;
 use crate::transport::frames::{FrameError, FrameReader};
+use serde_json::json;
 use std::future::poll_fn;
+use std::ops::Range;
 use std::task::Poll;
 use wire::schema::ApiKey;
 
-/// The next frame of the broker behind those that are owed.
-///
-/// # Errors
-/// [`SessionError::Upstream`], [`SessionError::Answer`]
+/// The next frame of the broker behind those that nobody waits for.
 pub(super) async fn answer_of(
     session: &Session<'_>,
     upstream: &Connection,
     reader: &mut FrameReader,
-    owed: &mut u32,
-) -> Result<std::ops::Range<usize>, SessionError> {
+    unread: &mut u32,
+) -> Result<Range<usize>, SessionError> {
     let most = session.shared.limits.max_answer_bytes;
     loop {
         let range = match reader.next(upstream, |_| most).await {
@@ -27,37 +27,41 @@ pub(super) async fn answer_of(
             Err(FrameError::Io(e)) => return Err(SessionError::Upstream(e)),
             Err(e @ FrameError::TooLong { .. }) => return Err(SessionError::Answer(e.to_string())),
         };
-        if *owed == 0 {
+        if *unread == 0 {
             return Ok(range);
         }
-        *owed -= 1;
+        *unread -= 1;
         reader.consume(&range);
     }
 }
 
 /// As [`answer_of`]; `None` where the gateway stops while the broker waits for records. Whatever else was asked for is waited
 /// for, because it may have changed something.
-///
-/// # Errors
-/// As [`answer_of`].
 pub(super) async fn answer_unless_leaving(
     session: &Session<'_>,
     upstream: &Connection,
     reader: &mut FrameReader,
-    owed: &mut u32,
+    unread: &mut u32,
     awaited: &Awaited,
-) -> Result<Option<std::ops::Range<usize>>, SessionError> {
+) -> Result<Option<Range<usize>>, SessionError> {
     if awaited.key == ApiKey::Fetch {
         let leaving = poll_fn(|_| if session.shared.drain.has_begun() { Poll::Ready(()) } else { Poll::Pending });
         tokio::select! {
             biased;
-            range = answer_of(session, upstream, reader, owed) => return range.map(Some),
+            range = answer_of(session, upstream, reader, unread) => return range.map(Some),
             () = leaving => {}
         }
         // An answer that has begun to come is on its way.
-        if *owed > 0 || reader.buffered() == 0 {
+        if *unread > 0 || reader.buffered() == 0 {
             return Ok(None);
         }
     }
-    answer_of(session, upstream, reader, owed).await.map(Some)
+    answer_of(session, upstream, reader, unread).await.map(Some)
+}
+
+/// No records, as a broker says it that would rather be asked later. The client's fetch session is over.
+pub(super) fn nothing_yet(awaited: &Awaited) -> Result<Made, SessionError> {
+    let Awaited { key, version, correlation_id, sent, .. } = awaited;
+    let frame = local::encode(*key, *version, *correlation_id, &json!({ "ThrottleTimeMs": 1, "Responses": [] }))?;
+    Ok(Made { frame, to: sent.begun })
 }
