@@ -63,6 +63,7 @@ pub use throttle::Quotas;
 
 use std::borrow::Cow;
 use std::io;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -160,6 +161,10 @@ impl Addresses for TenantAddresses {
             return Some((host.into(), port));
         }
         routes.address(&self.virtual_cluster, id)
+    }
+
+    fn departure(&self) -> Option<NonZeroU32> {
+        self.listener.nodes.as_ref()?.borrow().departure()
     }
 }
 
