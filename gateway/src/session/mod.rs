@@ -22,26 +22,31 @@ mod lifetime;
 pub mod local;
 #[cfg(test)]
 mod login_tests;
+mod outgoing;
 pub mod pipeline;
 mod queue;
+mod quota_stage;
 pub mod quotas;
 pub mod refusal;
 mod renewal;
 mod rights;
 #[cfg(test)]
 mod rights_tests;
+mod room;
 pub mod scram;
+mod several;
 #[cfg(test)]
 mod tests;
 mod throttle;
 mod throttle_time;
 mod topic_uses;
+pub mod usage;
 
 use crate::audit::Audit;
 use crate::authn::sasl::Authenticator;
 use crate::authn::{Identity, external};
 use crate::naming::sessions::FetchSessions;
-use crate::naming::{Addresses, Tenant, prefix::Namespace};
+use crate::naming::{Addresses, Tenant};
 use crate::nodes::View;
 use crate::observe::metrics::{FrameRefusal, Metrics};
 use crate::quotas::ledger::{Admitted, TooMany};
@@ -110,6 +115,8 @@ pub struct Shared {
     pub quotas: Quotas,
     /// Where the rules are kept that clients make.
     pub acls: Arc<dyn acls::AclKeeper>,
+    /// Where the quotas are kept that clients set.
+    pub quota_keeper: Arc<dyn quotas::QuotaKeeper>,
     /// Whether sessions shall end.
     pub drain: Drain,
 }
@@ -248,6 +255,7 @@ pub async fn serve(
     let lifetime = Lifetime::new(left);
     let again = Again::new(conversation, &lifetime);
     let kafka_authorizes = matches!(&listener.login, Login::Delegated(delegation) if delegation.kafka_authorizes);
+    let tenant = Arc::new(tenant);
     let entry = pipeline::Entry { identity: &identity, tenant, again, link, kafka_authorizes };
     let ended = tokio::select! {
         done = pipeline::run(&client, reader, dialled.broker, &shared, open.metrics(), entry) => done,
@@ -322,7 +330,7 @@ fn tenant(shared: &Shared, listener: &Arc<Listener>, world: &World, identity: &I
     let prefixes = || world.virtual_clusters().map(|v| v.prefix.as_deref().unwrap_or_default());
     shared.fetch_sessions.retain(prefixes().count(), |owner| prefixes().any(|prefix| prefix == owner));
     Some(Tenant {
-        namespace: Namespace::new(virtual_cluster.prefix.clone()),
+        namespace: virtual_cluster.namespace.clone(),
         cluster_id: virtual_cluster.cluster_id.as_str().into(),
         topic_ids: shared.cluster.topic_ids.clone(),
         addresses: Arc::new(TenantAddresses {

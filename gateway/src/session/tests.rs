@@ -76,6 +76,12 @@ impl acls::AclKeeper for NoRules {
     }
 }
 
+impl quotas::QuotaKeeper for NoRules {
+    fn set(self: Arc<Self>, _: Arc<str>, _: Vec<quotas::Setting>) -> acls::Kept<()> {
+        Box::pin(async { Err(acls::NotKept::Unavailable("no rules".into())) })
+    }
+}
+
 pub(super) struct Gateway {
     pub(super) shared: Arc<Shared>,
     pub(super) listener: Arc<Listener>,
@@ -115,6 +121,7 @@ pub(super) fn gateway_with(broker: &HostPort, login: Login, max_reauth: Option<D
         fetch_sessions: Arc::default(),
         quotas: Quotas::default(),
         acls: Arc::new(NoRules),
+        quota_keeper: Arc::new(NoRules),
         drain: Drain::default(),
     });
     let routing = PortRouting { start: 6969, count: 1, advertised_start: 6969, min_broker_id: 1 };
@@ -348,7 +355,13 @@ async fn a_topic_that_was_made_a_moment_ago_is_looked_for_before_it_is_assigned(
         let reader = frames::FrameReader::default();
         let lifetime = Lifetime::new(None);
         let again = Again::new(None, &lifetime);
-        let entry = pipeline::Entry { identity: &identity, tenant, again, link: None, kafka_authorizes: false };
+        let entry = pipeline::Entry {
+            identity: &identity,
+            tenant: Arc::new(tenant),
+            again,
+            link: None,
+            kafka_authorizes: false,
+        };
         pipeline::run(&accepted, reader, 1, &shared, open.metrics(), entry).await
     }));
     let (key, version) = (ApiKey::ConsumerGroupHeartbeat, 1);
