@@ -15,7 +15,7 @@ use wire::schema::ApiKey;
 
 use super::broker::Broker;
 use super::needs;
-use super::nodes::{Node, PORTS, within};
+use super::nodes::{Node, PORTS, TOPIC_IS_NEW, within};
 use super::secure_kafka::certificates;
 use super::stand::{log_is_calm, records, start, values};
 
@@ -106,7 +106,7 @@ fn each_listener_sends_clients_to_the_node_that_has_the_broker() {
     println!("kill -9: at both listeners clients were sent to the other node after {took:?}");
     client.does("produce", json!({ "topic": "orders", "records": records("b", 20) }));
     assert_eq!(client.consumes("orders", "readers", 20), values("b", 20));
-    log_is_calm(&nodes[1 - owner].0.running().log(), &[]);
+    log_is_calm(&nodes[1 - owner].0.running().log(), TOPIC_IS_NEW);
 }
 
 /// Hands each connection to another node, whatever its port stands for.
@@ -161,7 +161,7 @@ fn behind_a_load_balancer_all_addresses_are_the_balancers() {
         assert!(served > 0, "{name} served nobody");
     }
     for node in &mut nodes {
-        log_is_calm(&node.running().log(), &[]);
+        log_is_calm(&node.running().log(), TOPIC_IS_NEW);
     }
 }
 

@@ -1,6 +1,7 @@
 //! Virtual ↔ physical: the names and ids of one tenant.
 
 mod ahead;
+mod coordinators;
 pub mod embedded;
 pub mod filter;
 mod paging;
@@ -20,6 +21,7 @@ use self::prefix::Namespace;
 use self::topic_ids::TopicIds;
 use std::borrow::Cow;
 use std::collections::HashSet;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 /// How much longer than a frame of `length` bytes a mapping may make it. Names grow by the prefix, and a frame can hold one
@@ -32,6 +34,11 @@ pub const fn growth_allowed(length: usize) -> usize {
 pub trait Addresses: Send + Sync {
     /// Host and port that stand for the broker `id`; `None` where there are none.
     fn of(&self, id: i32) -> Option<(Cow<'_, str>, u16)>;
+
+    /// Which departure was the last, where nodes of the gateway have left lately: brokers may be elsewhere than before.
+    fn departure(&self) -> Option<NonZeroU32> {
+        None
+    }
 }
 
 /// What the names of one session are mapped with.

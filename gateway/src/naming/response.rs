@@ -1,6 +1,7 @@
 //! An answer in physical names becomes one in virtual names; what is not the tenant's is left out.
 
 use super::ahead::Ahead;
+use super::coordinators::{Absent, Coordinators};
 use super::embedded::{self, Embedded};
 use super::filter::Filter;
 use super::filter::records::{self, Kept};
@@ -20,6 +21,9 @@ use wire::walk::{Action, Stop, Value, Visitor, walk};
 /// The error for a coordinator without a port here. Clients don't try again: it lasts until the gateway has more ports, and
 /// Java's admin client asks again without a pause for what is told to be temporary.
 const BROKER_NOT_AVAILABLE: i32 = 8;
+/// The error for one that may be elsewhere than the client thinks: ask again.
+const COORDINATOR_NOT_AVAILABLE: i32 = 15;
+const MOVED: &str = "a node of the gateway has left, and the coordinator may be at another address: ask again";
 /// The topic of everybody's committed offsets: a transaction that commits some has one of its partitions.
 const OFFSETS_TOPIC: &str = "__consumer_offsets";
 /// What brokers say where there is no port.
@@ -29,6 +33,7 @@ const NO_PORT: i32 = -1;
 #[derive(Debug, Default)]
 pub struct Memory {
     own_ids: OwnIds,
+    coordinators: Coordinators,
     buffer: String,
     /// The broker's name of the topic around the cursor.
     physical: String,
@@ -64,14 +69,16 @@ pub fn map(
     segments: &mut Segments,
 ) -> Result<Found, Stop<Infallible>> {
     let ahead = Ahead::read(key, version, body)?;
-    let found = Found { unreachable: ahead.coordinator.filter(|id| no_address(tenant, *id)), ..Found::default() };
+    let absent = ahead.coordinator.and_then(|id| memory.coordinators.absent(tenant, id));
+    let without_port = ahead.coordinator.filter(|_| absent == Some(Absent::NoPort));
+    let found = Found { unreachable: without_port, ..Found::default() };
     let mut names = Names {
         key,
         version,
         tenant,
         broker,
         memory,
-        unreachable: found.unreachable.is_some(),
+        absent,
         ahead,
         node: -1,
         port: None,
@@ -96,10 +103,6 @@ pub fn map(
     walked.map(|()| found)
 }
 
-fn no_address(tenant: &Tenant, broker: i32) -> bool {
-    broker >= 0 && tenant.addresses.of(broker).is_none()
-}
-
 /// Whether `growth` allows for `after` in place of `before`; it is then less.
 const fn fits(growth: &mut usize, before: &str, after: &str) -> bool {
     match growth.checked_sub(after.len().saturating_sub(before.len())) {
@@ -122,8 +125,8 @@ struct Names<'a> {
     node: i32,
     /// Its port, which goes with the host that was told: a moment later another node may have the broker.
     port: Option<u16>,
-    /// It is a coordinator without an address: an error stands in its place.
-    unreachable: bool,
+    /// It is a coordinator that is not told: an error stands in its place.
+    absent: Option<Absent>,
     resource: i32,
     /// The setting is one whose value is the name of a topic.
     setting_names_topic: bool,
@@ -164,9 +167,14 @@ impl Visitor for Names<'_> {
     fn field(&mut self, role: Role, value: Value<'_>) -> Result<Action<'_>, Infallible> {
         Ok(match (role, value) {
             (Role::Host, Value::Str(Some(host))) => self.host(host),
-            (Role::ErrorText, Value::Str(text)) if self.unreachable => {
-                let id = self.found.unreachable.unwrap_or(-1);
-                self.memory.buffer = format!("broker {id} has no port on this gateway: raise clients.portCount");
+            (Role::ErrorText, Value::Str(text)) if self.absent.is_some() => {
+                self.memory.buffer = match self.absent {
+                    Some(Absent::Moved) => MOVED.to_owned(),
+                    _ => {
+                        let id = self.found.unreachable.unwrap_or(-1);
+                        format!("broker {id} has no port on this gateway: raise clients.portCount")
+                    }
+                };
                 self.told(text.unwrap_or_default())
             }
             (_, Value::Str(Some(text))) => self.text(role, text),
@@ -185,7 +193,7 @@ impl Names<'_> {
     /// The address of a broker, or none: an element of a list is left out, a coordinator is an error.
     fn host(&mut self, host: &str) -> Action<'_> {
         // An address of no broker is nobody's business either; where brokers say "none" it is empty.
-        if self.node < 0 {
+        if self.node < 0 || self.absent.is_some() {
             return Action::Str("");
         }
         match self.tenant.addresses.of(self.node) {
@@ -196,9 +204,7 @@ impl Names<'_> {
                 self.memory.buffer.push_str(&ours);
                 Action::Str(&self.memory.buffer)
             }
-            Some(_) => Action::Drop,
-            None if self.unreachable => Action::Str(""),
-            None => Action::Drop,
+            Some(_) | None => Action::Drop,
         }
     }
 
@@ -432,22 +438,30 @@ impl Names<'_> {
                 self.node = number;
                 self.port = None;
                 if self.key == ApiKey::FindCoordinator {
-                    self.unreachable = no_address(self.tenant, number);
-                    if self.unreachable {
+                    // Where the id comes last, it was read ahead.
+                    if self.ahead.coordinator.is_none() {
+                        self.absent = self.memory.coordinators.absent(self.tenant, number);
+                    }
+                    if self.absent == Some(Absent::NoPort) {
                         self.found.unreachable = Some(number);
+                    }
+                    if self.absent.is_some() {
                         return Action::Int(-1);
                     }
                 }
             }
-            Role::Port if self.node < 0 => return Action::Int(NO_PORT),
+            Role::Port if self.node < 0 || self.absent.is_some() => return Action::Int(NO_PORT),
             Role::Port => {
                 return match self.port {
                     Some(port) => Action::Int(port.into()),
-                    None if self.unreachable => Action::Int(NO_PORT),
                     None => Action::Drop,
                 };
             }
-            Role::ErrorCode if self.unreachable => return Action::Int(BROKER_NOT_AVAILABLE),
+            Role::ErrorCode => match self.absent {
+                Some(Absent::NoPort) => return Action::Int(BROKER_NOT_AVAILABLE),
+                Some(Absent::Moved) => return Action::Int(COORDINATOR_NOT_AVAILABLE),
+                None => {}
+            },
             Role::ResourceType => self.resource = number,
             Role::ReadOnly if self.resource == BROKER_RESOURCE && !self.tenant.namespace.is_transparent() => {
                 return Action::Int(1);

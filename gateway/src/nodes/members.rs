@@ -1,6 +1,7 @@
 //! How this node says that it is there, hears the others, and says goodbye.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -28,6 +29,8 @@ const LONGEST_USAGE: usize = 256 << 10;
 const GOODBYE: Duration = Duration::from_secs(2);
 /// Trouble that ends sooner is not worth a line: a topic that is made at this moment has no leader yet.
 const WORTH_A_LINE: Duration = Duration::from_secs(10);
+/// For so long clients are asked to look once more where a coordinator is.
+const LATELY: Duration = Duration::from_secs(300);
 /// Kafka's OFFSET_OUT_OF_RANGE: the topic was made anew, or its records are too old.
 const OUT_OF_RANGE: i16 = 1;
 
@@ -59,6 +62,9 @@ struct Talk {
     read_at: Instant,
     failing: Option<Failing>,
     conflict_told: bool,
+    /// How many nodes have left, and when the last one did.
+    departures: u32,
+    departed: Option<Instant>,
 }
 
 struct Failing {
@@ -125,6 +131,8 @@ impl Members {
             read_at: now,
             failing: None,
             conflict_told: false,
+            departures: 0,
+            departed: None,
         };
         let mut stage = self.stage.subscribe();
         loop {
@@ -133,7 +141,7 @@ impl Members {
                 Ok(()) => talk.recovered(),
                 Err(error) => talk.failed(&error),
             }
-            self.publish(&talk.heard, cluster);
+            self.publish(&talk, cluster);
             tokio::select! {
                 () = tokio::time::sleep(self.settings.heartbeat / 2) => {}
                 _ = stage.changed() => {}
@@ -204,7 +212,9 @@ impl Members {
             talk.heard.spare(now);
         }
         talk.read_at = now;
-        talk.heard.expire(now).iter().for_each(|change| self.tell(change));
+        for change in talk.heard.expire(now) {
+            self.note(talk, &change);
+        }
         Ok(())
     }
 
@@ -214,7 +224,7 @@ impl Members {
         let Some(value) = value else {
             // Of this name an earlier process may have said goodbye.
             if !is_me && let Some(change) = talk.heard.goodbye(node) {
-                self.tell(&change);
+                self.note(talk, &change);
             }
             return;
         };
@@ -235,11 +245,15 @@ impl Members {
                 );
             }
         } else if let Some(change) = talk.heard.beat(beat, Instant::now(), milliseconds(), offset < first) {
-            self.tell(&change);
+            self.note(talk, &change);
         }
     }
 
-    fn tell(&self, change: &Change) {
+    fn note(&self, talk: &mut Talk, change: &Change) {
+        if !matches!(change, Change::Came(_)) {
+            talk.departures = talk.departures.wrapping_add(1).max(1);
+            talk.departed = Some(Instant::now());
+        }
         let cluster = self.settings.cluster_id.as_str();
         match change {
             Change::Came(node) => tracing::info!(cluster, node = %node.escape_debug(), "a node joined"),
@@ -250,13 +264,16 @@ impl Members {
         }
     }
 
-    fn publish(&self, heard: &Heard, cluster: &Cluster) {
+    fn publish(&self, talk: &Talk, cluster: &Cluster) {
         let topology = cluster.topology();
         let brokers = topology.brokers.keys().map(|id| (*id, topology.racks.get(id).cloned())).collect();
         let leaving = *self.stage.borrow() != Stage::Here;
         let me = Node::new(Arc::new(self.beat()), &self.me.machine);
-        let others = heard.beats().map(|beat| Node::new(beat, &self.me.machine));
-        let _ = self.view.send_replace(Arc::new(View::new(me, others, leaving, &brokers)));
+        let others = talk.heard.beats().map(|beat| Node::new(beat, &self.me.machine));
+        let lately = talk.departed.is_some_and(|departed| departed.elapsed() < LATELY);
+        let departure = NonZeroU32::new(talk.departures).filter(|_| lately);
+        let view = View::new(me, others, leaving, &brokers).after(departure);
+        let _ = self.view.send_replace(Arc::new(view));
     }
 }
 

@@ -1,6 +1,7 @@
 //! Who is there now, as one node sees it.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use super::assignment::{Candidate, assign, best};
@@ -44,6 +45,7 @@ pub struct View {
     /// Those that clients are sent to, by their places in `nodes`.
     open: Vec<usize>,
     owners: BTreeMap<i32, usize>,
+    departure: Option<NonZeroU32>,
 }
 
 impl View {
@@ -64,10 +66,20 @@ impl View {
         if leaving && open.len() > 1 {
             open.retain(|at| *at != me);
         }
-        let mut view = Self { nodes, me, open, owners: BTreeMap::new() };
+        let mut view = Self { nodes, me, open, owners: BTreeMap::new(), departure: None };
         let owners = assign(&view.candidates(), brokers);
         view.owners = owners.into_iter().map(|(broker, at)| (broker, view.open[at])).collect();
         view
+    }
+
+    /// The same view, which knows of a departure.
+    pub(super) fn after(self, departure: Option<NonZeroU32>) -> Self {
+        Self { departure, ..self }
+    }
+
+    /// The number of the last departure of a node, if that was lately.
+    pub fn departure(&self) -> Option<NonZeroU32> {
+        self.departure
     }
 
     fn candidates(&self) -> Vec<Candidate<'_>> {

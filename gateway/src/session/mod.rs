@@ -70,6 +70,7 @@ pub use throttle::Quotas;
 
 use std::borrow::Cow;
 use std::io;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -171,6 +172,10 @@ impl Addresses for TenantAddresses {
             return Some((host.into(), port));
         }
         routes.address(&self.virtual_cluster, id)
+    }
+
+    fn departure(&self) -> Option<NonZeroU32> {
+        self.listener.nodes.as_ref()?.borrow().departure()
     }
 }
 
