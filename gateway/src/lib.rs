@@ -52,6 +52,8 @@ use naming::topic_ids::TopicIds;
 use nodes::Members;
 use observe::health::{Health, Part};
 use observe::metrics::Metrics;
+use observe::stream;
+use observe::traces::{Traces, TracesError};
 use routing::Routes;
 use session::attempts::Attempts;
 use session::certificate::ByCertificate;
@@ -87,6 +89,8 @@ pub enum RunError {
     Audit(#[from] SinkError),
     #[error(transparent)]
     Material(#[from] MaterialError),
+    #[error(transparent)]
+    Traces(#[from] TracesError),
 }
 
 /// No answer of a broker is longer: `fetch.max.bytes` of a client is 50 MiB unless it raises it.
@@ -112,6 +116,8 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     let (audit, recorder) = audit_of(&config, &cluster, &metrics).await?;
     let admin =
         admin_of(&config, sender, &cluster, &authenticator, reports(&config, &health, &metrics, &audit), sealing);
+    let counting = count(world.clone(), Arc::clone(&metrics));
+    let traces = config.tracing.as_ref().map(|tracing| Traces::new(tracing, &node_of(&config), Arc::clone(&metrics)));
     let admin_listener = listen(&config.admin.bind_host, config.admin.port, "the admin API").await?;
     let members = Members::new(&config.nodes, &config.clients.listeners, &machine(), &name_of(&config));
     let (listeners, bootstrap) = client_listeners(&config, &authenticator, &servers, &principals, &members).await?;
@@ -119,6 +125,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         cluster: Arc::clone(&cluster),
         world,
         metrics,
+        traces: traces.transpose()?,
         audit,
         attempts: Attempts::default(),
         limits: limits(&config),
@@ -154,6 +161,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
             tokio::select! {
                 () = clients => Ok(()),
                 () = admin.follow() => Ok(()),
+                () = counting => Ok(()),
                 () = members.run(&cluster) => Ok(()),
                 () = session::usage::divide(&shared, &members) => Ok(()),
                 () = session::usage::look(&shared) => Ok(()),
@@ -220,9 +228,30 @@ async fn audit_of(
     metrics: &Arc<Metrics>,
 ) -> Result<(Audit, Recorder), RunError> {
     let (audit, events) = Audit::new(config.audit.queue, Watched::new(&config.audit), Arc::clone(metrics));
-    let node = config.audit.node.clone().unwrap_or_else(|| name_of(config));
-    let recorder = Recorder::open(&config.audit, node, cluster, events, Arc::clone(metrics)).await?;
+    let recorder = Recorder::open(&config.audit, node_of(config), cluster, events, Arc::clone(metrics)).await?;
     Ok((audit, recorder))
+}
+
+/// How this gateway calls itself.
+fn node_of(config: &Config) -> String {
+    config.audit.node.clone().unwrap_or_else(|| name_of(config))
+}
+
+/// Keeps to the world what is counted by virtual cluster, and tells traffic to who reads the live events; does not end.
+async fn count(mut world: watch::Receiver<Arc<World>>, metrics: Arc<Metrics>) {
+    let follow = async {
+        loop {
+            let now = world.borrow_and_update().clone();
+            metrics.world_published(now.virtual_clusters().count(), |name| now.virtual_cluster(name).is_some());
+            if world.changed().await.is_err() {
+                return std::future::pending().await;
+            }
+        }
+    };
+    tokio::select! {
+        () = follow => {}
+        () = stream::tell_traffic(Arc::clone(&metrics)) => {}
+    }
 }
 
 /// The host's name.

@@ -16,7 +16,7 @@ use gateway::cli::validate::Validate;
 use gateway::cli::{CliError, ResourceCommand};
 use gateway::config::{Config, ConfigError, Loaded};
 use gateway::material::Material;
-use tracing_subscriber::EnvFilter;
+use gateway::observe::logs;
 
 /// A proxy that speaks the Kafka protocol: virtual clusters on one physical Kafka.
 #[derive(Debug, Parser)]
@@ -94,8 +94,6 @@ enum Form {
 }
 
 fn main() -> ExitCode {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let command = Arguments::parse().command;
     // One means that something was found.
     let failure = if matches!(command, Command::Audit { .. }) { ExitCode::from(2) } else { ExitCode::FAILURE };
@@ -186,6 +184,7 @@ fn load(path: Option<PathBuf>, state: Option<String>) -> Result<Config, ConfigEr
     // What stands behind the program's name counts more than a variable.
     let environment = environment.chain(state.map(|state| ("GATEWAY_STATE".to_owned(), state)));
     let Loaded { config, warnings } = Config::load(path.as_deref(), environment)?;
+    logs::begin(config.log_format);
     for warning in warnings {
         tracing::warn!("{warning}");
     }

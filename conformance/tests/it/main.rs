@@ -23,6 +23,7 @@ mod needs;
 mod node_addresses;
 mod nodes;
 mod oauth;
+mod observe;
 mod openid;
 mod restart;
 mod rights;

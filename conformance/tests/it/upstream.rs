@@ -122,8 +122,10 @@ impl Gateway {
 
     pub(crate) fn counter(&self, name: &str) -> u64 {
         let text = self.get("/metrics");
-        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        line.unwrap_or_else(|| panic!("no {name} in\n{text}")).parse().unwrap()
+        assert!(text.contains(&format!("# TYPE {name} ")), "no {name} in\n{text}");
+        let of_name =
+            text.lines().filter_map(|line| line.strip_prefix(name)).filter(|rest| rest.starts_with([' ', '{']));
+        of_name.map(|rest| rest.rsplit_once(' ').unwrap().1.parse::<u64>().unwrap()).sum()
     }
 }
 

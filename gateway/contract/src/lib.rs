@@ -5,6 +5,7 @@
 #![warn(missing_docs)]
 
 pub mod client;
+pub mod events;
 pub mod health;
 pub mod resources;
 pub mod secret;

@@ -51,6 +51,11 @@ impl ApiError {
         Self::new(StatusCode::PRECONDITION_FAILED, "The resource has changed", msg)
     }
 
+    /// Nothing is wrong with the request, but it cannot be answered now.
+    pub(super) fn busy(msg: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "Not now", msg)
+    }
+
     pub(super) fn internal(msg: impl Into<String>) -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "The gateway failed", msg)
     }

@@ -148,8 +148,6 @@ pub(super) async fn apply(
         Ok(done)
     };
     let done = admin.change(&asker, dry_mode, change).await?;
-    let gone = done.iter().filter(|one| one.result == AppliedResult::Deleted && one.kind == "VirtualCluster");
-    gone.filter(|_| !dry_mode).for_each(|one| admin.metrics.forget_tenant(&one.name));
     Ok(Json(done))
 }
 

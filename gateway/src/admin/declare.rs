@@ -146,6 +146,7 @@ impl Declare {
         match &mut *self.kept.lock().await {
             Kept::Log(follower) => {
                 self.read_on(follower, None).await?;
+                self.metrics.state.read_until(follower.next());
                 Ok(format!("topic {}, {} resources", follower.log().topic(), self.now().len()))
             }
             Kept::Folder(watched) => {

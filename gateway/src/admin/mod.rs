@@ -8,6 +8,7 @@ mod apply;
 mod audited;
 mod declare;
 mod doors;
+mod events;
 mod folder;
 mod health;
 mod login;
@@ -19,6 +20,7 @@ mod resources;
 mod revisions;
 mod roles;
 mod secrets;
+mod snapshot;
 mod stored;
 mod table;
 mod tokens;
@@ -187,6 +189,12 @@ pub async fn serve(
     admin: Arc<Admin>,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
+    let stream = Arc::clone(&admin);
+    let shutdown = async move {
+        shutdown.await;
+        // Who reads events goes on until somebody ends that.
+        stream.metrics.stream.close();
+    };
     let service = router(admin).into_make_service_with_connect_info::<Peer>();
     axum::serve(Door::new(listener, tls), service).with_graceful_shutdown(shutdown).await
 }

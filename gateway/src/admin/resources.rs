@@ -179,9 +179,6 @@ impl Admin {
             stored::still_needed(declared, key)
         };
         self.change(asker, dry_mode, change).await?;
-        if key.kind == VirtualCluster::KIND.name && !dry_mode {
-            self.metrics.forget_tenant(&key.name);
-        }
         Ok(StatusCode::NO_CONTENT)
     }
 

@@ -1,5 +1,6 @@
 //! The rows of THE TABLE of operations.
 
+use contract::events::{EVENTS_PATH, SNAPSHOT_PATH, Snapshot};
 use contract::health::Health;
 use contract::resources::{
     AliasTopic, Declared, GatewayGroup, GatewayServiceAccount, IdentityProvider, Quota, TokenRequest, TokenResponse,
@@ -11,7 +12,7 @@ use super::operations::Verb::{Delete, Get, Post, Put};
 use super::operations::{JSON, JSON_OR_YAML, Operation, Parameter, ParameterKind};
 use super::resources::Named;
 use super::roles::Needs;
-use super::{absent, apply, health, metrics, openapi, resources, tokens};
+use super::{absent, apply, events, health, metrics, openapi, resources, snapshot, tokens};
 
 /// All documents of an apply together.
 const LONGEST_APPLY: usize = 4 * 1024 * 1024;
@@ -47,6 +48,7 @@ const KIND: Parameter = parameter(
     ]),
     "Only resources of this kind.",
 );
+const KINDS: Parameter = parameter("kinds", ParameterKind::Text, "Only events of these kinds, separated by commas.");
 const FORMAT: Parameter = parameter("format", ParameterKind::Word(&["json", "yaml"]), "The form of the answer.");
 
 /// Every operation.
@@ -174,6 +176,20 @@ fn of_the_gateway() -> Vec<Operation> {
             metrics::render,
         )
         .answers_text(&["text/plain"]),
+        Operation::new(
+            Get,
+            SNAPSHOT_PATH,
+            "snapshot",
+            "How the gateway and its virtual clusters are now",
+            Needs::See,
+            snapshot::now,
+        )
+        .answers::<Snapshot>(),
+        // It does not end, which nobody expects who makes calls from the document.
+        Operation::new(Get, EVENTS_PATH, "events", "What happens, as it happens", Needs::See, events::stream)
+            .query(&[KINDS])
+            .answers_text(&["text/event-stream"])
+            .unshown(),
         Operation::new(Get, "/health", "health", "How the gateway is, part by part", Needs::Nothing, health::all)
             .answers::<Health>()
             .refuses(&[503]),

@@ -4,6 +4,7 @@
 //! about it. No I/O and no policy here; [`roles`] says what the fields of the messages carry.
 
 pub mod check;
+pub mod error_codes;
 pub mod listing;
 pub mod plans;
 pub mod roles;

@@ -10,6 +10,7 @@ pub mod anomaly;
 pub mod caller;
 pub mod chain;
 pub mod event;
+mod live;
 mod record;
 pub mod recorder;
 mod repeats;

@@ -46,7 +46,7 @@ fn authentication(action: &Action) -> Option<Value> {
     }
 }
 
-fn event_data(action: &Action) -> Value {
+pub(super) fn event_data(action: &Action) -> Value {
     match action {
         Action::AuthenticationSucceeded { .. } => json!("SUCCESS"),
         Action::AuthenticationFailed { .. } => json!("FAILURE"),

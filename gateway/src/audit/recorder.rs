@@ -11,6 +11,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::anomaly::{Anomalies, MINUTE, Rules};
 use super::event::{Action, Event};
+use super::live;
 use super::record::record;
 use super::repeats::Repeats;
 use super::sinks::{self, Ready, SinkError};
@@ -121,6 +122,7 @@ impl Recorder {
         let now = Instant::now();
         self.tell_lost();
         self.metrics.audit.event(event.action.type_name());
+        live::publish(event, &self.metrics.stream);
         if self.repeats.is_first(event, now) {
             self.keep(event, 1);
         }
@@ -148,6 +150,7 @@ impl Recorder {
             self.metrics.audit.alert(rule);
             tracing::warn!(rule, %subject, %detail, "audit alert");
         }
+        live::publish(alert, &self.metrics.stream);
         self.keep(alert, 1);
     }
 

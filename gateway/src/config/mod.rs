@@ -17,6 +17,7 @@ mod properties;
 mod reader;
 mod settings;
 mod state;
+mod telemetry;
 pub mod tls;
 pub mod upstream;
 
@@ -35,6 +36,7 @@ pub use nodes::Nodes;
 pub use oauth::{JwksSource, OAuth, RequiredClaim, TOKEN_ALGORITHMS};
 use reader::Reader;
 pub use state::{AtRest, KeySource, State};
+pub use telemetry::{LogFormat, Tracing};
 use tls::{ClientAuth, Tls};
 
 /// What the names of the gateway's own topics on the physical cluster begin with. No client sees or reaches them.
@@ -56,6 +58,9 @@ pub struct Config {
     pub at_rest: AtRest,
     pub nodes: Nodes,
     pub tokens: Tokens,
+    pub log_format: LogFormat,
+    /// Where traces go; `None`: nothing is traced.
+    pub tracing: Option<Tracing>,
 }
 
 /// The physical Kafka cluster.

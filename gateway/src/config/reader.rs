@@ -8,6 +8,9 @@ use serde_yaml::{Mapping, Value};
 use super::Problem;
 use super::settings::settings;
 
+/// What the names of the gateway's own variables begin with.
+const OWN: &str = "GATEWAY_";
+
 /// The values of all settings that were given, by path.
 pub(super) struct Reader {
     given: BTreeMap<&'static str, Given>,
@@ -118,10 +121,6 @@ impl Reader {
     /// A variable that is given wins over the file.
     pub(super) fn override_with(&mut self, environment: impl IntoIterator<Item = (String, String)>) {
         for (name, value) in environment {
-            let Some(family) = ["GATEWAY_", "KAFKA_", "AWS_"].into_iter().find(|family| name.starts_with(family))
-            else {
-                continue;
-            };
             match settings().find(|setting| setting.variable == Some(&name)) {
                 Some(setting) => {
                     let value = if setting.structured { self.structured(&name, &value) } else { Some(value.into()) };
@@ -129,13 +128,14 @@ impl Reader {
                         self.given.insert(setting.path, Given { place: name, value });
                     }
                 }
-                None if family != "GATEWAY_" => {
+                None if name.starts_with("KAFKA_") || name.starts_with("AWS_") => {
                     let _ = self.variables.insert(name, value);
                 }
                 None => {
-                    let known = settings().filter_map(|setting| setting.variable?.strip_prefix(family));
-                    let hint = nearest(&name[family.len()..], known);
-                    let hint = hint.map(|rest| format!("; did you mean {family}{rest}?")).unwrap_or_default();
+                    let Some(given) = name.strip_prefix(OWN) else { continue };
+                    let known = settings().filter_map(|setting| setting.variable?.strip_prefix(OWN));
+                    let hint = nearest(given, known);
+                    let hint = hint.map(|rest| format!("; did you mean {OWN}{rest}?")).unwrap_or_default();
                     self.warnings.push(format!("{name} means nothing to this version and has no effect{hint}"));
                 }
             }

@@ -5,7 +5,8 @@ use serde_yaml::Value;
 
 use super::reader::{Reader, text};
 use super::{
-    Config, INTERNAL_TOPICS, Passthrough, Tokens, admin, audit, clients, logins, nodes, oauth, state, tls, upstream,
+    Config, INTERNAL_TOPICS, Passthrough, Tokens, admin, audit, clients, logins, nodes, oauth, state, telemetry, tls,
+    upstream,
 };
 
 /// One setting: where it stands in the file, and the variable that overrides it.
@@ -36,13 +37,14 @@ const SETTINGS: &[Setting] = &[
 
 /// Every setting.
 pub(super) fn settings() -> impl Iterator<Item = &'static Setting> + Clone {
-    let parts: [&[Setting]; 10] = [
+    let parts: [&[Setting]; 11] = [
         upstream::SETTINGS,
         clients::SETTINGS,
         logins::SETTINGS,
         oauth::SETTINGS,
         tls::SETTINGS,
         audit::SETTINGS,
+        telemetry::SETTINGS,
         admin::SETTINGS,
         nodes::SETTINGS,
         state::SETTINGS,
@@ -74,6 +76,7 @@ pub(super) fn read(reader: &mut Reader) -> Option<Config> {
     });
     let audit = audit::read(reader);
     let tokens = Tokens { signing_key };
+    let (log_format, tracing) = (telemetry::log_format(reader), telemetry::tracing(reader));
     Some(Config {
         upstream: upstream?,
         clients,
@@ -87,6 +90,8 @@ pub(super) fn read(reader: &mut Reader) -> Option<Config> {
         at_rest,
         nodes,
         tokens,
+        log_format,
+        tracing,
     })
 }
 

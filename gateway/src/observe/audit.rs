@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use super::metrics::Text;
+use super::text::Text;
 
 /// Counters of the audit. All but that of the queue are written by the audit's own tasks only, so a lock does not matter.
 #[derive(Debug, Default)]

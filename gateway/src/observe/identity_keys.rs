@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::metrics::Text;
+use super::text::Text;
 
 /// What became of fetching them.
 #[derive(Debug, Default)]

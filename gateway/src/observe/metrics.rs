@@ -1,21 +1,24 @@
 //! Counters, and their text for Prometheus.
 //!
-//! On the path of a request there are only additions to atomics: a session takes its tenant's [`TenantMetrics`] once,
-//! when the client has logged in, and keeps it. The number of tenants with counters of their own is bounded.
+//! On the path of a request there are only additions to atomics: a session takes its tenant's [`TenantMetrics`] and its broker's
+//! counters once, and keeps them. Every label has a bounded number of values.
 
 use std::collections::BTreeMap;
-use std::fmt::{self, Write as _};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::Duration;
+
+use contract::events::{Totals, Traffic};
+use wire::schema::ApiKey;
 
 use super::audit::AuditCounters;
+use super::brokers::{Brokers, Durations, OpenBrokerConnection, Spent};
 use super::identity_keys::IdentityKeyCounters;
+use super::process;
 use super::state::StateCounters;
-
-/// How many virtual clusters get counters of their own; the rest share one set, labelled `(other)`.
-const MAX_TENANTS: usize = 2_000;
-const OTHER: &str = "(other)";
+use super::stream::EventStream;
+use super::tenants::{OpenTenantConnection, TenantMetrics, Tenants};
+use super::text::Text;
+use super::traces::SpanCounters;
 
 /// Why a frame was not served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,7 +80,6 @@ pub struct Metrics {
     sessions_expired: AtomicU64,
     isolation_violations: AtomicU64,
     records_unreadable: AtomicU64,
-    upstream_connection_failures: AtomicU64,
     upstream_login_renewals: AtomicU64,
     answers_withheld: AtomicU64,
     /// The keys of the identity provider.
@@ -89,7 +91,13 @@ pub struct Metrics {
     tls_handshakes_failed: AtomicU64,
     certificate_reloads: [AtomicU64; 2],
     certificates: RwLock<Vec<CertificateExpiry>>,
-    tenants: RwLock<BTreeMap<Arc<str>, Arc<TenantMetrics>>>,
+    tenants: Tenants,
+    brokers: Brokers,
+    durations: Durations,
+    /// What became of the spans of requests.
+    pub spans: SpanCounters,
+    /// The live event stream.
+    pub stream: EventStream,
 }
 
 /// A certificate that the gateway shows or trusts.
@@ -103,19 +111,6 @@ pub struct CertificateExpiry {
     pub not_after: i64,
 }
 
-/// The counters of one virtual cluster.
-#[derive(Debug, Default)]
-pub struct TenantMetrics {
-    connections_open: AtomicI64,
-    connections: AtomicU64,
-    requests: AtomicU64,
-    bytes_in: AtomicU64,
-    bytes_out: AtomicU64,
-    refused_requests: AtomicU64,
-    throttled_microseconds: AtomicU64,
-    quota_refused: AtomicU64,
-}
-
 /// Counts a connection as open until it is dropped.
 #[derive(Debug)]
 pub struct OpenConnection {
@@ -125,24 +120,6 @@ pub struct OpenConnection {
 impl Drop for OpenConnection {
     fn drop(&mut self) {
         self.metrics.connections_open.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// Counts a tenant's connection as open until it is dropped.
-#[derive(Debug)]
-pub struct OpenTenantConnection {
-    tenant: Arc<TenantMetrics>,
-}
-
-impl OpenTenantConnection {
-    pub fn metrics(&self) -> &TenantMetrics {
-        &self.tenant
-    }
-}
-
-impl Drop for OpenTenantConnection {
-    fn drop(&mut self) {
-        self.tenant.connections_open.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -194,9 +171,9 @@ impl Metrics {
         self.records_unreadable.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A broker could not be reached.
-    pub fn upstream_connection_failed(&self) {
-        self.upstream_connection_failures.fetch_add(1, Ordering::Relaxed);
+    /// A broker could not be reached when a client needed it.
+    pub fn upstream_connection_failed(&self, broker: i32) {
+        self.brokers.failed(broker);
     }
 
     /// The gateway logged in anew on a connection that goes on.
@@ -229,41 +206,57 @@ impl Metrics {
 
     /// A client that has logged in was turned away because of a quota.
     pub fn quota_refused(&self, virtual_cluster: &Arc<str>) {
-        self.tenant(virtual_cluster).quota_refused();
+        self.tenants.of(virtual_cluster).quota_refused();
     }
 
     /// A client has logged in to a virtual cluster. Takes a lock: once per connection, not per request.
     pub fn tenant_connection_opened(&self, virtual_cluster: &Arc<str>) -> OpenTenantConnection {
-        let tenant = self.tenant(virtual_cluster);
-        tenant.connections.fetch_add(1, Ordering::Relaxed);
-        tenant.connections_open.fetch_add(1, Ordering::Relaxed);
-        OpenTenantConnection { tenant }
+        self.tenants.connection_opened(virtual_cluster)
     }
 
-    fn tenant(&self, virtual_cluster: &Arc<str>) -> Arc<TenantMetrics> {
-        let known = self.tenants.read().unwrap_or_else(PoisonError::into_inner).get(virtual_cluster).cloned();
-        known.unwrap_or_else(|| {
-            let mut tenants = self.tenants.write().unwrap_or_else(PoisonError::into_inner);
-            let full = tenants.len() >= MAX_TENANTS;
-            let name = if full { Arc::from(OTHER) } else { Arc::clone(virtual_cluster) };
-            Arc::clone(tenants.entry(name).or_default())
-        })
-    }
-
-    /// Forgets the counters of a deleted virtual cluster, so that short-lived ones do not fill the table.
-    pub fn forget_tenant(&self, virtual_cluster: &str) {
-        self.tenants.write().unwrap_or_else(PoisonError::into_inner).remove(virtual_cluster);
+    /// Another world holds: the counters of virtual clusters that are not in it are forgotten.
+    pub fn world_published(&self, virtual_clusters: usize, exists: impl Fn(&str) -> bool) {
+        self.state.world_published(virtual_clusters);
+        self.tenants.retain(exists);
     }
 
     /// The bytes of answers that each virtual cluster with counters of its own was sent.
     pub fn bytes_sent(&self) -> BTreeMap<Arc<str>, u64> {
-        let tenants = self.tenants.read().unwrap_or_else(PoisonError::into_inner);
-        tenants.iter().map(|(name, tenant)| (Arc::clone(name), tenant.bytes_out.load(Ordering::Relaxed))).collect()
+        self.tenants.all().into_iter().map(|(name, tenant)| (name, tenant.bytes_sent())).collect()
+    }
+
+    /// What each virtual cluster with counters of its own did since the start.
+    pub fn traffic(&self) -> BTreeMap<Arc<str>, Traffic> {
+        let traffic = |(name, tenant): (Arc<str>, Arc<TenantMetrics>)| (Arc::clone(&name), tenant.traffic(&name));
+        self.tenants.all().into_iter().map(traffic).collect()
+    }
+
+    /// What concerns all virtual clusters.
+    pub fn totals(&self) -> Totals {
+        let count = |value: &AtomicU64| value.load(Ordering::Relaxed);
+        Totals {
+            connections: self.connections_open().try_into().unwrap_or_default(),
+            authentication_failures: count(&self.authentication_failures),
+            frames_refused: self.refused_frames.iter().map(count).sum(),
+            isolation_violations: count(&self.isolation_violations),
+            events_dropped: self.stream.all_dropped(),
+            brokers: self.brokers.traffic(),
+        }
+    }
+
+    /// A client's connection to a broker was made. Takes a lock: once per connection.
+    pub fn upstream_connected(&self, broker: i32) -> OpenBrokerConnection {
+        self.brokers.connected(broker)
+    }
+
+    /// A request that a broker has answered took this long.
+    pub fn request_took(&self, api: ApiKey, spent: &Spent) {
+        self.durations.observe(api, spent);
     }
 
     /// Everything in Prometheus' text format.
     pub fn render(&self) -> String {
-        let mut text = Text(String::with_capacity(4096));
+        let mut text = Text::new();
         let gauge = |value: &AtomicI64| value.load(Ordering::Relaxed);
         let count = |value: &AtomicU64| value.load(Ordering::Relaxed);
         text.family("gateway_connections_open", "gauge", "Client connections open now.");
@@ -289,8 +282,6 @@ impl Metrics {
         let help = "Partitions of filtered topics that were refused because their records can't be read.";
         text.family("gateway_unreadable_records_total", "counter", help);
         text.sample("gateway_unreadable_records_total", &[], count(&self.records_unreadable));
-        text.family("gateway_upstream_connection_failures_total", "counter", "Brokers that could not be reached.");
-        text.sample("gateway_upstream_connection_failures_total", &[], count(&self.upstream_connection_failures));
         let renewals = "Logins at brokers that were renewed before they expired, on connections that went on.";
         text.family("gateway_upstream_login_renewals_total", "counter", renewals);
         text.sample("gateway_upstream_login_renewals_total", &[], count(&self.upstream_login_renewals));
@@ -301,8 +292,13 @@ impl Metrics {
         self.state.render(&mut text);
         self.audit.render(&mut text);
         self.render_tls(&mut text);
-        self.render_tenants(&mut text);
-        text.0
+        self.spans.render(&mut text);
+        self.stream.render(&mut text);
+        self.tenants.render(&mut text);
+        self.brokers.render(&mut text);
+        self.durations.render(&mut text);
+        process::render(&mut text);
+        text.finish()
     }
 
     fn render_tls(&self, text: &mut Text) {
@@ -335,128 +331,12 @@ impl Metrics {
             }
         }
     }
-
-    fn render_tenants(&self, text: &mut Text) {
-        let tenants = self.tenants.read().unwrap_or_else(PoisonError::into_inner).clone();
-        for family in TENANT_FAMILIES {
-            text.family(family.name, family.kind, family.help);
-            for (name, tenant) in &tenants {
-                text.sample(family.name, &[("virtual_cluster", name)], (family.value)(tenant));
-            }
-        }
-    }
-}
-
-impl TenantMetrics {
-    /// A request of this many bytes has come in.
-    pub fn request(&self, bytes: usize) {
-        self.requests.fetch_add(1, Ordering::Relaxed);
-        self.bytes_in.fetch_add(bytes as u64, Ordering::Relaxed);
-    }
-
-    /// An answer of this many bytes has gone out.
-    pub fn answer(&self, bytes: usize) {
-        self.bytes_out.fetch_add(bytes as u64, Ordering::Relaxed);
-    }
-
-    /// A client was told to wait, or a request of its was.
-    pub fn throttled(&self, time: Duration) {
-        let microseconds = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
-        if microseconds > 0 {
-            self.throttled_microseconds.fetch_add(microseconds, Ordering::Relaxed);
-        }
-    }
-
-    /// A request was refused because of a quota.
-    pub fn quota_refused(&self) {
-        self.quota_refused.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// A request was answered with an error made here.
-    pub fn request_refused(&self) {
-        self.refused_requests.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-struct TenantFamily {
-    name: &'static str,
-    kind: &'static str,
-    help: &'static str,
-    value: fn(&TenantMetrics) -> i128,
-}
-
-const TENANT_FAMILIES: &[TenantFamily] = &[
-    TenantFamily {
-        name: "gateway_virtual_cluster_connections_open",
-        kind: "gauge",
-        help: "Logged-in connections open now.",
-        value: |tenant| tenant.connections_open.load(Ordering::Relaxed).into(),
-    },
-    TenantFamily {
-        name: "gateway_virtual_cluster_connections_total",
-        kind: "counter",
-        help: "Connections that logged in.",
-        value: |tenant| tenant.connections.load(Ordering::Relaxed).into(),
-    },
-    TenantFamily {
-        name: "gateway_requests_total",
-        kind: "counter",
-        help: "Requests received.",
-        value: |tenant| tenant.requests.load(Ordering::Relaxed).into(),
-    },
-    TenantFamily {
-        name: "gateway_requests_refused_total",
-        kind: "counter",
-        help: "Requests answered with an error made by the gateway.",
-        value: |tenant| tenant.refused_requests.load(Ordering::Relaxed).into(),
-    },
-    TenantFamily {
-        name: "gateway_request_bytes_total",
-        kind: "counter",
-        help: "Bytes of requests received.",
-        value: |tenant| tenant.bytes_in.load(Ordering::Relaxed).into(),
-    },
-    TenantFamily {
-        name: "gateway_response_bytes_total",
-        kind: "counter",
-        help: "Bytes of answers sent.",
-        value: |tenant| tenant.bytes_out.load(Ordering::Relaxed).into(),
-    },
-    TenantFamily {
-        name: "gateway_throttled_milliseconds_total",
-        kind: "counter",
-        help: "Milliseconds that clients were told to wait by quotas, all of them together.",
-        value: |tenant| (tenant.throttled_microseconds.load(Ordering::Relaxed) / 1000).into(),
-    },
-    TenantFamily {
-        name: "gateway_quota_refused_total",
-        kind: "counter",
-        help: "Connections and requests refused because of a quota.",
-        value: |tenant| tenant.quota_refused.load(Ordering::Relaxed).into(),
-    },
-];
-
-/// The text under construction. Writing to a `String` cannot fail, hence the ignored results.
-pub(super) struct Text(String);
-
-impl Text {
-    pub(super) fn family(&mut self, name: &str, kind: &str, help: &str) {
-        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
-    }
-
-    pub(super) fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl fmt::Display) {
-        self.0.push_str(name);
-        for (at, (label, text)) in labels.iter().enumerate() {
-            let text = text.replace('\\', r"\\").replace('"', "\\\"").replace('\n', r"\n");
-            let _ = write!(self.0, "{}{label}=\"{text}\"", if at == 0 { '{' } else { ',' });
-        }
-        let _ = writeln!(self.0, "{} {value}", if labels.is_empty() { "" } else { "}" });
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::observe::errors::ErrorClasses;
 
     #[test]
     fn counts_and_renders() {
@@ -464,8 +344,8 @@ mod tests {
         let open = metrics.connection_opened();
         drop(metrics.connection_opened());
         let tenant = metrics.tenant_connection_opened(&Arc::from("dev"));
-        tenant.metrics().request(10);
-        tenant.metrics().answer(20);
+        tenant.metrics().request(Some(ApiKey::Fetch), 10);
+        tenant.metrics().answer(Some(ApiKey::Fetch), 20, ErrorClasses::default());
         metrics.frame_refused(FrameRefusal::UnknownVersion);
         metrics.authenticated("PLAIN", false, false);
         metrics.authenticated("OAUTHBEARER", true, true);
@@ -479,23 +359,12 @@ mod tests {
             "gateway_reauthentications_total{mechanism=\"OAUTHBEARER\",outcome=\"success\"} 1",
             "gateway_isolation_violations_total 0",
             "gateway_virtual_cluster_connections_open{virtual_cluster=\"dev\"} 1",
-            "gateway_request_bytes_total{virtual_cluster=\"dev\"} 10",
-            "gateway_response_bytes_total{virtual_cluster=\"dev\"} 20",
+            "gateway_request_bytes_total{virtual_cluster=\"dev\",api=\"Fetch\"} 10",
+            "gateway_response_bytes_total{virtual_cluster=\"dev\",api=\"Fetch\"} 20",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is missing in\n{text}");
         }
         drop(open);
         assert_eq!(metrics.connections_open(), 0);
-    }
-
-    #[test]
-    fn the_table_of_tenants_is_bounded() {
-        let metrics = Arc::new(Metrics::default());
-        for tenant in 0..MAX_TENANTS + 10 {
-            drop(metrics.tenant_connection_opened(&Arc::from(tenant.to_string())));
-        }
-        assert_eq!(metrics.tenants.read().unwrap().len(), MAX_TENANTS + 1);
-        let line = format!("gateway_virtual_cluster_connections_total{{virtual_cluster=\"{OTHER}\"}} 10");
-        assert!(metrics.render().contains(&line));
     }
 }

@@ -1,8 +1,9 @@
-//! Counters of where declarations are kept.
+//! What is declared, where it is kept, and how fresh this gateway's knowledge of it is.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::metrics::Text;
+use super::text::Text;
 
 /// What was read of the log or the folder of declarations.
 #[derive(Debug, Default)]
@@ -11,6 +12,11 @@ pub struct StateCounters {
     rejected: AtomicU64,
     failures: AtomicU64,
     resources: AtomicU64,
+    worlds: AtomicU64,
+    virtual_clusters: AtomicU64,
+    changed_at: AtomicU64,
+    next_offset: AtomicI64,
+    read_at: AtomicU64,
 }
 
 impl StateCounters {
@@ -34,6 +40,19 @@ impl StateCounters {
         self.resources.store(resources as u64, Ordering::Relaxed);
     }
 
+    /// Another world holds, with so many virtual clusters.
+    pub fn world_published(&self, virtual_clusters: usize) {
+        self.worlds.fetch_add(1, Ordering::Relaxed);
+        self.virtual_clusters.store(virtual_clusters as u64, Ordering::Relaxed);
+        self.changed_at.store(now(), Ordering::Relaxed);
+    }
+
+    /// The topic of declarations was read to its end, which is before this offset.
+    pub fn read_until(&self, next_offset: i64) {
+        self.next_offset.store(next_offset, Ordering::Relaxed);
+        self.read_at.store(now(), Ordering::Relaxed);
+    }
+
     pub(super) fn render(&self, text: &mut Text) {
         let count = |value: &AtomicU64| value.load(Ordering::Relaxed);
         text.family("gateway_state_resources", "gauge", "Resources that are declared.");
@@ -47,5 +66,21 @@ impl StateCounters {
         let name = "gateway_state_read_failures_total";
         text.family(name, "counter", "Attempts to read declarations that failed; the former ones go on holding.");
         text.sample(name, &[], count(&self.failures));
+        let help = "The offset behind the last record of the topic of declarations that was read; 0 without a topic.";
+        text.single("gateway_state_next_offset", "gauge", help, self.next_offset.load(Ordering::Relaxed));
+        let help =
+            "When declarations were read to their end the last time, since 1970; 0 where they are only in memory.";
+        text.single("gateway_state_read_timestamp_seconds", "gauge", help, count(&self.read_at));
+        let help = "How often what is declared has changed since the start.";
+        text.single("gateway_world_revision", "gauge", help, count(&self.worlds));
+        let help = "When what is declared changed the last time, since 1970.";
+        text.single("gateway_world_changed_timestamp_seconds", "gauge", help, count(&self.changed_at));
+        let help = "Virtual clusters that there are.";
+        text.single("gateway_virtual_clusters", "gauge", help, count(&self.virtual_clusters));
     }
+}
+
+/// In seconds since 1970.
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

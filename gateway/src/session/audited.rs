@@ -4,9 +4,11 @@ use crate::apis::check::Unserved;
 use crate::audit::event::{Action, Connection as Ends, Event};
 use crate::authn::Identity;
 use crate::observe::shown::Shown;
+use crate::observe::stream::EventStream;
 use crate::quotas::ledger::TooMany;
 use crate::session::SessionError;
 use crate::transport::connection::Connection;
+use contract::events::{self, ConnectionState};
 
 /// One attempt to log in: what the client said so far of who it is. It holds no secret.
 #[derive(Debug, Default)]
@@ -80,6 +82,39 @@ fn user_name<'m>(mechanism: &str, message: &'m [u8]) -> Option<&'m str> {
 /// The two ends of a client's connection.
 pub fn ends(client: &Connection) -> Ends {
     Ends { local: Some(client.local()), remote: Some(client.remote()) }
+}
+
+/// Tells those who read the live stream that a client is in, or, with `ended`, gone, and why if not by its own leave.
+pub fn connection(
+    stream: &EventStream,
+    (client, broker, listener): (&Connection, i32, &str),
+    identity: &Identity,
+    ended: Option<Option<&SessionError>>,
+) {
+    if !stream.is_read() {
+        return;
+    }
+    // Words of the gateway's own: the reader may be the tenant, whom addresses of brokers do not concern.
+    let reason = ended.flatten().and_then(|error| match error {
+        SessionError::Client(_) | SessionError::Tls(_) => None,
+        SessionError::Frame { reason, .. } => Some(reason.label()),
+        SessionError::Authentication(_) => Some("not let in again"),
+        SessionError::Broker(_) | SessionError::Upstream(_) => Some("the broker's connection failed or ended"),
+        SessionError::Answer(_) => Some("the broker's answer cannot be sent on"),
+        SessionError::Ended(reason) => Some(*reason),
+        SessionError::Expired => Some("the session has outlived its credentials"),
+        SessionError::TooMany(_) => Some("more connections than a quota allows"),
+        SessionError::Gateway(_) => Some("the gateway could not make an answer"),
+    });
+    stream.publish(&events::Event::Connection(events::Connection {
+        state: if ended.is_some() { ConnectionState::Closed } else { ConnectionState::Opened },
+        virtual_cluster: identity.virtual_cluster.to_string(),
+        user: Shown::from(&*identity.username).as_str().to_owned(),
+        remote_address: client.remote().to_string(),
+        listener: listener.to_owned(),
+        broker,
+        reason: reason.map(str::to_owned),
+    }));
 }
 
 /// A frame that was not served, where a session ended on one.

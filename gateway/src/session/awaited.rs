@@ -1,5 +1,6 @@
 //! The broker's answers in their order, and what is answered in its place when the gateway stops.
 
+use super::measure::Made;
 use super::pipeline::Session;
 use super::queue::Awaited;
 use super::{SessionError, local};
@@ -59,7 +60,8 @@ pub(super) async fn answer_unless_leaving(
 }
 
 /// No records, as a broker says it that would rather be asked later. The client's fetch session is over.
-pub(super) fn nothing_yet(awaited: &Awaited) -> Result<Vec<u8>, SessionError> {
-    let Awaited { key, version, correlation_id, .. } = awaited;
-    local::encode(*key, *version, *correlation_id, &json!({ "ThrottleTimeMs": 1, "Responses": [] }))
+pub(super) fn nothing_yet(awaited: &Awaited) -> Result<Made, SessionError> {
+    let Awaited { key, version, correlation_id, sent, .. } = awaited;
+    let frame = local::encode(*key, *version, *correlation_id, &json!({ "ThrottleTimeMs": 1, "Responses": [] }))?;
+    Ok(Made { frame, to: sent.begun })
 }

@@ -80,7 +80,7 @@ impl Kafka for Alone<'_> {
             Some(link) => link,
             None => {
                 let dialled = self.shared.cluster.dial(self.broker).await;
-                dialled.inspect_err(|_| self.shared.metrics.upstream_connection_failed())?
+                dialled.inspect_err(|_| self.shared.metrics.upstream_connection_failed(self.broker))?
             }
         };
         let answer = broker::ask(&link.connection, &link.address, key, version, &body).await?;

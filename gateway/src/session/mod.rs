@@ -22,6 +22,7 @@ mod lifetime;
 pub mod local;
 #[cfg(test)]
 mod login_tests;
+mod measure;
 mod outgoing;
 pub mod pipeline;
 mod queue;
@@ -49,6 +50,7 @@ use crate::naming::sessions::FetchSessions;
 use crate::naming::{Addresses, Tenant};
 use crate::nodes::View;
 use crate::observe::metrics::{FrameRefusal, Metrics};
+use crate::observe::traces::Traces;
 use crate::quotas::ledger::{Admitted, TooMany};
 use crate::routing::{Dialled, Routes};
 use crate::transport::connection::Connection;
@@ -100,6 +102,8 @@ pub struct Shared {
     pub world: watch::Receiver<Arc<World>>,
     /// The counters.
     pub metrics: Arc<Metrics>,
+    /// Where some requests are told of.
+    pub traces: Option<Traces>,
     /// The logins that failed of late.
     pub attempts: Attempts,
     /// What is worth knowing afterwards.
@@ -247,6 +251,8 @@ pub async fn serve(
     let tenant = tenant(&shared, &listener, &world, &identity);
     let tenant = tenant.ok_or(SessionError::Ended("the virtual cluster is gone"))?;
     let open = shared.metrics.tenant_connection_opened(&identity.virtual_cluster);
+    let told = (&client, dialled.broker, &*listener.name);
+    audited::connection(&shared.metrics.stream, told, &identity, None);
     let lifetime = Lifetime::new(left);
     let again = Again::new(conversation, &lifetime);
     let kafka_authorizes = matches!(&listener.login, Login::Delegated(delegation) if delegation.kafka_authorizes);
@@ -257,6 +263,7 @@ pub async fn serve(
         reason = ended(&shared, &listener, &world, &identity) => Err(SessionError::Ended(reason)),
         () = lifetime.closed() => Err(SessionError::Expired),
     };
+    audited::connection(&shared.metrics.stream, told, &identity, Some(ended.as_ref().err()));
     if let Err(e) = &ended {
         audited::session_ended(e, &client).into_iter().for_each(|event| shared.audit.record(event.by(&identity)));
     }

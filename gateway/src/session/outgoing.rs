@@ -3,15 +3,18 @@
 use super::SessionError;
 use super::enforce::{self, Written};
 use super::joined;
+use super::measure::Times;
 use super::pipeline::{SCRATCH, Session};
 use super::queue::Awaited;
 use super::refusal::with_refused_resources;
 use super::rights::Rights;
 use super::throttle;
 use super::throttle_time::tell_in_segments;
+use crate::apis::error_codes;
 use crate::naming::{Tenant, response, twins, unreadable};
 use crate::transport::vectored;
 use std::sync::Arc;
+use std::time::Instant;
 use wire::schema::ApiKey;
 use wire::segments::Segments;
 
@@ -43,11 +46,13 @@ impl Reading {
 pub(super) async fn send_back(
     session: &Session<'_>,
     awaited: &Awaited,
-    frame: &[u8],
+    (frame, free): (&[u8], Instant),
     reading: &mut Reading,
     segments: &mut Segments,
 ) -> Result<(), SessionError> {
-    let Awaited { key, version, correlation_id, asked, .. } = awaited;
+    let received = Instant::now();
+    let Awaited { key, version, correlation_id, asked, sent, .. } = awaited;
+    session.received(frame.len() + 4);
     // A broker that does not know the version answers as version 0 does; the session asks for none such.
     let (answered, start) = wire::frame::response_header(key.response_header(*version), frame)
         .map_err(|e| SessionError::Answer(e.to_string()))?;
@@ -85,13 +90,44 @@ pub(super) async fn send_back(
     if wait > 0 {
         tell_in_segments((*key, *version), wait, &mut whole, &mut front, segments, body)?;
     }
-    if let Some(body) = whole {
-        return session.answer(&wire::frame::response(*key, *version, *correlation_id, &body)).await;
-    }
-    let length = head.len() + front.len() + segments.len();
-    let prefix = u32::try_from(length).map_err(|_| SessionError::Answer(format!("{length} bytes")))?.to_be_bytes();
-    session.metrics.answer(length + 4);
-    vectored::write(session.client, &[&prefix, head, &front], segments, body).await.map_err(SessionError::Client)
+    let answer = Answer { head, body, whole, front };
+    let times = Times { sent: *sent, free, received };
+    deliver(session, awaited, &answer, segments, &times).await
+}
+
+/// What goes out: a body of its own, or the segments of the broker's behind a front.
+struct Answer<'a> {
+    head: &'a [u8],
+    body: &'a [u8],
+    whole: Option<Vec<u8>>,
+    front: Vec<u8>,
+}
+
+async fn deliver(
+    session: &Session<'_>,
+    Awaited { key, version, correlation_id, apart, .. }: &Awaited,
+    Answer { head, body, whole, front }: &Answer<'_>,
+    segments: &Segments,
+    times: &Times,
+) -> Result<(), SessionError> {
+    let mut errors = error_codes::classes(*key, *version, whole.as_deref().unwrap_or(body));
+    apart.iter().for_each(|apart| errors = errors.and(error_codes::classes(*key, *version, &apart.body)));
+    let length = whole.as_ref().map_or(front.len() + segments.len(), Vec::len) + head.len();
+    session.metrics.answer(Some(*key), length + 4, errors);
+    let ready = Instant::now();
+    let written = match whole {
+        Some(body) => {
+            let frame = wire::frame::response(*key, *version, *correlation_id, body);
+            vectored::write(session.client, &[&frame], &Segments::default(), &[]).await
+        }
+        None => {
+            let prefix = u32::try_from(length).map_err(|_| SessionError::Answer(format!("{length} bytes")))?;
+            vectored::write(session.client, &[&prefix.to_be_bytes(), head, front], segments, body).await
+        }
+    };
+    written.map_err(SessionError::Client)?;
+    session.answered(times, ready, length + 4, errors);
+    Ok(())
 }
 
 /// Maps the names, if need be after another look at the topics.

@@ -13,6 +13,7 @@ use super::awaited::{answer_of, answer_unless_leaving, nothing_yet};
 use super::conversation::{Then, Turn};
 use super::delegated::Alone;
 use super::enforce::{self, Ruling};
+use super::measure::{Begun, Made, Sent, named};
 use super::outgoing::{self, Reading};
 use super::queue::{Awaited, Exchange, Held, Queue};
 use super::refusal::{refused, unserved};
@@ -28,10 +29,11 @@ use crate::authn::Identity;
 use crate::authz::Requester;
 use crate::naming::request::{self, Asked, Refusal};
 use crate::naming::{Tenant, twins};
-use crate::observe::metrics::{FrameRefusal, TenantMetrics};
+use crate::observe::brokers::OpenBrokerConnection;
+use crate::observe::metrics::FrameRefusal;
+use crate::observe::tenants::TenantMetrics;
 use crate::transport::connection::Connection;
 use crate::transport::frames::{FrameError, FrameReader};
-use crate::transport::vectored;
 use crate::upstream::broker;
 use crate::upstream::security::{Link, Renewal};
 use std::future::poll_fn;
@@ -39,7 +41,7 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc::{self, error::TryRecvError};
 use wire::schema::ApiKey;
 use wire::segments::Segments;
@@ -83,6 +85,8 @@ pub(super) struct Session<'a> {
     /// The names that it began with.
     pub(super) tenant: Arc<Tenant>,
     pub(super) metrics: &'a TenantMetrics,
+    /// The counters of the broker, once there is one.
+    pub(super) upstream: Option<OpenBrokerConnection>,
     pub(super) muted: Muted,
     kafka_authorizes: bool,
     /// Whether the client is about to log in again.
@@ -105,9 +109,20 @@ pub(super) async fn run(
 ) -> Result<(), SessionError> {
     let Entry { identity, tenant, mut again, link, kafka_authorizes } = entry;
     let (login, refused) = (AtomicBool::new(false), OnceLock::new());
-    let muted = Muted::default();
-    let mut session =
-        Session { client, broker, shared, identity, tenant, metrics, muted, kafka_authorizes, login, refused };
+    let (muted, upstream) = (Muted::default(), None);
+    let mut session = Session {
+        client,
+        broker,
+        shared,
+        identity,
+        tenant,
+        metrics,
+        upstream,
+        muted,
+        kafka_authorizes,
+        login,
+        refused,
+    };
     let (mut rights, mut charges) = (session.rights(), Charges::default());
     let link = match link {
         Some(link) => link,
@@ -116,11 +131,12 @@ pub(super) async fn run(
                 return Ok(());
             }
             let connected = shared.cluster.connect(broker).await;
-            connected.inspect_err(|_| shared.metrics.upstream_connection_failed())?
+            connected.inspect_err(|_| shared.metrics.upstream_connection_failed(broker))?
         }
     };
     let (id, upstream, renewal) = (link.broker, link.connection, link.renewal);
     let dialled = std::mem::replace(&mut session.broker, id);
+    session.upstream = Some(shared.metrics.upstream_connected(id));
     let (queue, exchanges) = Queue::new(shared.limits.max_in_flight);
     tokio::select! {
         done = requests(&session, &upstream, reader, (rights, charges), queue, renewal, again) => done,
@@ -160,16 +176,17 @@ async fn requests(
         }
         let owed = session.admit(reader.bytes_mut(range.clone()), &mut charges, &mut rights).await;
         let frame = reader.bytes(range.clone());
-        session.metrics.request(frame.len());
+        let begun = session.begin(frame);
         match session.course(frame, &mut rights, &again).await? {
             Course::Answer(answer) => {
-                queue.put(Exchange::Local(throttle::told(frame, answer, owed.as_deref(), session.meter()))).await?
+                let answer = throttle::told(frame, answer, owed.as_deref(), session.meter());
+                queue.put(Made::exchange(answer, begun)).await?;
             }
             Course::Login(checked) => {
                 session.login.store(true, Ordering::Relaxed);
                 let mut kafka = Among { upstream, queue: &queue };
                 let Turn { frame, then } = Box::pin(again.answer(&checked, &mut kafka)).await?;
-                queue.put(Exchange::Local(frame)).await?;
+                queue.put(Made::exchange(frame, begun)).await?;
                 session.login.store(false, Ordering::Relaxed);
                 if let Then::Close(reason) = then {
                     // What was asked before is answered, and then this, and nothing after it.
@@ -178,7 +195,8 @@ async fn requests(
                 }
             }
             Course::Forward(checked) => {
-                forward(session, upstream, checked, owed, &mut rights, &mut memory, &mut segments, &queue).await?;
+                let kafka = Among { upstream, queue: &queue };
+                forward(session, &kafka, (checked, begun, owed), &mut rights, &mut memory, &mut segments).await?;
             }
         }
         reader.consume(&range);
@@ -190,21 +208,18 @@ async fn requests(
     Ok(())
 }
 
-#[allow(clippy::too_many_arguments, reason = "each is a different owner's")]
 async fn forward(
     session: &Session<'_>,
-    upstream: &Connection,
-    checked: Checked<'_>,
-    mut owed: Option<Box<Owed>>,
+    Among { upstream, queue }: &Among<'_>,
+    (checked, begun, mut owed): (Checked<'_>, Begun, Option<Box<Owed>>),
     rights: &mut Rights,
     memory: &mut request::Memory,
     segments: &mut Segments,
-    queue: &Queue,
 ) -> Result<(), SessionError> {
     let (key, version, correlation_id) = (checked.key(), checked.version(), checked.header().correlation_id);
     let (less, more) = match session.room(&checked, rights).await? {
         Room::Fits => (None, None),
-        Room::Refused(Some(answer), _) => return queue.put(Exchange::Local(answer)).await,
+        Room::Refused(Some(answer), _) => return queue.put(Made::exchange(answer, begun)).await,
         Room::Refused(None, _) => return Err(SessionError::Ended(room::SILENT)),
         Room::Less(frame, apart, _) => (Some(frame), Some(apart)),
     };
@@ -222,8 +237,8 @@ async fn forward(
                 (permitted, apart)
             }
             Ruling::Answer(answer) => {
-                session.metrics.request_refused();
-                return queue.put(Exchange::Local(answer)).await;
+                session.metrics.request_refused(begun.api);
+                return queue.put(Made::exchange(answer, begun)).await;
             }
             Ruling::LookAgain => {
                 let _ = session.shared.cluster.refresh().await;
@@ -234,8 +249,9 @@ async fn forward(
         let apart = room::together(key, version, apart, more.clone())?;
         let silent = apart.as_ref().is_some_and(|apart| apart.silent);
         let then = matches!(key, ApiKey::Fetch | ApiKey::ShareFetch).then(|| rights.authorizer().clone());
-        let (asked, more) = (Asked::default(), false);
-        let mut awaited = Awaited { key, version, correlation_id, asked, apart, then, owed: owed.take(), tenant, more };
+        let (asked, more, owed_now, sent) = (Asked::default(), false, owed.take(), Sent { begun, at: Instant::now() });
+        let mut awaited =
+            Awaited { key, version, correlation_id, asked, apart, then, owed: owed_now, tenant, more, sent };
         let sent = if twins::concerns(&awaited.tenant.namespace) {
             Box::pin(several::send(session, upstream, permitted, &mut awaited, last_word, memory, queue)).await?
         } else {
@@ -243,7 +259,7 @@ async fn forward(
                 Ok((physical, asked)) => {
                     awaited.asked = asked;
                     queue.put(Exchange::Upstream(Box::new(awaited))).await?;
-                    let _ = broker::send(upstream, &physical).await.map_err(SessionError::Upstream)?;
+                    session.sent(broker::send(upstream, &physical).await.map_err(SessionError::Upstream)?);
                     return if silent { Err(SessionError::Ended(enforce::SILENT)) } else { Ok(()) };
                 }
                 Err(stop) => Err(unsent(key, version, stop)?),
@@ -262,9 +278,9 @@ async fn forward(
         }
     };
     session.record(Action::RequestRefused { api: key.name().into(), reason: refusal.to_string().into() });
-    session.metrics.request_refused();
+    session.metrics.request_refused(begun.api);
     let answer = refused(&refusal, key, version, correlation_id, checked.body())?;
-    queue.put(Exchange::Local(answer)).await
+    queue.put(Made::exchange(answer, begun)).await
 }
 
 /// Why a request was not sent, unless its frame is not what it claims to be.
@@ -286,7 +302,7 @@ async fn answers(
     let mut reader = FrameReader::default();
     let (mut segments, mut reading) = (Segments::default(), Reading::new(session.rights()));
     // So many answers of the broker are still to come to what was answered without it.
-    let mut unread = 0;
+    let (mut unread, mut free) = (0, Instant::now());
     loop {
         let exchange = if unread > 0 {
             exchanges.recv().await
@@ -313,7 +329,7 @@ async fn answers(
         };
         let Some((exchange, _room)) = exchange else { return Ok(()) };
         match exchange {
-            Exchange::Local(answer) => session.answer(&answer).await?,
+            Exchange::Local(made) => session.answer(&made).await?,
             Exchange::Upstream(awaited) if awaited.asked.silent => {}
             Exchange::Own(key, version, waiting) => {
                 let range = answer_of(session, upstream, &mut reader, &mut unread).await?;
@@ -331,12 +347,13 @@ async fn answers(
                     unread += 1;
                     continue;
                 };
-                let frame = reader.bytes(range.clone());
-                outgoing::send_back(session, &awaited, frame, &mut reading, &mut segments).await?;
+                let arrived = (reader.bytes(range.clone()), free);
+                outgoing::send_back(session, &awaited, arrived, &mut reading, &mut segments).await?;
                 reader.consume(&range);
                 segments.clear(SCRATCH);
             }
         }
+        free = Instant::now();
     }
 }
 
@@ -367,12 +384,14 @@ impl Session<'_> {
                     return Ok(true);
                 }
                 Course::Answer(answer) => {
-                    self.answer(&throttle::told(frame, answer, owed.as_deref(), self.meter())).await?
+                    let answer = throttle::told(frame, answer, owed.as_deref(), self.meter());
+                    self.answer(&Made { frame: answer, to: self.begin(frame) }).await?;
                 }
                 Course::Login(checked) => {
                     let mut kafka = Alone::new(self.shared, self.broker);
+                    let to = self.begin(frame);
                     let Turn { frame, then } = Box::pin(again.answer(&checked, &mut kafka)).await?;
-                    self.answer(&frame).await?;
+                    self.answer(&Made { frame, to }).await?;
                     if let Then::Close(reason) = then {
                         return Err(SessionError::Authentication(reason));
                     }
@@ -435,7 +454,7 @@ impl Session<'_> {
         let tell = |action| self.record(action);
         let tenant = Arc::clone(rights.tenant());
         if let Ruling::Answer(answer) = enforce::rule(checked, rights, &tenant, self.shared, true, &tell)? {
-            self.metrics.request_refused();
+            self.metrics.request_refused(Some(checked.key()));
             // Rules have answers of their own for those who may not see them.
             if !matches!(checked.key(), ApiKey::DescribeAcls | ApiKey::CreateAcls | ApiKey::DeleteAcls) {
                 return Ok(Course::Answer(answer));
@@ -469,7 +488,7 @@ impl Session<'_> {
     }
 
     fn refuse(&self, not: &Unserved, frame: &[u8]) -> Result<Vec<u8>, SessionError> {
-        self.metrics.request_refused();
+        self.metrics.request_refused(named(frame).0);
         let reason = match not {
             Unserved::Malformed(_) => FrameRefusal::Malformed,
             Unserved::UnknownKey(_) | Unserved::Denied { .. } => FrameRefusal::UnknownApi,
@@ -485,16 +504,14 @@ impl Session<'_> {
 
     /// Records what this client did.
     pub(super) fn record(&self, action: Action) {
+        if let Action::AuthorizationDenied { resource_type, .. } = &action {
+            self.metrics.denied(resource_type.as_str());
+        }
         let origin = self.origin();
         self.shared.audit.record(Event::new(action).from_where(origin));
     }
 
     pub(super) fn origin(&self) -> Origin {
         Origin::of(self.identity, audited::ends(self.client))
-    }
-
-    pub(super) async fn answer(&self, frame: &[u8]) -> Result<(), SessionError> {
-        self.metrics.answer(frame.len());
-        vectored::write(self.client, &[frame], &Segments::default(), &[]).await.map_err(SessionError::Client)
     }
 }

@@ -2,6 +2,7 @@
 
 use super::SessionError;
 use super::enforce::Apart;
+use super::measure::{Made, Sent};
 use super::throttle::Owed;
 use crate::authz::Authorizer;
 use crate::naming::Tenant;
@@ -21,8 +22,8 @@ pub(super) enum Exchange {
     Upstream(Box<Awaited>),
     /// The broker answers the gateway itself, which waits for the body.
     Own(ApiKey, i16, oneshot::Sender<Vec<u8>>),
-    /// The answer was made here: a whole frame.
-    Local(Vec<u8>),
+    /// The answer was made here. Boxed likewise.
+    Local(Box<Made>),
 }
 
 impl Exchange {
@@ -33,7 +34,7 @@ impl Exchange {
                 awaited.asked.held() + awaited.apart.as_ref().map_or(0, |apart| apart.body.len())
             }
             Self::Own(..) => 0,
-            Self::Local(answer) => answer.len(),
+            Self::Local(made) => made.frame.len(),
         }
     }
 }
@@ -55,6 +56,8 @@ pub(super) struct Awaited {
     pub(super) tenant: Arc<Tenant>,
     /// The client's answer has more to it, which the broker answers next.
     pub(super) more: bool,
+    /// When the request came, and when it was decided about.
+    pub(super) sent: Sent,
 }
 
 /// The queue between the two sides of a session, bounded in number and in memory.

@@ -23,8 +23,8 @@ pub(super) async fn send(
     memory: &mut request::Memory,
     queue: &Queue,
 ) -> Result<Result<(), Refusal>, SessionError> {
-    let Awaited { key, version, correlation_id, tenant, .. } = whole;
-    let (key, version, correlation_id) = (*key, *version, *correlation_id);
+    let Awaited { key, version, correlation_id, tenant, sent, .. } = whole;
+    let (key, version, correlation_id, sent) = (*key, *version, *correlation_id, *sent);
     let parts = match twins::parts(permitted, tenant, &mut memory.subscribed) {
         Ok(parts) => parts,
         Err(stop) => return unsent(key, version, stop.lift()).map(Err),
@@ -36,8 +36,10 @@ pub(super) async fn send(
             Ok((physical, asked)) => {
                 let (then, more) = (whole.then.clone(), at + 1 < count);
                 let (apart, owed) = (None, None);
-                ready
-                    .push((physical, Awaited { key, version, correlation_id, asked, apart, then, owed, tenant, more }));
+                ready.push((
+                    physical,
+                    Awaited { key, version, correlation_id, asked, apart, then, owed, tenant, more, sent },
+                ));
             }
             Err(stop) => return unsent(key, version, stop).map(Err),
         }
@@ -48,7 +50,8 @@ pub(super) async fn send(
     }
     for (physical, awaited) in ready {
         queue.put(Exchange::Upstream(Box::new(awaited))).await?;
-        let _ = broker::send(upstream, &physical).await.map_err(SessionError::Upstream)?;
+        let bytes = broker::send(upstream, &physical).await.map_err(SessionError::Upstream)?;
+        session.sent(bytes);
     }
     Ok(Ok(()))
 }

@@ -107,6 +107,7 @@ pub(super) fn gateway_with(broker: &HostPort, login: Login, max_reauth: Option<D
         )),
         world: receiver,
         metrics,
+        traces: None,
         audit,
         attempts: Attempts::default(),
         limits: Limits {

@@ -7,7 +7,7 @@ use super::rights::Rights;
 use super::room::Made;
 use super::throttle_time::tell_in_frame;
 use super::usage::Stored;
-use crate::observe::metrics::TenantMetrics;
+use crate::observe::tenants::TenantMetrics;
 use crate::quotas::Rate;
 use crate::quotas::bucket::LONGEST_MUTE;
 use crate::quotas::ledger::{Accounts, Ledger};

@@ -7,6 +7,7 @@ mod filler;
 mod ids;
 mod independent;
 mod model;
+mod observability;
 mod runner;
 mod sentinel;
 mod sessions;

@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 
 use ::gateway::config::{Config, Loaded};
-use tracing_subscriber::EnvFilter;
+use ::gateway::observe::logs;
 
 use crate::error::{Failure, Kind, Result};
 
@@ -16,10 +16,9 @@ pub(super) struct Args {
 /// The file alone counts: a shell that uses a sandbox has KAFKA_BOOTSTRAP_SERVERS set to the gateway itself, which must
 /// not become what the gateway connects to.
 pub(super) fn run(args: &Args) -> Result<()> {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(std::io::stderr).init();
     let Loaded { config, warnings } = Config::load(Some(&args.config), std::iter::empty())
         .map_err(|error| Failure::new(Kind::Usage, error.to_string()))?;
+    logs::begin(config.log_format);
     for warning in warnings {
         tracing::warn!("{warning}");
     }
