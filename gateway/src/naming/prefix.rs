@@ -247,6 +247,34 @@ mod tests {
         }
     }
 
+    proptest! {
+        #[test]
+        fn a_view_maps_there_and_back(
+            enforced in any::<bool>(),
+            lent in proptest::collection::btree_map("[a-c.]{1,4}", "[ab]\\.[a-c]{1,3}", 0..6),
+            name in "[a-c.]{1,6}",
+            group in "[a-c.]{1,4}",
+        ) {
+            use crate::naming::view::LentFor;
+            let lent = lent.iter().filter(|(name, _)| !is_reserved(name)).map(|(name, physical)| Lent {
+                name: name.as_str().into(), physical: physical.as_str().into(), purpose: LentFor::Reading, filter: None,
+            }).collect::<Vec<_>>();
+            let ns = namespace("a.").with_view(View::new("a.", enforced, lent.clone(), ["g".to_owned()]));
+            let mut out = String::new();
+            let physical = ns.map_topic(&name, &mut out).to_owned();
+            prop_assert!(ns.names_of(&physical).any(|own| own == name) || is_reserved(&name), "{} is {}", name, physical);
+            let picked = ns.picking([(physical.as_str().into(), name.as_str().into())].into());
+            prop_assert!(is_reserved(&name) || picked.unmap_topic(&physical) == Some(name.as_str()));
+            // What leaves is the tenant's own or was lent.
+            let is_lent = lent.iter().any(|lent| *lent.physical == *physical);
+            prop_assert!(physical.starts_with("a.") || is_lent || is_reserved(&name), "{}", physical);
+            let other = format!("b.{name}");
+            prop_assert!(ns.unmap_topic(&other).is_none() || lent.iter().any(|lent| *lent.physical == other));
+            let group = ns.map_group(&group, &mut out).to_owned();
+            prop_assert!(group.starts_with("a.") || group == "g");
+        }
+    }
+
     #[test]
     fn names_that_kafka_takes_nowhere_do_not_become_good_ones() {
         let (ns, mut out) = (namespace("a."), String::new());

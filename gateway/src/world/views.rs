@@ -185,3 +185,78 @@ fn check_group(name: &str) -> Result<(), String> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use contract::resources::Resource;
+
+    use super::*;
+    use crate::world::build;
+
+    fn cluster(name: &str, namespace: &str) -> resources::VirtualCluster {
+        let mut cluster = resources::VirtualCluster::new(name);
+        cluster.spec.namespace = serde_json::from_str(namespace).unwrap();
+        cluster
+    }
+
+    fn alias(name: &str, cluster: &str, spec: &str) -> Resource {
+        let json = format!(
+            r#"{{ "kind": "AliasTopic", "apiVersion": "gateway/v2", "metadata": {{ "name": "{name}", "vCluster": "{cluster}" }},
+                "spec": {spec} }}"#
+        );
+        Resource::from_json("AliasTopic", json.as_bytes()).unwrap().unwrap()
+    }
+
+    #[test]
+    fn two_tenants_meet_only_where_an_alias_says_so() {
+        let clusters =
+            [cluster("a", r#"{ "expose": [{ "topic": "legacy" }, { "group": "old" }] }"#), cluster("b", "{}")];
+        let lent = alias("shared", "a", r#"{ "physicalName": "b.orders" }"#);
+        let world = build(&clusters, [], [], [&lent]).unwrap();
+        let namespace = |name: &str| &world.virtual_cluster(name).unwrap().namespace;
+        let seen = |name: &str, physical: &str| namespace(name).unmap_topic(physical).map(str::to_owned);
+        assert_eq!(seen("a", "b.orders").as_deref(), Some("shared"));
+        assert_eq!((seen("a", "b.other"), seen("b", "a.orders"), seen("b", "legacy")), (None, None, None));
+        assert_eq!(
+            (seen("a", "legacy").as_deref(), seen("b", "b.orders").as_deref()),
+            (Some("legacy"), Some("orders"))
+        );
+        assert_eq!((namespace("a").unmap_group("old"), namespace("b").unmap_group("old")), (Some("old"), None));
+        assert!(namespace("b").view().is_none(), "nothing to look up where nothing is lent");
+    }
+
+    #[test]
+    fn what_cant_be_lent_is_told_with_whose_it_is() {
+        let told = |clusters: &[resources::VirtualCluster], others: &[Resource]| {
+            let problems = build(clusters, [], [], others).err().unwrap_or_default();
+            problems.into_iter().map(|problem| problem.to_string()).collect::<Vec<_>>()
+        };
+        let expose = r#"{ "expose": [{ "topic": "b.orders" }, { "topic": "a.own" }, { "topic": "_anabranch.state" }, {},
+            { "topic": "__consumer_offsets" }, { "group": "b.g" }, { "topic": "x" }, { "topic": "x" }, { "topic": "n" }] }"#;
+        let clash = alias("n", "a", r#"{ "physicalName": "y" }"#);
+        let found = told(&[cluster("a", expose), cluster("b", "{}")], &[clash]);
+        let expected = [
+            "expose[0].topic: 'b.orders' belongs to virtual cluster 'b', whose prefix it has: lend it by an AliasTopic",
+            "expose[1].topic: 'a.own' belongs to virtual cluster 'a', whose prefix it has: it sees",
+            "expose[2].topic: '_anabranch.state' is one of the gateway's own topics",
+            "expose[3]: names one topic or one group",
+            "expose[4].topic: '__consumer_offsets' is one of Kafka's own topics",
+            "expose[5].group: 'b.g' belongs to virtual cluster 'b', whose prefix it has: a group",
+            "expose[7].topic: 'x' is there twice",
+            "expose[8].topic: 'n' is the name of AliasTopic/a/n already",
+        ];
+        assert_eq!(found.len(), expected.len(), "{found:#?}");
+        for (found, start) in found.iter().zip(expected) {
+            let start = format!("VirtualCluster/a spec.namespace.{start}");
+            assert!(found.starts_with(&start), "{found} should start with {start}");
+        }
+        let found = told(
+            &[cluster(PASSTHROUGH, r#"{ "mode": "enforce", "expose": [{ "topic": "x" }] }"#)],
+            &[
+                alias("a/b", PASSTHROUGH, r#"{ "physicalName": "x", "where": "key" }"#),
+                alias("x", PASSTHROUGH, r#"{ "physicalName": "x" }"#),
+            ],
+        );
+        assert_eq!(found.len(), 5, "{found:#?}");
+    }
+}

@@ -4,6 +4,7 @@
 //! - `Name@4+` or `Name@0-3` is a field that the case has at these versions only;
 //! - `id:1` is the topic id of sixteen bytes 1, `veiled:1` what the broker sees in its place where it is not the tenant's;
 //!   `reserved` in place of the number is the id that Kafka gives to its metadata;
+//! - `alias:1:PREFIX:NAME` is the id that clients of the virtual cluster of this prefix see for topic 1 under the alias NAME;
 //! - `{ $text: abc }` are those bytes;
 //! - `{ $subscription: 1, Topics: [...] }` and `{ $assignment: 1, ... }` are bytes of the consumer protocol at that version,
 //!   and `$after` is what follows them.
@@ -56,6 +57,15 @@ pub(crate) struct Given {
     /// Other topics by physical name.
     #[serde(default)]
     pub(crate) others: BTreeMap<String, u8>,
+    /// Names that topics are lent under, with their physical names.
+    #[serde(default)]
+    pub(crate) aliases: BTreeMap<String, String>,
+    /// Clients write the prefix themselves.
+    #[serde(default)]
+    pub(crate) enforced: bool,
+    /// Groups in view under their physical names.
+    #[serde(default)]
+    pub(crate) groups: Vec<String>,
     /// Other topics by physical name that the gateway learns of when it looks again.
     #[serde(default)]
     pub(crate) later: BTreeMap<String, u8>,
@@ -162,6 +172,7 @@ pub(crate) fn resolve(given: &Value, version: i16) -> Result<Value, String> {
         Value::String(text) => Value::String(match (id_behind(text, "id:"), id_behind(text, "veiled:")) {
             (Some(id), _) => value::uuid_text(&id),
             (_, Some(id)) => value::uuid_text(&TopicIds::new(&VEIL).unwrap().veil(id)),
+            _ if text.starts_with("alias:") => value::uuid_text(&alias(text).ok_or("alias:1:PREFIX:NAME")?),
             _ => text.clone(),
         }),
         other => other.clone(),
@@ -173,6 +184,15 @@ fn id_behind(text: &str, word: &str) -> Option<[u8; 16]> {
         "reserved" => Some(1u128.to_be_bytes()),
         number => Some([number.parse().ok()?; 16]),
     }
+}
+
+/// As the README of clients would compute it: a hash of prefix, name and the broker's id.
+fn alias(text: &str) -> Option<[u8; 16]> {
+    let mut parts = text.strip_prefix("alias:")?.splitn(3, ':');
+    let id = [parts.next()?.parse::<u8>().ok()?; 16];
+    let (prefix, name) = (parts.next()?, parts.next()?);
+    let said = [format!("alias topic\0{prefix}\0{name}\0").as_bytes(), &id].concat();
+    aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &said).as_ref().first_chunk().copied()
 }
 
 fn object(map: &Map<String, Value>, version: i16) -> Result<Value, String> {

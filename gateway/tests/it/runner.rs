@@ -13,6 +13,7 @@ use gateway::naming::prefix::Namespace;
 use gateway::naming::request::{self, Asked, Physical, Refusal};
 use gateway::naming::sessions::FetchSessions;
 use gateway::naming::topic_ids::TopicIds;
+use gateway::naming::view::{Lent, LentFor, View};
 use gateway::naming::{Addresses, Tenant, response};
 use gateway::session::acls::{self, AclKeeper, Kept};
 use gateway::session::quotas::{QuotaKeeper, Setting};
@@ -51,6 +52,7 @@ pub(crate) fn tenant(given: &Given) -> Tenant {
     let topic_ids = TopicIds::new(&VEIL).unwrap();
     let prefix = given.prefix.as_deref().unwrap_or_default();
     for (name, id) in &given.topics {
+        let prefix = if given.enforced { "" } else { prefix };
         topic_ids.learn([*id; 16], &format!("{prefix}{name}"));
     }
     for (name, id) in &given.others {
@@ -61,12 +63,24 @@ pub(crate) fn tenant(given: &Given) -> Tenant {
         fetch_sessions.issue(prefix, BROKER, *session);
     }
     Tenant {
-        namespace: Namespace::new(given.prefix.as_deref().map(Arc::from)),
+        namespace: namespace(given),
         cluster_id: CLUSTER.into(),
         topic_ids: Arc::new(topic_ids),
         addresses: Arc::new(Gateway),
         fetch_sessions: Arc::new(fetch_sessions),
     }
+}
+
+fn namespace(given: &Given) -> Namespace {
+    let prefix = given.prefix.as_deref().unwrap_or_default();
+    let lent = given.aliases.iter().map(|(name, physical)| Lent {
+        name: name.as_str().into(),
+        physical: physical.as_str().into(),
+        purpose: LentFor::Reading,
+        filter: None,
+    });
+    let view = View::new(prefix, given.enforced, lent, given.groups.iter().cloned());
+    Namespace::new(given.prefix.as_deref().map(Arc::from)).with_view(view)
 }
 
 /// A virtual cluster that nothing is known of.
