@@ -51,7 +51,7 @@ use nodes::Members;
 use observe::health::{Health, Part};
 use observe::metrics::Metrics;
 use observe::stream;
-use observe::traces::{Traces, TracesError};
+use observe::traces::{self, Traces, TracesError};
 use routing::Routes;
 use session::attempts::Attempts;
 use session::certificate::ByCertificate;
@@ -113,7 +113,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     let (audit, recorder) = audit_of(&config, &cluster, &metrics).await?;
     let admin = admin_of(&config, sender, &cluster, &authenticator, reports(&config, &health, &metrics, &audit));
     let counting = count(world.clone(), Arc::clone(&metrics));
-    let traces = config.tracing.as_ref().map(|tracing| Traces::new(tracing, &node_of(&config), Arc::clone(&metrics)));
+    let traces = traces_of(&config, &metrics)?;
     let admin_listener = listen(&config.admin.bind_host, config.admin.port, "the admin API").await?;
     let members = Members::new(&config.nodes, &config.clients.listeners, &machine(), &name_of(&config));
     let (listeners, bootstrap) = client_listeners(&config, &authenticator, &servers, &principals, &members).await?;
@@ -121,7 +121,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         cluster: Arc::clone(&cluster),
         world,
         metrics,
-        traces: traces.transpose()?,
+        traces,
         audit,
         attempts: Attempts::default(),
         limits: limits(&config),
@@ -223,6 +223,15 @@ async fn audit_of(
 /// How this gateway calls itself.
 fn node_of(config: &Config) -> String {
     config.audit.node.clone().unwrap_or_else(|| name_of(config))
+}
+
+/// The sender of traces, where there shall be one.
+fn traces_of(config: &Config, metrics: &Arc<Metrics>) -> Result<Option<Traces>, TracesError> {
+    let Some(config::Tracing { endpoint, headers, service_name, per_million }) = config.tracing.clone() else {
+        return Ok(None);
+    };
+    let settings = traces::Settings { endpoint, headers, service_name, per_million, node: node_of(config) };
+    Traces::new(&settings, Arc::clone(metrics)).map(Some)
 }
 
 /// Keeps to the world what is counted by virtual cluster, and tells traffic to who reads the live events; does not end.

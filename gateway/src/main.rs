@@ -14,7 +14,7 @@ use gateway::audit::verify::{Expected, verify};
 use gateway::certs::CertsCommand;
 use gateway::cli::validate::Validate;
 use gateway::cli::{CliError, ResourceCommand};
-use gateway::config::{Config, ConfigError, Loaded};
+use gateway::config::{Config, ConfigError, Loaded, LogFormat};
 use gateway::material::Material;
 use gateway::observe::logs;
 
@@ -179,7 +179,7 @@ fn load(path: Option<PathBuf>) -> Result<Config, ConfigError> {
     let environment =
         std::env::vars_os().filter_map(|(name, value)| name.into_string().ok().zip(value.into_string().ok()));
     let Loaded { config, warnings } = Config::load(path.as_deref(), environment)?;
-    logs::begin(config.log_format);
+    logs::begin(config.log_format == LogFormat::Json);
     for warning in warnings {
         tracing::warn!("{warning}");
     }
