@@ -11,6 +11,7 @@ pub mod authz;
 pub mod certs;
 pub mod cli;
 pub mod config;
+pub mod crypto;
 pub mod leaving;
 pub mod listeners;
 pub mod material;
@@ -30,7 +31,7 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
 
-use admin::{Admin, ClientAccess, Reports};
+use admin::{Admin, ClientAccess, Keep, Reports};
 use audit::event::{Action, Event};
 use audit::recorder::Recorder;
 use audit::sinks::SinkError;
@@ -43,6 +44,7 @@ use authn::tokens::TokenKey;
 use config::tls::ClientAuth;
 use config::{Config, HostPort, State};
 use contract::resources::PASSTHROUGH;
+use crypto::sealed::SealingKeys;
 use leaving::Signals;
 use listeners::{ListenError, Listeners};
 use material::{Material, MaterialError};
@@ -58,6 +60,7 @@ use session::certificate::ByCertificate;
 use session::delegated::Delegation;
 use session::drain::Drain;
 use session::{Limits, Listener, Login, Shared};
+use store::folder::Folder;
 use store::topic::StateLog;
 use transport::tls::reload;
 use transport::tls::server::ServerTls;
@@ -107,11 +110,12 @@ const ADMIN_PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
 pub async fn run(config: Config) -> Result<(), RunError> {
     let (sender, world) = watch::channel(Arc::new(World::empty()));
     let (health, metrics) = (Arc::<Health>::default(), Arc::<Metrics>::default());
-    let Material { servers, admin: admin_tls, principals } = Material::read(&config)?;
+    let Material { servers, admin: admin_tls, principals, sealing } = Material::read(&config)?;
     let authenticator = authenticator(&config)?;
     let cluster = Arc::new(cluster(&config)?);
     let (audit, recorder) = audit_of(&config, &cluster, &metrics).await?;
-    let admin = admin_of(&config, sender, &cluster, &authenticator, reports(&config, &health, &metrics, &audit));
+    let admin =
+        admin_of(&config, sender, &cluster, &authenticator, reports(&config, &health, &metrics, &audit), sealing);
     let counting = count(world.clone(), Arc::clone(&metrics));
     let traces = traces_of(&config, &metrics)?;
     let admin_listener = listen(&config.admin.bind_host, config.admin.port, "the admin API").await?;
@@ -129,6 +133,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         fetch_sessions: Arc::default(),
         quotas: session::Quotas::default(),
         acls: Arc::clone(&admin) as Arc<dyn session::acls::AclKeeper>,
+        quota_keeper: Arc::clone(&admin) as Arc<dyn session::quotas::QuotaKeeper>,
         drain: Drain::default(),
     });
     let certificates = reload::watch(
@@ -158,6 +163,8 @@ pub async fn run(config: Config) -> Result<(), RunError> {
                 () = admin.follow() => Ok(()),
                 () = counting => Ok(()),
                 () = members.run(&cluster) => Ok(()),
+                () = session::usage::divide(&shared, &members) => Ok(()),
+                () = session::usage::look(&shared) => Ok(()),
                 () = watch_upstream(&cluster, &health) => Ok(()),
                 ended = certificates => ended.map_err(RunError::Signals),
                 done = follow_provider => done,
@@ -174,14 +181,19 @@ fn admin_of(
     cluster: &Arc<Cluster>,
     authenticator: &Arc<Authenticator>,
     reports: Reports,
+    sealing: Option<Arc<SealingKeys>>,
 ) -> Arc<Admin> {
-    let log = match &config.state {
-        State::Memory => None,
-        State::Topic(topic) => Some(StateLog::new(Arc::clone(cluster), topic.clone(), None)),
+    let keep = match &config.state {
+        State::Memory => Keep::Memory,
+        State::Folder(path) => Keep::Folder(Folder::new(path.clone())),
+        State::Topic(topic) => {
+            let replicas = config.at_rest.replication_factor;
+            Keep::Log(StateLog::new(Arc::clone(cluster), topic.clone(), replicas).sealed_by(sealing))
+        }
     };
     Arc::new(Admin::new(
         world,
-        log,
+        keep,
         config.admin.users.clone(),
         Arc::clone(authenticator),
         client_access(config),

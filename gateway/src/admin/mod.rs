@@ -9,11 +9,13 @@ mod audited;
 mod declare;
 mod doors;
 mod events;
+mod folder;
 mod health;
 mod login;
 mod metrics;
 mod openapi;
 mod operations;
+mod quotas;
 mod resources;
 mod revisions;
 mod roles;
@@ -44,7 +46,8 @@ use crate::store::topic::StateLog;
 use crate::transport::tls::server::ServerTls;
 use crate::upstream::topic_log::LogError;
 use crate::world::{World, is_super_user};
-use declare::Declare;
+pub use declare::Keep;
+use declare::{Declare, ReadError};
 use doors::{Door, Peer};
 
 /// After a failure to read the log, the next attempt waits this long.
@@ -86,14 +89,14 @@ impl Admin {
     /// Starts with nothing declared; `world` gets every change. Without a log declarations end with the process.
     pub fn new(
         world: watch::Sender<Arc<World>>,
-        log: Option<StateLog>,
+        keep: Keep,
         users: Vec<AdminUser>,
         authenticator: Arc<Authenticator>,
         clients: ClientAccess,
         passthrough: Passthrough,
         reports: Reports,
     ) -> Self {
-        let declare = Declare::new(world, log, passthrough_of(passthrough, &users), &reports);
+        let declare = Declare::new(world, keep, passthrough_of(passthrough, &users), &reports);
         let Reports { health, metrics, audit, record_requests } = reports;
         Self {
             declare,
@@ -149,7 +152,7 @@ impl Admin {
     }
 
     /// One failure is none: a topic that was just made has no leader for a moment. The second in a row is told.
-    fn report_state(&self, result: Result<String, LogError>) {
+    fn report_state(&self, result: Result<String, ReadError>) {
         match result {
             Ok(place) => {
                 if self.failures.swap(0, Ordering::Relaxed) > 1 {
@@ -207,5 +210,9 @@ fn router(admin: Arc<Admin>) -> Router {
         .with_state(admin)
 }
 
+#[cfg(test)]
+mod access_tests;
+#[cfg(test)]
+mod change_tests;
 #[cfg(test)]
 mod tests;

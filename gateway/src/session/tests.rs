@@ -76,6 +76,12 @@ impl acls::AclKeeper for NoRules {
     }
 }
 
+impl quotas::QuotaKeeper for NoRules {
+    fn set(self: Arc<Self>, _: Arc<str>, _: Vec<quotas::Setting>) -> acls::Kept<()> {
+        Box::pin(async { Err(acls::NotKept::Unavailable("no rules".into())) })
+    }
+}
+
 pub(super) struct Gateway {
     pub(super) shared: Arc<Shared>,
     pub(super) listener: Arc<Listener>,
@@ -116,6 +122,7 @@ pub(super) fn gateway_with(broker: &HostPort, login: Login, max_reauth: Option<D
         fetch_sessions: Arc::default(),
         quotas: Quotas::default(),
         acls: Arc::new(NoRules),
+        quota_keeper: Arc::new(NoRules),
         drain: Drain::default(),
     });
     let routing = PortRouting { start: 6969, count: 1, advertised_start: 6969, min_broker_id: 1 };
