@@ -116,16 +116,14 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     let (audit, recorder) = audit_of(&config, &cluster, &metrics).await?;
     let admin =
         admin_of(&config, sender, &cluster, &authenticator, reports(&config, &health, &metrics, &audit), sealing);
-    let counting = count(world.clone(), Arc::clone(&metrics));
-    let traces = traces_of(&config, &metrics)?;
     let admin_listener = listen(&config.admin.bind_host, config.admin.port, "the admin API").await?;
     let members = Members::new(&config.nodes, &config.clients.listeners, &machine(), &name_of(&config));
     let (listeners, bootstrap) = client_listeners(&config, &authenticator, &servers, &principals, &members).await?;
     let shared = Arc::new(Shared {
         cluster: Arc::clone(&cluster),
         world,
+        traces: traces_of(&config, &metrics)?,
         metrics,
-        traces,
         audit,
         attempts: Attempts::default(),
         limits: limits(&config),
@@ -136,13 +134,9 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         quota_keeper: Arc::clone(&admin) as Arc<dyn session::quotas::QuotaKeeper>,
         drain: Drain::default(),
     });
-    let certificates = reload::watch(
-        servers.into_iter().flatten().chain(admin_tls.clone()),
-        config.tls.update_every,
-        Arc::clone(&health),
-        Arc::clone(&shared.metrics),
-        certificates_reloaded(shared.audit.clone()),
-    );
+    let (told, metrics) = (certificates_reloaded(shared.audit.clone()), Arc::clone(&shared.metrics));
+    let shown = servers.into_iter().flatten().chain(admin_tls.clone());
+    let certificates = reload::watch(shown, config.tls.update_every, Arc::clone(&health), metrics, told);
     let follow_provider = follow_provider(&config, &authenticator, &shared.metrics)?;
     let signals = Signals::new().map_err(RunError::Signals)?;
     let (stop_admin, admin_stops) = oneshot::channel::<()>();
@@ -161,7 +155,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
             tokio::select! {
                 () = clients => Ok(()),
                 () = admin.follow() => Ok(()),
-                () = counting => Ok(()),
+                () = count(shared.world.clone(), Arc::clone(&shared.metrics)) => Ok(()),
                 () = members.run(&cluster) => Ok(()),
                 () = session::usage::divide(&shared, &members) => Ok(()),
                 () = session::usage::look(&shared) => Ok(()),
