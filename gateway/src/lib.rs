@@ -53,7 +53,7 @@ use nodes::Members;
 use observe::health::{Health, Part};
 use observe::metrics::Metrics;
 use observe::stream;
-use observe::traces::{Traces, TracesError};
+use observe::traces::{self, Traces, TracesError};
 use routing::Routes;
 use session::attempts::Attempts;
 use session::certificate::ByCertificate;
@@ -116,16 +116,14 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     let (audit, recorder) = audit_of(&config, &cluster, &metrics).await?;
     let admin =
         admin_of(&config, sender, &cluster, &authenticator, reports(&config, &health, &metrics, &audit), sealing);
-    let counting = count(world.clone(), Arc::clone(&metrics));
-    let traces = config.tracing.as_ref().map(|tracing| Traces::new(tracing, &node_of(&config), Arc::clone(&metrics)));
     let admin_listener = listen(&config.admin.bind_host, config.admin.port, "the admin API").await?;
     let members = Members::new(&config.nodes, &config.clients.listeners, &machine(), &name_of(&config));
     let (listeners, bootstrap) = client_listeners(&config, &authenticator, &servers, &principals, &members).await?;
     let shared = Arc::new(Shared {
         cluster: Arc::clone(&cluster),
         world,
+        traces: traces_of(&config, &metrics)?,
         metrics,
-        traces: traces.transpose()?,
         audit,
         attempts: Attempts::default(),
         limits: limits(&config),
@@ -136,13 +134,9 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         quota_keeper: Arc::clone(&admin) as Arc<dyn session::quotas::QuotaKeeper>,
         drain: Drain::default(),
     });
-    let certificates = reload::watch(
-        servers.into_iter().flatten().chain(admin_tls.clone()),
-        config.tls.update_every,
-        Arc::clone(&health),
-        Arc::clone(&shared.metrics),
-        certificates_reloaded(shared.audit.clone()),
-    );
+    let (told, metrics) = (certificates_reloaded(shared.audit.clone()), Arc::clone(&shared.metrics));
+    let shown = servers.into_iter().flatten().chain(admin_tls.clone());
+    let certificates = reload::watch(shown, config.tls.update_every, Arc::clone(&health), metrics, told);
     let follow_provider = follow_provider(&config, &authenticator, &shared.metrics)?;
     let signals = Signals::new().map_err(RunError::Signals)?;
     let (stop_admin, admin_stops) = oneshot::channel::<()>();
@@ -161,7 +155,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
             tokio::select! {
                 () = clients => Ok(()),
                 () = admin.follow() => Ok(()),
-                () = counting => Ok(()),
+                () = count(shared.world.clone(), Arc::clone(&shared.metrics)) => Ok(()),
                 () = members.run(&cluster) => Ok(()),
                 () = session::usage::divide(&shared, &members) => Ok(()),
                 () = session::usage::look(&shared) => Ok(()),
@@ -235,6 +229,15 @@ async fn audit_of(
 /// How this gateway calls itself.
 fn node_of(config: &Config) -> String {
     config.audit.node.clone().unwrap_or_else(|| name_of(config))
+}
+
+/// The sender of traces, where there shall be one.
+fn traces_of(config: &Config, metrics: &Arc<Metrics>) -> Result<Option<Traces>, TracesError> {
+    let Some(config::Tracing { endpoint, headers, service_name, per_million }) = config.tracing.clone() else {
+        return Ok(None);
+    };
+    let settings = traces::Settings { endpoint, headers, service_name, per_million, node: node_of(config) };
+    Traces::new(&settings, Arc::clone(metrics)).map(Some)
 }
 
 /// Keeps to the world what is counted by virtual cluster, and tells traffic to who reads the live events; does not end.

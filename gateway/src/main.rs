@@ -14,7 +14,7 @@ use gateway::audit::verify::{Expected, verify};
 use gateway::certs::CertsCommand;
 use gateway::cli::validate::Validate;
 use gateway::cli::{CliError, ResourceCommand};
-use gateway::config::{Config, ConfigError, Loaded};
+use gateway::config::{Config, ConfigError, Loaded, LogFormat};
 use gateway::material::Material;
 use gateway::observe::logs;
 
@@ -184,7 +184,7 @@ fn load(path: Option<PathBuf>, state: Option<String>) -> Result<Config, ConfigEr
     // What stands behind the program's name counts more than a variable.
     let environment = environment.chain(state.map(|state| ("GATEWAY_STATE".to_owned(), state)));
     let Loaded { config, warnings } = Config::load(path.as_deref(), environment)?;
-    logs::begin(config.log_format);
+    logs::begin(config.log_format == LogFormat::Json);
     for warning in warnings {
         tracing::warn!("{warning}");
     }

@@ -124,6 +124,13 @@ impl Tenants {
                 text.sample(family.name, &[("virtual_cluster", name)], (family.value)(tenant));
             }
         }
+        let throttled = "gateway_throttled_seconds_total";
+        text.family(throttled, "counter", "How long clients were told to wait by quotas, all of them together.");
+        for (name, tenant) in &tenants {
+            let micros = tenant.throttled_microseconds.load(Ordering::Relaxed);
+            let seconds = format_args!("{}.{:06}", micros / 1_000_000, micros % 1_000_000);
+            text.sample(throttled, &[("virtual_cluster", name)], seconds);
+        }
         let denials = "gateway_authorization_denials_total";
         text.family(denials, "counter", "Rights that clients wanted and did not have, by type of the resource.");
         for (name, tenant) in &tenants {
@@ -266,12 +273,6 @@ const FAMILIES: &[Family] = &[
         value: |tenant| tenant.connections.load(Ordering::Relaxed).into(),
     },
     Family {
-        name: "gateway_throttled_milliseconds_total",
-        kind: "counter",
-        help: "Milliseconds that clients were told to wait by quotas, all of them together.",
-        value: |tenant| (tenant.throttled_microseconds.load(Ordering::Relaxed) / 1000).into(),
-    },
-    Family {
         name: "gateway_quota_refused_total",
         kind: "counter",
         help: "Connections and requests refused because of a quota.",
@@ -316,6 +317,7 @@ mod tests {
         open.metrics().answer(Some(ApiKey::Produce), 20, errors);
         open.metrics().request(None, 7);
         open.metrics().denied("TOPIC");
+        open.metrics().throttled(Duration::from_millis(1500));
         open.metrics().denied("something of a later Kafka");
         open.metrics().took(Duration::from_millis(3));
         let text = rendered(&tenants);
@@ -326,6 +328,7 @@ mod tests {
             r#"gateway_request_errors_total{virtual_cluster="dev",api="Produce",class="authorization"} 1"#,
             r#"gateway_authorization_denials_total{virtual_cluster="dev",resource_type="TOPIC"} 1"#,
             r#"gateway_virtual_cluster_request_duration_seconds_count{virtual_cluster="dev"} 1"#,
+            r#"gateway_throttled_seconds_total{virtual_cluster="dev"} 1.500000"#,
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is missing in\n{text}");
         }

@@ -230,8 +230,7 @@ async fn forward(
         // Decided anew after each look: an id that was nobody's may have become a topic's.
         let tell = |action| session.record(action);
         let tenant = Arc::clone(rights.tenant());
-        let ruling = enforce::rule(checked, rights, &tenant, session.shared, last_word, &tell)?;
-        let (permitted, apart) = match ruling {
+        let (permitted, apart) = match enforce::rule(checked, rights, &tenant, session.shared, last_word, &tell)? {
             Ruling::Serve(permitted, apart) => {
                 topic_uses::tell(&permitted, &tenant, session.shared.audit.watched(), &tell);
                 (permitted, apart)
@@ -260,15 +259,14 @@ async fn forward(
                     awaited.asked = asked;
                     queue.put(Exchange::Upstream(Box::new(awaited))).await?;
                     session.sent(broker::send(upstream, &physical).await.map_err(SessionError::Upstream)?);
-                    return if silent { Err(SessionError::Ended(enforce::SILENT)) } else { Ok(()) };
+                    return ended(silent);
                 }
                 Err(stop) => Err(unsent(key, version, stop)?),
             }
         };
         owed = awaited.owed;
         match sent {
-            Ok(()) if silent => return Err(SessionError::Ended(enforce::SILENT)),
-            Ok(()) => return Ok(()),
+            Ok(()) => return ended(silent),
             Err(Refusal::UnknownTopicId) if !last_word => {
                 // Without a broker to ask, the id stays unknown.
                 let _ = session.shared.cluster.refresh().await;
@@ -277,10 +275,12 @@ async fn forward(
             Err(refusal) => break refusal,
         }
     };
-    session.record(Action::RequestRefused { api: key.name().into(), reason: refusal.to_string().into() });
-    session.metrics.request_refused(begun.api);
-    let answer = refused(&refusal, key, version, correlation_id, checked.body())?;
-    queue.put(Made::exchange(answer, begun)).await
+    queue.put(Made::exchange(session.turned_down(&refusal, &checked)?, begun)).await
+}
+
+/// What becomes of a connection behind a request that was sent.
+const fn ended(silent: bool) -> Result<(), SessionError> {
+    if silent { Err(SessionError::Ended(enforce::SILENT)) } else { Ok(()) }
 }
 
 /// Why a request was not sent, unless its frame is not what it claims to be.
@@ -500,6 +500,14 @@ impl Session<'_> {
         self.record(audited::unserved(not));
         self.shared.metrics.frame_refused(reason);
         Ok(answer)
+    }
+
+    /// The answer to a request that cannot be sent.
+    fn turned_down(&self, refusal: &Refusal, checked: &Checked<'_>) -> Result<Vec<u8>, SessionError> {
+        let (key, version, correlation_id) = (checked.key(), checked.version(), checked.header().correlation_id);
+        self.record(Action::RequestRefused { api: key.name().into(), reason: refusal.to_string().into() });
+        self.metrics.request_refused(Some(key));
+        refused(refusal, key, version, correlation_id, checked.body())
     }
 
     /// Records what this client did.

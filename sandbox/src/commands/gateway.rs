@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use ::gateway::config::{Config, Loaded};
+use ::gateway::config::{Config, Loaded, LogFormat};
 use ::gateway::observe::logs;
 
 use crate::error::{Failure, Kind, Result};
@@ -18,7 +18,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> Result<()> {
     let Loaded { config, warnings } = Config::load(Some(&args.config), std::iter::empty())
         .map_err(|error| Failure::new(Kind::Usage, error.to_string()))?;
-    logs::begin(config.log_format);
+    logs::begin(config.log_format == LogFormat::Json);
     for warning in warnings {
         tracing::warn!("{warning}");
     }

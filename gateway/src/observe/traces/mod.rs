@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
+use contract::secret::Secret;
 use opentelemetry::trace::{Span as _, SpanKind, Status, TraceContextExt as _, Tracer as _, TracerProvider as _};
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_http::{Bytes, HttpClient, HttpError, Request, Response};
@@ -21,7 +22,6 @@ use wire::schema::ApiKey;
 use super::errors::{ErrorClass, ErrorClasses};
 use super::metrics::Metrics;
 use super::text::Text;
-use crate::config;
 
 /// A collector that has not answered by then does not.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -50,6 +50,21 @@ impl SpanCounters {
         text.sample(name, &[("result", "ok")], count(&self.exports));
         text.sample(name, &[("result", "failed")], count(&self.failures));
     }
+}
+
+/// Where traces go.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The whole URL at which a collector takes OTLP over HTTP.
+    pub endpoint: String,
+    /// Sent along.
+    pub headers: Vec<(String, Secret)>,
+    /// How the gateway calls itself.
+    pub service_name: String,
+    /// Which of the gateways of this name it is.
+    pub node: String,
+    /// Of a million requests, this many are traced.
+    pub per_million: u32,
 }
 
 /// Sends traces. When it is dropped, what is still waiting is sent, for as long as a collector gets at all.
@@ -90,7 +105,7 @@ impl Traces {
     ///
     /// # Errors
     /// [`TracesError`]
-    pub fn new(settings: &config::Tracing, node: &str, metrics: Arc<Metrics>) -> Result<Self, TracesError> {
+    pub fn new(settings: &Settings, metrics: Arc<Metrics>) -> Result<Self, TracesError> {
         let failed = |reason: String| TracesError { endpoint: settings.endpoint.clone(), reason };
         let headers = settings.headers.iter().map(|(name, value)| (name.clone(), value.reveal().to_owned()));
         let exporter = SpanExporter::builder()
@@ -109,7 +124,7 @@ impl Traces {
             .build();
         let resource = Resource::builder()
             .with_service_name(settings.service_name.clone())
-            .with_attribute(KeyValue::new("service.instance.id", node.to_owned()))
+            .with_attribute(KeyValue::new("service.instance.id", settings.node.clone()))
             .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
             .build();
         let provider = SdkTracerProvider::builder()

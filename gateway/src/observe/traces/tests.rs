@@ -40,9 +40,9 @@ fn request(client: &mut TcpStream) -> Option<(String, Vec<u8>)> {
     Some((head, body))
 }
 
-fn settings(endpoint: String, per_million: u32) -> config::Tracing {
+fn settings(endpoint: String, per_million: u32) -> Settings {
     let headers = vec![("authorization".to_owned(), Secret::new("Bearer s3cret"))];
-    config::Tracing { endpoint, headers, service_name: "gw".into(), per_million }
+    Settings { endpoint, headers, service_name: "gw".into(), node: "gw-1".into(), per_million }
 }
 
 fn span<'a>(parts: &'a [(&'static str, Duration)], codes: &[i16]) -> RequestSpan<'a> {
@@ -69,7 +69,7 @@ fn attribute(span: &Span, name: &str) -> String {
 fn a_request_is_a_span_with_its_parts_below() {
     let (endpoint, requests) = collector("200 OK");
     let metrics = Arc::<Metrics>::default();
-    let traces = Traces::new(&settings(endpoint, 1_000_000), "gw-1", Arc::clone(&metrics)).unwrap();
+    let traces = Traces::new(&settings(endpoint, 1_000_000), Arc::clone(&metrics)).unwrap();
     assert!((0..100).all(|_| traces.chooses()));
     let part = Duration::from_millis(3);
     traces.send(&span(&[("request", part), ("upstream", part * 2), ("client", part)], &[29]));
@@ -102,7 +102,7 @@ fn a_request_is_a_span_with_its_parts_below() {
 fn a_collector_that_refuses_is_counted() {
     let (endpoint, requests) = collector("403 Forbidden");
     let metrics = Arc::<Metrics>::default();
-    let traces = Traces::new(&settings(endpoint, 1_000_000), "gw-1", Arc::clone(&metrics)).unwrap();
+    let traces = Traces::new(&settings(endpoint, 1_000_000), Arc::clone(&metrics)).unwrap();
     traces.send(&span(&[], &[]));
     drop(traces);
     assert!(requests.recv_timeout(Duration::from_secs(60)).is_ok());
@@ -112,7 +112,7 @@ fn a_collector_that_refuses_is_counted() {
 #[test]
 fn as_many_are_chosen_as_was_said() {
     let chosen = |per_million| {
-        let traces = Traces::new(&settings("http://127.0.0.1:1/v1/traces".into(), per_million), "gw", Arc::default());
+        let traces = Traces::new(&settings("http://127.0.0.1:1/v1/traces".into(), per_million), Arc::default());
         let traces = traces.unwrap();
         (0..100_000).filter(|_| traces.chooses()).count()
     };
