@@ -177,7 +177,7 @@ fn admin_of(
         State::Folder(path) => Keep::Folder(Folder::new(path.clone())),
         State::Topic(topic) => {
             let replicas = config.at_rest.replication_factor;
-            Keep::Log(StateLog::new(Arc::clone(cluster), topic.clone(), replicas).sealed_by(sealing))
+            Keep::Log(Box::new(StateLog::new(Arc::clone(cluster), topic.clone(), replicas).sealed_by(sealing)))
         }
     };
     Arc::new(Admin::new(

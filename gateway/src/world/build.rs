@@ -30,6 +30,25 @@ pub fn build<'a>(
     rules: impl IntoIterator<Item = (&'a String, &'a Arc<BTreeSet<AclBinding>>)>,
     others: impl IntoIterator<Item = &'a Resource>,
 ) -> Result<World, Vec<Problem>> {
+    build_after(None, virtual_clusters, accounts, rules, others)
+}
+
+/// A world that is there already, and the names of the virtual clusters that are declared, with their rules, as they were for
+/// it: what decides in them is not made anew.
+#[derive(Debug)]
+pub struct Before<'a> {
+    pub world: &'a World,
+    pub unchanged: BTreeSet<&'a str>,
+}
+
+/// The same as [`build`], out of parts of the world before.
+pub fn build_after<'a>(
+    before: Option<&Before<'_>>,
+    virtual_clusters: impl IntoIterator<Item = &'a resources::VirtualCluster>,
+    accounts: impl IntoIterator<Item = &'a Arc<Account>>,
+    rules: impl IntoIterator<Item = (&'a String, &'a Arc<BTreeSet<AclBinding>>)>,
+    others: impl IntoIterator<Item = &'a Resource>,
+) -> Result<World, Vec<Problem>> {
     let mut world = World::empty();
     let mut problems = Vec::new();
     let rules: BTreeMap<&str, &BTreeSet<AclBinding>> =
@@ -42,10 +61,12 @@ pub fn build<'a>(
     }
     let undeclared = resources::VirtualCluster::new(PASSTHROUGH);
     for declared in [&undeclared].into_iter().chain(virtual_clusters.iter().copied()) {
-        check_cluster(declared, &mut problems);
         let name = declared.metadata.name.as_str();
+        if before.is_none_or(|before| !before.unchanged.contains(name)) {
+            check_cluster(declared, &mut problems);
+        }
         let aliases = aliases.get(name).map(Vec::as_slice).unwrap_or_default();
-        let cluster = Arc::new(VirtualCluster::declared(declared, rules.get(name).copied(), aliases));
+        let cluster = Arc::new(VirtualCluster::declared(declared, rules.get(name).copied(), aliases, before));
         world.virtual_clusters.insert(Arc::clone(&cluster.name), cluster);
     }
     views::check(&virtual_clusters, &aliases, &world, &mut problems);
@@ -68,22 +89,26 @@ pub fn build<'a>(
 
 impl VirtualCluster {
     pub(super) fn passthrough() -> Self {
-        Self::declared(&resources::VirtualCluster::new(PASSTHROUGH), None, &[])
+        Self::declared(&resources::VirtualCluster::new(PASSTHROUGH), None, &[], None)
     }
 
     fn declared(
         declared: &resources::VirtualCluster,
         rules: Option<&BTreeSet<AclBinding>>,
         aliases: &[&AliasTopic],
+        before: Option<&Before<'_>>,
     ) -> Self {
         let name = declared.metadata.name.as_str();
+        let before = before.filter(|before| before.unchanged.contains(name));
+        let authorizer =
+            before.and_then(|before| before.world.virtual_cluster(name)).map(|cluster| &cluster.authorizer);
         let prefix: Option<Arc<str>> = (name != PASSTHROUGH).then(|| prefix_of(declared).into());
         Self {
             name: Arc::from(name),
             cluster_id: cluster_id(name, prefix.as_deref().unwrap_or_default()),
             namespace: views::namespace(declared, prefix.clone(), aliases),
             prefix,
-            authorizer: Arc::new(acls::authorizer(declared, rules)),
+            authorizer: authorizer.map_or_else(|| Arc::new(acls::authorizer(declared, rules)), Arc::clone),
             acl_mode: declared.spec.acl_mode.unwrap_or_default(),
             quotas: None,
         }

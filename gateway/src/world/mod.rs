@@ -21,7 +21,7 @@ use crate::naming::prefix::Namespace;
 use crate::quotas::rules::Rules;
 
 pub use acls::{MOST_RULES, Wrong, check_rule, is_super_user};
-pub use build::{build, prefix_of};
+pub use build::{Before, build, build_after, prefix_of};
 pub use passwords::check_password;
 
 /// All virtual clusters and accounts at one moment.
