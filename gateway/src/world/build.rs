@@ -13,7 +13,7 @@ use contract::resources::{self, AccountType, AliasTopic, PASSTHROUGH, Resource};
 use super::acls::{self, MOST_RULES, check_rule};
 use super::names::{check_cluster_name, check_prefix, check_username, comparable};
 use super::views::{self, Aliases};
-use super::{Problem, ProblemKind, VirtualCluster, World, others, quotas};
+use super::{Problem, ProblemKind, VirtualCluster, World, identity_providers, others, quotas};
 use crate::authn::Account;
 use crate::authn::external::check_name;
 
@@ -83,6 +83,7 @@ pub fn build_after<'a>(
     for resource in &others {
         others::check(resource, &world, &mut problems);
     }
+    identity_providers::put_in_place(others.iter().copied(), &mut world, &mut problems);
     quotas::put_in_place(others.into_iter(), &mut world, &mut problems);
     if problems.is_empty() { Ok(world) } else { Err(problems) }
 }
