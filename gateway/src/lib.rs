@@ -37,6 +37,7 @@ use audit::recorder::Recorder;
 use audit::sinks::SinkError;
 use audit::{Audit, Watched};
 use authn::oauth::OAuth;
+use authn::oauth::declared::DeclaredProviders;
 use authn::oauth::provider::{self, CaFileError, Provider};
 use authn::principal::PrincipalRules;
 use authn::sasl::Authenticator;
@@ -162,6 +163,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
                 () = watch_upstream(&cluster, &health) => Ok(()),
                 ended = certificates => ended.map_err(RunError::Signals),
                 done = follow_provider => done,
+                () = follow_declared(shared.world.clone(), &authenticator, &shared.metrics) => Ok(()),
                 done = admin::serve(admin_listener, admin_tls, Arc::clone(&admin), admin_stops) => done.map_err(RunError::Admin),
             }
         })
@@ -182,7 +184,7 @@ fn admin_of(
         State::Folder(path) => Keep::Folder(Folder::new(path.clone())),
         State::Topic(topic) => {
             let replicas = config.at_rest.replication_factor;
-            Keep::Log(StateLog::new(Arc::clone(cluster), topic.clone(), replicas).sealed_by(sealing))
+            Keep::Log(Box::new(StateLog::new(Arc::clone(cluster), topic.clone(), replicas).sealed_by(sealing)))
         }
     };
     Arc::new(Admin::new(
@@ -329,6 +331,22 @@ fn delegation(config: &Config, authenticator: &Authenticator) -> Delegation {
         validator: authenticator.oauth().filter(|_| config.logins.validate_forward).cloned(),
         longest_token: config.oauth.as_ref().map_or(LONGEST_TOKEN, |oauth| oauth.longest_token),
         kafka_authorizes: config.clients.kafka_managed,
+    }
+}
+
+/// Takes tokens of the identity providers that are declared, for as long as it is polled.
+async fn follow_declared(
+    mut world: watch::Receiver<Arc<World>>,
+    authenticator: &Authenticator,
+    metrics: &Arc<Metrics>,
+) {
+    let mut providers = DeclaredProviders::default();
+    loop {
+        let now = Arc::clone(&world.borrow_and_update());
+        providers.follow(now.identity_providers(), authenticator, metrics);
+        if world.changed().await.is_err() {
+            return;
+        }
     }
 }
 

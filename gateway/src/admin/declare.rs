@@ -56,7 +56,7 @@ pub enum Keep {
     /// In the process: gone when it ends.
     Memory,
     /// In a log that other gateways read and write too.
-    Log(StateLog),
+    Log(Box<StateLog>),
     /// In files that somebody else writes.
     Folder(Folder),
 }
@@ -102,7 +102,7 @@ impl Declare {
             metrics: Arc::clone(&reports.metrics),
             kept: tokio::sync::Mutex::new(match keep {
                 Keep::Memory => Kept::Memory,
-                Keep::Log(log) => Kept::Log(Box::new(Follower::new(log))),
+                Keep::Log(log) => Kept::Log(Box::new(Follower::new(*log))),
                 Keep::Folder(folder) => Kept::Folder(Watched::new(folder)),
             }),
             health: Arc::clone(&reports.health),
@@ -133,7 +133,22 @@ impl Declare {
         }
         let others = declared.values().filter(|cluster| cluster.metadata.name != PASSTHROUGH);
         let accounts = declarations.accounts.values();
-        world::build(others.chain([&passthrough]), accounts, &declarations.acls, declarations.others.values())
+        let (now, world) = (self.now(), self.world.borrow().clone());
+        let unchanged = |(name, cluster): &(&String, &VirtualCluster)| {
+            let name = *name;
+            let same_rules = match (now.acls.get(name), declarations.acls.get(name)) {
+                (None, None) => true,
+                (Some(before), Some(after)) => Arc::ptr_eq(before, after),
+                _ => false,
+            };
+            same_rules && now.virtual_clusters.get(name) == Some(*cluster)
+        };
+        let unchanged = declared.iter().filter(unchanged).map(|(name, _)| name.as_str());
+        // What passthrough is like does not follow from its declaration alone.
+        let unchanged = unchanged.filter(|name| *name != PASSTHROUGH).collect();
+        let before = world::Before { world: &world, unchanged };
+        let clusters = others.chain([&passthrough]);
+        world::build_after(Some(&before), clusters, accounts, &declarations.acls, declarations.others.values())
     }
 
     /// What is declared now.

@@ -233,6 +233,22 @@ fn only_configured_users_get_in_and_readers_only_read() {
 }
 
 #[test]
+fn what_decides_in_a_virtual_cluster_is_not_made_anew_when_another_changes() {
+    let gateway = Gateway::start();
+    let client = gateway.client();
+    let mut closed = VirtualCluster::new("closed");
+    closed.spec.acl_enabled = Some(true);
+    client.put_virtual_cluster(&closed, false).unwrap();
+    let authorizer = || Arc::clone(&gateway.world.borrow().virtual_cluster("closed").unwrap().authorizer);
+    let before = authorizer();
+    client.put_virtual_cluster(&VirtualCluster::new("other"), false).unwrap();
+    assert!(Arc::ptr_eq(&before, &authorizer()));
+    closed.spec.super_users = Some(vec!["owner".into()]);
+    client.put_virtual_cluster(&closed, false).unwrap();
+    assert_ne!(before, authorizer(), "its own change is one");
+}
+
+#[test]
 fn health_and_metrics() {
     let gateway = Gateway::start();
     let client = gateway.client();

@@ -11,7 +11,7 @@ use crate::config::{OAUTHBEARER, SecurityProtocol};
 pub(super) fn filled_in(mut cluster: VirtualCluster, admin: &Admin) -> VirtualCluster {
     let (clients, mechanisms) = (&admin.clients, admin.authenticator.mechanisms());
     let bootstrap = clients.routes.bootstrap(&cluster.metadata.name);
-    cluster.spec.client_properties = Some(client_properties(&bootstrap, clients.security_protocol, mechanisms));
+    cluster.spec.client_properties = Some(client_properties(&bootstrap, clients.security_protocol, &mechanisms));
     cluster.spec.bootstrap_servers = Some(bootstrap);
     cluster
 }

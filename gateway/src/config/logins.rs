@@ -31,6 +31,8 @@ const MOST_REAUTH_MS: i64 = 365 * 24 * 3_600 * 1_000;
 pub struct Logins {
     /// Of [`MECHANISMS`], in that order.
     pub mechanisms: Vec<&'static str>,
+    /// Whether tokens of identity providers that are declared as resources are taken too.
+    pub declared_providers: bool,
     pub unmapped: Unmapped,
     /// The same where Kafka decides: it knows what they may, so they go on as without a gateway unless the settings say no.
     pub unmapped_of_kafka: Unmapped,
@@ -46,6 +48,7 @@ impl Default for Logins {
         let mechanisms = MECHANISMS.into_iter().filter(|name| *name != OAUTHBEARER).collect();
         Self {
             mechanisms,
+            declared_providers: true,
             unmapped: Unmapped::default(),
             unmapped_of_kafka: Unmapped::Passthrough,
             validate_forward: false,
@@ -78,6 +81,7 @@ pub(super) fn read(reader: &mut Reader, clients: &Clients) -> Logins {
         ));
     }
     Logins {
+        declared_providers: chosen.as_ref().is_none_or(|chosen| chosen.contains(&OAUTHBEARER)),
         mechanisms: chosen.unwrap_or_else(all),
         unmapped: unmapped.unwrap_or_default(),
         unmapped_of_kafka: unmapped.unwrap_or(Unmapped::Passthrough),

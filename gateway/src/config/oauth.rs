@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use contract::resources::identity_provider::IdentityProviderSpec;
 use serde_yaml::Value;
 
 use super::reader::{Reader, listed, text};
@@ -74,6 +75,54 @@ pub struct RequiredClaim {
     pub name: String,
     pub value: String,
 }
+
+impl OAuth {
+    /// The provider that a resource declares. Keys come by https, or by http from this machine: files are the operator's to name.
+    ///
+    /// # Errors
+    /// Paths in the resource, and what is wrong there.
+    pub fn declared(spec: &IdentityProviderSpec) -> Result<Self, Vec<(&'static str, String)>> {
+        let mut wrong = Vec::new();
+        let jwks = jwks_source(&Value::from(spec.jwks_url.as_str())).and_then(|source| match &source {
+            JwksSource::File(_) => Err("names a file: it must begin with https://".to_owned()),
+            JwksSource::Url(url) if is_open_to_forgers(url) => {
+                Err(format!("'{url}' is not https: whoever is on the way to it can make tokens for anybody"))
+            }
+            JwksSource::Url(_) => Ok(source),
+        });
+        if spec.issuer.trim().is_empty() {
+            wrong.push(("spec.issuer", "is empty: it must be the 'iss' of the provider's tokens".to_owned()));
+        }
+        if spec.audiences.is_empty() || spec.audiences.iter().any(|audience| audience.trim().is_empty()) {
+            let message = "must name one 'aud' or more: else tokens that the provider made for anybody else log in too";
+            wrong.push(("spec.audiences", message.to_owned()));
+        }
+        let jwks = jwks.map_err(|message| wrong.push(("spec.jwksUrl", message))).ok();
+        let claims = spec.required_claims.iter().flatten();
+        let claims = claims.map(|(name, value)| RequiredClaim { name: name.clone(), value: value.clone() });
+        match jwks {
+            Some(jwks) if wrong.is_empty() => Ok(Self {
+                jwks,
+                ca_file: None,
+                expected_issuer: spec.issuer.clone(),
+                expected_audiences: spec.audiences.clone(),
+                algorithms: TOKEN_ALGORITHMS.map(str::to_owned).to_vec(),
+                principal_claim: spec.principal_claim.clone().unwrap_or_else(|| "sub".to_owned()),
+                scope_claim: "scope".to_owned(),
+                required_scopes: Vec::new(),
+                required_claims: claims.collect(),
+                clock_skew: DEFAULT_SKEW,
+                refresh: DEFAULT_REFRESH,
+                longest_token: as_usize(MAX_TOKEN_BYTES),
+            }),
+            _ => Err(wrong),
+        }
+    }
+}
+
+/// How far clocks may differ, and how often keys are fetched, where nothing else is said.
+const DEFAULT_SKEW: Duration = Duration::from_secs(30);
+const DEFAULT_REFRESH: Duration = Duration::from_secs(300);
 
 /// `None` where no tokens are taken, or where what is set does not hold; the reader knows.
 pub(super) fn read(reader: &mut Reader) -> Option<OAuth> {

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Change;
 use crate::crypto::sealed::{SealError, Sealed, SealingKeys};
+use crate::upstream::topic_log::Entry;
 
 /// How an envelope begins: no resource has such a field.
 const ENVELOPE: &[u8] = br#"{"sealed":"#;
@@ -47,11 +48,7 @@ pub fn unprotected(change: &Change) -> Option<String> {
 }
 
 /// The value of a record, encrypted where it holds a secret and there is a key.
-pub(super) fn seal(
-    keys: Option<&SealingKeys>,
-    change: &Change,
-    (key, value): (String, Option<Vec<u8>>),
-) -> Result<(String, Option<Vec<u8>>), String> {
+pub(super) fn seal(keys: Option<&SealingKeys>, change: &Change, (key, value): Entry) -> Result<Entry, String> {
     match (keys, value) {
         (Some(keys), Some(value)) if holds_secret(change) => {
             let sealed = keys.seal(&key, &value).map_err(|error| error.to_string())?;

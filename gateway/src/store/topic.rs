@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{Change, entry, secrets};
 use crate::crypto::sealed::SealingKeys;
 use crate::upstream::cluster::Cluster;
-use crate::upstream::topic_log::{LogError, Shape, TopicLog, UP_TO_THREE};
+use crate::upstream::topic_log::{Entry, LogError, Shape, TopicLog, UP_TO_THREE};
 
 /// Every gateway reads one order.
 const SHAPE: Shape = Shape { partitions: 1, replication_factor: UP_TO_THREE, cleanup_policy: "compact" };
@@ -147,7 +147,7 @@ impl StateLog {
         self.log.append(entries).await
     }
 
-    fn entries(&self, changes: &[Change]) -> Result<Vec<(String, Option<Vec<u8>>)>, LogError> {
+    fn entries(&self, changes: &[Change]) -> Result<Vec<Entry>, LogError> {
         let entry = |change| {
             let entry = entry::write(change).map_err(|error| error.to_string())?;
             secrets::seal(self.keys.as_deref(), change, entry)

@@ -13,7 +13,7 @@ use contract::resources::{self, AccountType, AliasTopic, PASSTHROUGH, Resource};
 use super::acls::{self, MOST_RULES, check_rule};
 use super::names::{check_cluster_name, check_prefix, check_username, comparable};
 use super::views::{self, Aliases};
-use super::{Problem, ProblemKind, VirtualCluster, World, others, quotas};
+use super::{Problem, ProblemKind, VirtualCluster, World, identity_providers, others, quotas};
 use crate::authn::Account;
 use crate::authn::external::check_name;
 
@@ -25,6 +25,25 @@ const MOST_EXTERNAL_NAMES: usize = 16;
 /// The world that these declarations describe; `rules` are those that came by Kafka's API, by virtual cluster, and `others`
 /// the resources of all other kinds.
 pub fn build<'a>(
+    virtual_clusters: impl IntoIterator<Item = &'a resources::VirtualCluster>,
+    accounts: impl IntoIterator<Item = &'a Arc<Account>>,
+    rules: impl IntoIterator<Item = (&'a String, &'a Arc<BTreeSet<AclBinding>>)>,
+    others: impl IntoIterator<Item = &'a Resource>,
+) -> Result<World, Vec<Problem>> {
+    build_after(None, virtual_clusters, accounts, rules, others)
+}
+
+/// A world that is there already, and the names of the virtual clusters that are declared, with their rules, as they were for
+/// it: what decides in them is not made anew.
+#[derive(Debug)]
+pub struct Before<'a> {
+    pub world: &'a World,
+    pub unchanged: BTreeSet<&'a str>,
+}
+
+/// The same as [`build`], out of parts of the world before.
+pub fn build_after<'a>(
+    before: Option<&Before<'_>>,
     virtual_clusters: impl IntoIterator<Item = &'a resources::VirtualCluster>,
     accounts: impl IntoIterator<Item = &'a Arc<Account>>,
     rules: impl IntoIterator<Item = (&'a String, &'a Arc<BTreeSet<AclBinding>>)>,
@@ -42,10 +61,12 @@ pub fn build<'a>(
     }
     let undeclared = resources::VirtualCluster::new(PASSTHROUGH);
     for declared in [&undeclared].into_iter().chain(virtual_clusters.iter().copied()) {
-        check_cluster(declared, &mut problems);
         let name = declared.metadata.name.as_str();
+        if before.is_none_or(|before| !before.unchanged.contains(name)) {
+            check_cluster(declared, &mut problems);
+        }
         let aliases = aliases.get(name).map(Vec::as_slice).unwrap_or_default();
-        let cluster = Arc::new(VirtualCluster::declared(declared, rules.get(name).copied(), aliases));
+        let cluster = Arc::new(VirtualCluster::declared(declared, rules.get(name).copied(), aliases, before));
         world.virtual_clusters.insert(Arc::clone(&cluster.name), cluster);
     }
     views::check(&virtual_clusters, &aliases, &world, &mut problems);
@@ -62,28 +83,33 @@ pub fn build<'a>(
     for resource in &others {
         others::check(resource, &world, &mut problems);
     }
+    identity_providers::put_in_place(others.iter().copied(), &mut world, &mut problems);
     quotas::put_in_place(others.into_iter(), &mut world, &mut problems);
     if problems.is_empty() { Ok(world) } else { Err(problems) }
 }
 
 impl VirtualCluster {
     pub(super) fn passthrough() -> Self {
-        Self::declared(&resources::VirtualCluster::new(PASSTHROUGH), None, &[])
+        Self::declared(&resources::VirtualCluster::new(PASSTHROUGH), None, &[], None)
     }
 
     fn declared(
         declared: &resources::VirtualCluster,
         rules: Option<&BTreeSet<AclBinding>>,
         aliases: &[&AliasTopic],
+        before: Option<&Before<'_>>,
     ) -> Self {
         let name = declared.metadata.name.as_str();
+        let before = before.filter(|before| before.unchanged.contains(name));
+        let authorizer =
+            before.and_then(|before| before.world.virtual_cluster(name)).map(|cluster| &cluster.authorizer);
         let prefix: Option<Arc<str>> = (name != PASSTHROUGH).then(|| prefix_of(declared).into());
         Self {
             name: Arc::from(name),
             cluster_id: cluster_id(name, prefix.as_deref().unwrap_or_default()),
             namespace: views::namespace(declared, prefix.clone(), aliases),
             prefix,
-            authorizer: Arc::new(acls::authorizer(declared, rules)),
+            authorizer: authorizer.map_or_else(|| Arc::new(acls::authorizer(declared, rules)), Arc::clone),
             acl_mode: declared.spec.acl_mode.unwrap_or_default(),
             quotas: None,
         }

@@ -2,6 +2,7 @@
 
 mod acls;
 mod build;
+mod identity_providers;
 mod names;
 mod others;
 mod passwords;
@@ -17,11 +18,12 @@ use contract::resources::acl::AclMode;
 
 use crate::authn::{Account, AccountLookup};
 use crate::authz::Authorizer;
+use crate::config;
 use crate::naming::prefix::Namespace;
 use crate::quotas::rules::Rules;
 
 pub use acls::{MOST_RULES, Wrong, check_rule, is_super_user};
-pub use build::{build, prefix_of};
+pub use build::{Before, build, build_after, prefix_of};
 pub use passwords::check_password;
 
 /// All virtual clusters and accounts at one moment.
@@ -34,6 +36,8 @@ pub struct World {
     accounts: BTreeMap<Arc<str>, Arc<Account>>,
     /// The external accounts once more, by each of their external names.
     external: BTreeMap<String, Arc<Account>>,
+    /// Whose tokens are believed too, by the names of the resources.
+    identity_providers: BTreeMap<String, config::OAuth>,
 }
 
 /// A tenant at run time.
@@ -59,7 +63,17 @@ impl World {
     pub fn empty() -> Self {
         let passthrough = Arc::new(VirtualCluster::passthrough());
         let virtual_clusters = [(Arc::clone(&passthrough.name), passthrough)].into();
-        Self { virtual_clusters, accounts: BTreeMap::new(), external: BTreeMap::new() }
+        Self {
+            virtual_clusters,
+            accounts: BTreeMap::new(),
+            external: BTreeMap::new(),
+            identity_providers: BTreeMap::new(),
+        }
+    }
+
+    /// The identity providers that are declared.
+    pub fn identity_providers(&self) -> &BTreeMap<String, config::OAuth> {
+        &self.identity_providers
     }
 
     pub fn virtual_cluster(&self, name: &str) -> Option<&Arc<VirtualCluster>> {

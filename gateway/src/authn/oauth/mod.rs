@@ -5,6 +5,7 @@
 
 pub mod algorithm;
 mod claims;
+pub mod declared;
 pub mod jwks;
 pub mod keys;
 pub mod provider;
@@ -70,6 +71,22 @@ impl OAuth {
     /// The keys of the provider, to be fetched by [`provider::follow`].
     pub fn keys(&self) -> &Arc<Keys> {
         &self.keys
+    }
+
+    /// What a token must say, and where its keys are.
+    pub fn rules(&self) -> &config::OAuth {
+        &self.rules
+    }
+
+    /// Whether a token says that it is this provider's. It is not believed for that.
+    pub fn is_named_by(&self, token: &str) -> bool {
+        #[derive(Deserialize)]
+        struct Issued {
+            iss: String,
+        }
+        let parts = self.parts(token);
+        let issued = parts.and_then(|parts| decoded::<Issued>(parts.payload, "its claims name no issuer"));
+        issued.is_ok_and(|issued| issued.iss == self.rules.expected_issuer)
     }
 
     /// The longest token that is looked at, in bytes.

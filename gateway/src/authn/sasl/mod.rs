@@ -7,7 +7,7 @@ mod plain;
 mod scram;
 pub mod seen;
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::rand;
@@ -31,6 +31,8 @@ pub struct Authenticator {
     nobody: [u8; 32],
     mechanisms: Vec<&'static str>,
     oauth: Option<Arc<OAuth>>,
+    /// The identity providers that are declared as resources; `None` where the settings want no tokens.
+    declared: Option<RwLock<Vec<Arc<OAuth>>>>,
     unmapped: Unmapped,
 }
 
@@ -65,18 +67,36 @@ impl Authenticator {
         let mut nobody = [0; 32];
         rand::fill(&mut nobody)?;
         let Logins { mechanisms, unmapped, .. } = Logins::default();
-        Ok(Self { tokens, nobody, mechanisms, oauth: None, unmapped })
+        Ok(Self { tokens, nobody, mechanisms, oauth: None, declared: None, unmapped })
     }
 
     /// The same with the mechanisms that the settings name. Tokens are taken where `oauth` checks them.
     #[must_use]
     pub fn with_logins(self, logins: &Logins, oauth: Option<Arc<OAuth>>) -> Self {
-        Self { mechanisms: logins.mechanisms.clone(), unmapped: logins.unmapped, oauth, ..self }
+        let declared = logins.declared_providers.then(RwLock::default);
+        Self { mechanisms: logins.mechanisms.clone(), unmapped: logins.unmapped, oauth, declared, ..self }
+    }
+
+    /// Takes tokens of these identity providers too from now on, where the settings allow it.
+    pub fn set_declared_providers(&self, providers: Vec<Arc<OAuth>>) {
+        if let Some(declared) = &self.declared {
+            *declared.write().unwrap_or_else(PoisonError::into_inner) = providers;
+        }
+    }
+
+    /// All that check tokens, those of the settings first.
+    fn providers(&self) -> Vec<Arc<OAuth>> {
+        let declared = self.declared.as_ref().map(|declared| declared.read().unwrap_or_else(PoisonError::into_inner));
+        self.oauth.iter().chain(declared.iter().flat_map(|declared| declared.iter())).cloned().collect()
     }
 
     /// The mechanisms, in the order in which they are offered.
-    pub fn mechanisms(&self) -> &[&'static str] {
-        &self.mechanisms
+    pub fn mechanisms(&self) -> Vec<&'static str> {
+        let mut mechanisms = self.mechanisms.clone();
+        if !mechanisms.contains(&OAUTHBEARER) && !self.providers().is_empty() {
+            mechanisms.push(OAUTHBEARER);
+        }
+        mechanisms
     }
 
     /// What becomes of identities that somebody else vouches for and no account names.
@@ -100,15 +120,15 @@ impl Authenticator {
         accounts: Arc<dyn AccountLookup>,
     ) -> Result<SaslExchange, UnknownMechanism> {
         let this = || Arc::clone(self);
-        let offered = self.mechanisms.iter().find(|offered| **offered == mechanism);
-        let mechanism = match (offered.copied(), &self.oauth) {
+        let offered = self.mechanisms().into_iter().find(|offered| *offered == mechanism);
+        let mechanism = match (offered, self.providers()) {
             (Some("PLAIN"), _) => Mechanism::Plain(Plain::new(this(), accounts)),
             (Some("SCRAM-SHA-256"), _) => Mechanism::Scram(Scram::new(Hash::Sha256, this(), accounts)),
             (Some("SCRAM-SHA-512"), _) => Mechanism::Scram(Scram::new(Hash::Sha512, this(), accounts)),
-            (Some(OAUTHBEARER), Some(oauth)) => {
-                Mechanism::OAuthBearer(OAuthBearer::new(this(), Arc::clone(oauth), accounts))
+            (Some(OAUTHBEARER), providers) if !providers.is_empty() => {
+                Mechanism::OAuthBearer(OAuthBearer::new(this(), providers, accounts))
             }
-            _ => return Err(UnknownMechanism { offered: self.mechanisms.clone() }),
+            _ => return Err(UnknownMechanism { offered: self.mechanisms() }),
         };
         Ok(SaslExchange { mechanism, principal: None })
     }

@@ -21,7 +21,8 @@ const AROUND_A_TOKEN: usize = 4 * 1024;
 
 pub(super) struct OAuthBearer {
     authenticator: Arc<Authenticator>,
-    oauth: Arc<OAuth>,
+    /// At least one.
+    providers: Vec<Arc<OAuth>>,
     accounts: Arc<dyn AccountLookup>,
     refused: Option<Failure>,
 }
@@ -35,19 +36,31 @@ struct Message<'a> {
 }
 
 impl OAuthBearer {
-    pub(super) fn new(authenticator: Arc<Authenticator>, oauth: Arc<OAuth>, accounts: Arc<dyn AccountLookup>) -> Self {
-        Self { authenticator, oauth, accounts, refused: None }
+    pub(super) fn new(
+        authenticator: Arc<Authenticator>,
+        providers: Vec<Arc<OAuth>>,
+        accounts: Arc<dyn AccountLookup>,
+    ) -> Self {
+        Self { authenticator, providers, accounts, refused: None }
+    }
+
+    /// Who checks a token: the provider that it names, or the first, which then says what is wrong with it.
+    fn provider_of(&self, token: &str) -> Option<&Arc<OAuth>> {
+        let named = self.providers.iter().find(|provider| self.providers.len() > 1 && provider.is_named_by(token));
+        named.or(self.providers.first())
     }
 
     /// The longest message that is taken, in bytes.
     pub(super) fn longest_message(&self) -> usize {
-        self.oauth.longest_token() + AROUND_A_TOKEN
+        self.providers.iter().map(|provider| provider.longest_token()).max().unwrap_or(0) + AROUND_A_TOKEN
     }
 
     /// Waits for the key of the token in the message, where it is not known yet.
     pub(super) async fn prepare(&self, message: &[u8]) {
-        if let Ok(Message { token, .. }) = read(message) {
-            self.oauth.prepare(token).await;
+        if let Ok(Message { token, .. }) = read(message)
+            && let Some(provider) = self.provider_of(token)
+        {
+            provider.prepare(token).await;
         }
     }
 
@@ -75,7 +88,10 @@ impl OAuthBearer {
             Err(failure) => return Ok(Step::Failed(failure)),
         };
         let refused = |rejection: Rejection| Failure::Token(Box::new(rejection));
-        let verified = self.oauth.verify(message.token, SystemTime::now()).map_err(refused)?;
+        let Some(provider) = self.provider_of(message.token) else {
+            return Ok(Step::Failed(Failure::InvalidCredentials));
+        };
+        let verified = provider.verify(message.token, SystemTime::now()).map_err(refused)?;
         *principal = Some(verified.principal.clone());
         let unmapped = self.authenticator.unmapped;
         let found = external::identity(&*self.accounts, &verified.principal, Some(verified.expires_at), unmapped);
@@ -179,6 +195,21 @@ mod tests {
             let left = identity.expires_at.unwrap().duration_since(SystemTime::now()).unwrap().as_secs();
             assert!((590..=600).contains(&left), "{left}");
         }
+    }
+
+    #[test]
+    fn a_declared_provider_is_believed_for_as_long_as_it_is_declared() {
+        let issuer = Issuer::rsa("k1");
+        let made = Authenticator::new(TokenKey::random().unwrap()).unwrap().with_logins(&Logins::default(), None);
+        let made = Arc::new(made);
+        let accounts = || Arc::new(Accounts::default().with_external("app", "dev", "0oa1"));
+        assert!(made.start("OAUTHBEARER", accounts()).is_err(), "nobody checks tokens");
+        made.set_declared_providers(vec![Arc::new(issuer.oauth())]);
+        let mut exchange = made.start("OAUTHBEARER", accounts()).unwrap();
+        let step = exchange.step(&message(&issuer.sign(&claims("0oa1", 600))));
+        assert!(matches!(step, Step::Done { .. }), "{step:?}");
+        made.set_declared_providers(Vec::new());
+        assert!(made.start("OAUTHBEARER", accounts()).is_err());
     }
 
     #[test]
