@@ -10,6 +10,7 @@ pub mod authn;
 pub mod authz;
 pub mod certs;
 pub mod config;
+pub mod failover;
 pub mod listeners;
 pub mod material;
 pub mod naming;
@@ -27,6 +28,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
+use admin::pclusters::PClusters;
 use admin::{Admin, ClientAccess, Reports};
 use audit::event::{Action, Event};
 use audit::recorder::Recorder;
@@ -39,6 +41,7 @@ use authn::sasl::Authenticator;
 use authn::tokens::TokenKey;
 use config::tls::ClientAuth;
 use config::{Config, HostPort, State};
+use failover::{Followers, StateAt};
 use contract::resources::PASSTHROUGH;
 use listeners::{ListenError, Listeners};
 use material::{Material, MaterialError};
@@ -46,7 +49,6 @@ use naming::topic_ids::TopicIds;
 use observe::health::{Health, Part};
 use observe::metrics::Metrics;
 use routing::Routes;
-use session::attempts::Attempts;
 use session::certificate::ByCertificate;
 use session::delegated::Delegation;
 use session::{Limits, Listener, Login, Shared};
@@ -54,7 +56,7 @@ use store::topic::StateLog;
 use transport::tls::reload;
 use transport::tls::server::ServerTls;
 use upstream::cluster::Cluster;
-use upstream::security::{Security, SecurityError};
+use upstream::security::SecurityError;
 use world::World;
 
 /// Why the gateway could not start or go on.
@@ -97,11 +99,9 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     let Material { servers, principals } = Material::read(&config)?;
     let authenticator = authenticator(&config)?;
     let cluster = Arc::new(cluster(&config)?);
+    let switches = switches_of(&config);
     let (audit, recorder) = audit_of(&config, &cluster, &metrics).await?;
-    let log = match &config.state {
-        State::Memory => None,
-        State::Topic(topic) => Some(StateLog::new(Arc::clone(&cluster), topic.clone())),
-    };
+    let log = state_at(&config).map(|log| log(Arc::clone(cluster.main())));
     let admin = Arc::new(Admin::new(
         sender,
         log,
@@ -109,18 +109,20 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         Arc::clone(&authenticator),
         client_access(&config),
         config.passthrough,
+        PClusters::new(Arc::clone(&cluster), switches.clone()),
         reports(&config, &health, &metrics, &audit),
     ));
     let admin_listener = listen(&config.admin.bind_host, config.admin.port, "the admin API").await?;
     let (listeners, bootstrap) = client_listeners(&config, &authenticator, &servers, &principals).await?;
     let shared = Arc::new(Shared {
-        cluster: Arc::clone(&cluster),
+        cluster: cluster.active(),
+        active: cluster.is_switchable().then(|| cluster.follow()),
         world,
         metrics,
         audit,
-        attempts: Attempts::default(),
+        attempts: Arc::default(),
         limits: limits(&config),
-        api_versions: session::local::ApiVersionsCache::default(),
+        api_versions: Arc::default(),
         fetch_sessions: Arc::default(),
         acls: Arc::clone(&admin) as Arc<dyn session::acls::AclKeeper>,
     });
@@ -133,24 +135,56 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     );
     let follow_provider = follow_provider(&config, &authenticator, &shared.metrics)?;
     let shutdown = shutdown(Arc::clone(&health))?;
+    let present = Arc::new(watch::Sender::new(Arc::clone(&shared)));
+    let followers = Followers {
+        cluster: Arc::clone(&cluster),
+        key: switches.clone(),
+        shared: Arc::clone(&present),
+        admin: Arc::clone(&admin),
+        state: state_at(&config),
+        audit: shared.audit.clone(),
+        metrics: Arc::clone(&shared.metrics),
+    };
+    let upstreams = failover::watch_upstreams(Arc::clone(&cluster), Arc::clone(&health), Arc::clone(&shared.metrics));
     let clients = async {
-        // Before the declarations are known every login would fail, and clients give up for good on a failed login.
-        admin.catch_up_until_done().await;
-        health.set_listeners(Part::Up(bootstrap));
-        listeners.serve(shared, config.clients.limits.max_connections).await;
+        failover::recall(&cluster, &switches, &present).await;
+        let served = async {
+            // Before the declarations are known every login would fail, and clients give up for good on a failed login.
+            admin.catch_up_until_done().await;
+            health.set_listeners(Part::Up(bootstrap));
+            listeners.serve(&present, config.clients.limits.max_connections).await;
+        };
+        tokio::select! {
+            () = served => {}
+            () = followers.follow() => {}
+        }
     };
     recorder
         .during(async {
             tokio::select! {
                 () = clients => Ok(()),
                 () = admin.follow() => Ok(()),
-                () = watch_upstream(&cluster, &health) => Ok(()),
+                () = upstreams => Ok(()),
                 ended = certificates => ended.map_err(RunError::Signals),
                 done = follow_provider => done,
                 done = admin::serve(admin_listener, Arc::clone(&admin), shutdown) => done.map_err(RunError::Admin),
             }
         })
         .await
+}
+
+/// The name by which gateways that keep their declarations together switch together.
+fn switches_of(config: &Config) -> String {
+    match &config.state {
+        State::Memory => "memory".to_owned(),
+        State::Topic(topic) => topic.clone(),
+    }
+}
+
+/// Where declarations are kept at a physical cluster.
+fn state_at(config: &Config) -> Option<StateAt> {
+    let State::Topic(topic) = config.state.clone() else { return None };
+    Some(Box::new(move |physical| StateLog::new(Arc::new(Cluster::new(physical, Vec::new())), topic.clone())))
 }
 
 /// The audit's two ends, its sinks open.
@@ -261,36 +295,9 @@ fn limits(config: &Config) -> Limits {
 }
 
 fn cluster(config: &Config) -> Result<Cluster, RunError> {
-    let security = Security::new(&config.upstream.security)?;
-    Ok(Cluster::new(&config.upstream.bootstrap_servers, security, Arc::new(topic_ids()?)))
-}
-
-/// Keeps the view of the physical cluster fresh; says once when it is lost and once when it is back.
-async fn watch_upstream(cluster: &Cluster, health: &Health) {
-    let report = |seen: Result<&upstream::metadata::Topology, &upstream::broker::BrokerError>| {
-        let before = health.upstream();
-        let was_up = matches!(before, Part::Up(_));
-        match seen {
-            Ok(topology) => {
-                if !was_up {
-                    tracing::info!(
-                        brokers = topology.brokers.len(),
-                        cluster = topology.cluster_id,
-                        "Kafka is reachable"
-                    );
-                }
-                health.set_upstream(Part::Up(format!("{} brokers", topology.brokers.len())));
-            }
-            Err(error) => {
-                let now = Part::Down(error.to_string());
-                if before != now {
-                    tracing::warn!(%error, "Kafka is not reachable; trying again until it is");
-                }
-                health.set_upstream(now);
-            }
-        }
-    };
-    cluster.watch(report).await;
+    let main = failover::physical(&config.upstream, topic_ids()?)?;
+    let others = config.failover.iter().map(|settings| Ok(failover::physical(settings, topic_ids()?)?));
+    Ok(Cluster::new(main, others.collect::<Result<_, RunError>>()?))
 }
 
 fn shutdown(health: Arc<Health>) -> Result<impl Future<Output = ()> + Send + 'static, RunError> {

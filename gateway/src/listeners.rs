@@ -12,6 +12,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::{debug, info, warn};
 
@@ -67,10 +68,11 @@ impl Listeners {
     }
 
     /// Accepts until dropped; then no new client comes in and the sessions end.
-    pub async fn serve(self, shared: Arc<Shared>, max_connections: usize) {
+    /// A new client gets what `shared` holds at that moment.
+    pub async fn serve(self, shared: &watch::Sender<Arc<Shared>>, max_connections: usize) {
         let mut accepting = JoinSet::new();
         for (listener, tls, bound) in self.bound {
-            let _ = accepting.spawn(accept(listener, tls, bound, shared.clone(), max_connections));
+            let _ = accepting.spawn(accept(listener, tls, bound, shared.subscribe(), max_connections));
         }
         while accepting.join_next().await.is_some() {}
     }
@@ -80,7 +82,7 @@ async fn accept(
     listener: Arc<Listener>,
     tls: Option<Arc<ServerTls>>,
     bound: TcpListener,
-    shared: Arc<Shared>,
+    present: watch::Receiver<Arc<Shared>>,
     max_connections: usize,
 ) {
     let mut sessions = JoinSet::new();
@@ -88,6 +90,7 @@ async fn accept(
         while sessions.try_join_next().is_some() {}
         match bound.accept().await {
             Ok((client, peer)) => {
+                let shared = present.borrow().clone();
                 if shared.metrics.connections_open() >= i64::try_from(max_connections).unwrap_or(i64::MAX) {
                     shared.metrics.connection_refused();
                     warn!(%peer, max_connections, "connection refused: the gateway is at its limit");
@@ -95,7 +98,7 @@ async fn accept(
                     continue;
                 }
                 let open = shared.metrics.connection_opened();
-                let (shared, listener, tls) = (shared.clone(), listener.clone(), tls.clone());
+                let (listener, tls) = (listener.clone(), tls.clone());
                 let _ = sessions.spawn(async move {
                     let ended = connection(client, listener, tls, shared.clone()).await;
                     drop(open);

@@ -117,7 +117,9 @@ fn execute(command: Command) -> anyhow::Result<ExitCode> {
             let name = file.display().to_string();
             let config = load(Some(file))?;
             Material::read(&config)?;
-            config.upstream.security.tls.as_ref().map(gateway::upstream::tls::Client::new).transpose()?;
+            for upstream in std::iter::once(&config.upstream).chain(&config.failover) {
+                upstream.security.tls.as_ref().map(gateway::upstream::tls::Client::new).transpose()?;
+            }
             println!("{name} is valid");
         }
         Command::Apis { output } => {

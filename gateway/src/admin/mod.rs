@@ -8,6 +8,7 @@ mod basic_auth;
 mod declare;
 mod health;
 mod metrics;
+pub mod pclusters;
 mod resources;
 mod service_accounts;
 mod tokens;
@@ -23,7 +24,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
 use axum::{Router, middleware};
 use contract::resources::{
-    AliasTopic, GatewayGroup, IdentityProvider, PASSTHROUGH, Quota, UpstreamCluster, VirtualCluster, service_account,
+    AliasTopic, GatewayGroup, IdentityProvider, PASSTHROUGH, Quota, VirtualCluster, service_account,
     token, virtual_cluster,
 };
 use tokio::net::TcpListener;
@@ -38,6 +39,7 @@ use crate::routing::Routes;
 use crate::store::topic::StateLog;
 use crate::world::{World, is_super_user};
 use declare::Declare;
+use pclusters::PClusters;
 
 /// No resource is longer.
 const LONGEST_BODY: usize = 256 * 1024;
@@ -57,6 +59,7 @@ pub struct Admin {
     metrics: Arc<Metrics>,
     audit: Audit,
     record_requests: bool,
+    pclusters: PClusters,
     log_failed: AtomicBool,
 }
 
@@ -86,6 +89,7 @@ impl Admin {
         authenticator: Arc<Authenticator>,
         clients: ClientAccess,
         passthrough: Passthrough,
+        pclusters: PClusters,
         reports: Reports,
     ) -> Self {
         let Reports { health, metrics, audit, record_requests } = reports;
@@ -98,6 +102,7 @@ impl Admin {
             metrics,
             audit,
             record_requests,
+            pclusters,
             log_failed: AtomicBool::new(false),
         }
     }
@@ -163,7 +168,7 @@ fn router(admin: Arc<Admin>) -> Router {
         .merge(resources::routes::<GatewayGroup>())
         .merge(resources::routes::<AliasTopic>())
         .merge(resources::routes::<Quota>())
-        .merge(resources::routes::<UpstreamCluster>())
+        .merge(pclusters::routes())
         .merge(resources::routes::<IdentityProvider>())
         .route("/metrics", get(metrics::render))
         .route_layer(middleware::from_fn_with_state(Arc::clone(&admin), basic_auth::check));

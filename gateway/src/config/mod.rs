@@ -6,6 +6,7 @@
 mod addresses;
 mod audit;
 mod clients;
+mod clusters;
 mod jaas;
 mod keys;
 mod login;
@@ -38,6 +39,8 @@ pub const INTERNAL_TOPICS: &str = "_anabranch.";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     pub upstream: Upstream,
+    /// Those that can take its place.
+    pub failover: Vec<Upstream>,
     pub clients: Clients,
     pub logins: Logins,
     /// Where the tokens of an identity provider are taken.
@@ -50,9 +53,11 @@ pub struct Config {
     pub tokens: Tokens,
 }
 
-/// The physical Kafka cluster.
+/// A physical Kafka cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Upstream {
+    /// By which it is switched to, and shown.
+    pub name: String,
     pub bootstrap_servers: Vec<HostPort>,
     pub security: upstream::Security,
 }

@@ -5,7 +5,7 @@ use serde_yaml::Value;
 
 use super::reader::{Reader, listed, nearest, text};
 use super::{
-    Admin, AdminUser, Clients, Config, INTERNAL_TOPICS, Listener, Passthrough, State, Tokens, audit, clients, logins,
+    Admin, AdminUser, Clients, Config, INTERNAL_TOPICS, Listener, Passthrough, State, Tokens, audit, clients, clusters, logins,
     oauth, tls, upstream,
 };
 
@@ -42,8 +42,9 @@ const SETTINGS: &[Setting] = &[
 
 /// Every setting.
 pub(super) fn settings() -> impl Iterator<Item = &'static Setting> + Clone {
-    let parts: [&[Setting]; 7] = [
+    let parts: [&[Setting]; 8] = [
         upstream::SETTINGS,
+        clusters::SETTINGS,
         clients::SETTINGS,
         logins::SETTINGS,
         oauth::SETTINGS,
@@ -61,7 +62,7 @@ pub(super) const SHORTEST_KEY: usize = 32;
 
 /// `None` when something without a default is missing; the reader knows what.
 pub(super) fn read(reader: &mut Reader) -> Option<Config> {
-    let upstream = upstream::read(reader);
+    let (upstream, failover) = clusters::read(reader);
     let clients = clients::read(reader, upstream.as_ref());
     let oauth = oauth::read(reader);
     let logins = logins::read(reader, &clients);
@@ -77,7 +78,7 @@ pub(super) fn read(reader: &mut Reader) -> Option<Config> {
     });
     let audit = audit::read(reader);
     let tokens = Tokens { signing_key };
-    Some(Config { upstream: upstream?, clients, logins, oauth, tls, admin, passthrough, audit, state, tokens })
+    Some(Config { upstream: upstream?, failover, clients, logins, oauth, tls, admin, passthrough, audit, state, tokens })
 }
 
 fn admin(reader: &mut Reader, clients: &Clients) -> Admin {

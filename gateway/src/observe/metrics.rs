@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use super::audit::AuditCounters;
 use super::identity_keys::IdentityKeyCounters;
+use super::upstreams::UpstreamCounters;
 
 /// How many virtual clusters get counters of their own; the rest share one set, labelled `(other)`.
 const MAX_TENANTS: usize = 2_000;
@@ -81,6 +82,8 @@ pub struct Metrics {
     pub identity_keys: IdentityKeyCounters,
     /// What became of the audit events.
     pub audit: AuditCounters,
+    /// The physical clusters, where there are several.
+    pub upstreams: UpstreamCounters,
     tls_handshakes_failed: AtomicU64,
     certificate_reloads: [AtomicU64; 2],
     certificates: RwLock<Vec<CertificateExpiry>>,
@@ -279,6 +282,7 @@ impl Metrics {
         text.sample("gateway_upstream_answers_withheld_total", &[], count(&self.answers_withheld));
         self.identity_keys.render(&mut text);
         self.audit.render(&mut text);
+        self.upstreams.render(&mut text);
         self.render_tls(&mut text);
         self.render_tenants(&mut text);
         text.0

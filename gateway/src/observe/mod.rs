@@ -5,3 +5,4 @@ pub mod health;
 pub mod identity_keys;
 pub mod metrics;
 pub mod shown;
+pub mod upstreams;

@@ -14,7 +14,7 @@ use super::delegated::Alone;
 use super::enforce::{self, Apart, Ruling, Written};
 use super::refusal::{refused, unserved, with_refused_resources};
 use super::rights::Rights;
-use super::{SessionError, Shared, acls, audited, local, quotas, renewal, scram, topic_uses};
+use super::{SessionError, Shared, acls, audited, leaving, local, quotas, renewal, scram, topic_uses};
 use crate::apis::check::{Checked, Unserved, check};
 use crate::apis::{Verdict, row};
 use crate::audit::caller;
@@ -137,10 +137,10 @@ pub(super) struct Entry<'a> {
 }
 
 /// The two ends, and who the client is.
-struct Session<'a> {
+pub(super) struct Session<'a> {
     client: &'a Connection,
     broker: i32,
-    shared: &'a Shared,
+    pub(super) shared: &'a Shared,
     identity: &'a Identity,
     tenant: Tenant,
     metrics: &'a TenantMetrics,
@@ -203,9 +203,15 @@ async fn requests(
     mut again: Again<'_>,
 ) -> Result<(), SessionError> {
     let (mut segments, mut memory) = (Segments::default(), request::Memory::default());
+    let (mut leave, mut drain) = (leaving::leave(session.shared), DRAIN);
     loop {
         let range = tokio::select! {
             biased;
+            () = leaving::due(&mut leave) => {
+                Box::pin(session.farewell(&mut reader, &queue)).await?;
+                drain = leaving::PATIENCE;
+                break;
+            }
             () = renewal::due(renewal.as_ref()) => {
                 Box::pin(renewal::renew(renewal.as_mut(), upstream, &queue, &session.shared.metrics)).await?;
                 continue;
@@ -241,7 +247,7 @@ async fn requests(
     }
     drop(queue);
     // The answers that are still to come go out before the connection ends, unless the broker holds them for long.
-    tokio::time::sleep(DRAIN).await;
+    tokio::time::sleep(drain).await;
     Ok(())
 }
 
@@ -440,8 +446,14 @@ impl Session<'_> {
         rights: &mut Rights,
         again: &mut Again<'_>,
     ) -> Result<bool, SessionError> {
+        let mut leave = leaving::leave(self.shared);
         loop {
-            let Some(range) = self.next(reader).await? else { return Ok(false) };
+            let next = tokio::select! {
+                biased;
+                () = leaving::due(&mut leave) => return Ok(false),
+                next = self.next(reader) => next?,
+            };
+            let Some(range) = next else { return Ok(false) };
             match self.course(reader.bytes(range.clone()), rights, again).await? {
                 Course::Forward(_) => return Ok(true),
                 Course::Answer(answer) => self.answer(&answer).await?,
@@ -458,7 +470,7 @@ impl Session<'_> {
         }
     }
 
-    async fn next(&self, reader: &mut FrameReader) -> Result<Option<std::ops::Range<usize>>, SessionError> {
+    pub(super) async fn next(&self, reader: &mut FrameReader) -> Result<Option<std::ops::Range<usize>>, SessionError> {
         let limits = self.shared.limits;
         let most =
             |key| if key == ApiKey::Produce.code() { limits.max_produce_bytes } else { limits.max_request_bytes };

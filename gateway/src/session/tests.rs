@@ -94,15 +94,17 @@ pub(super) fn gateway_with(broker: &HostPort, login: Login, max_reauth: Option<D
     let metrics = Arc::<Metrics>::default();
     let (audit, events) = Audit::new(100, crate::audit::Watched::default(), Arc::clone(&metrics));
     let shared = Arc::new(Shared {
-        cluster: Arc::new(Cluster::new(
+        cluster: Arc::new(Physical::new(
+            "main",
             std::slice::from_ref(broker),
             Security::default(),
             Arc::new(TopicIds::new(&[9; 16]).unwrap()),
         )),
+        active: None,
         world: receiver,
         metrics,
         audit,
-        attempts: Attempts::default(),
+        attempts: Arc::default(),
         limits: Limits {
             max_in_flight: 3,
             max_produce_bytes: 10_000,
@@ -111,7 +113,7 @@ pub(super) fn gateway_with(broker: &HostPort, login: Login, max_reauth: Option<D
             handshake: Duration::from_secs(20),
             max_reauth,
         },
-        api_versions: local::ApiVersionsCache::default(),
+        api_versions: Arc::default(),
         fetch_sessions: Arc::default(),
         acls: Arc::new(NoRules),
     });

@@ -22,6 +22,7 @@ use wire::walk::{KeepAll, scan};
 
 use super::broker::{self, BrokerError};
 use super::cluster::Cluster;
+use super::physical::Physical;
 use super::security::Link;
 use crate::apis::plans;
 use crate::config::HostPort;
@@ -82,6 +83,8 @@ pub struct TopicLog {
     share: u32,
     partition: i32,
     leader: Option<Link>,
+    /// The physical cluster of the leader.
+    at: Option<Arc<Physical>>,
 }
 
 /// What was read.
@@ -97,7 +100,7 @@ pub struct Page {
 impl TopicLog {
     /// Nothing is connected yet. Who gives the same `share` meets in the same partition.
     pub fn new(cluster: Arc<Cluster>, topic: String, shape: Shape, share: u32) -> Self {
-        Self { cluster, topic, shape, share, partition: 0, leader: None }
+        Self { cluster, topic, shape, share, partition: 0, leader: None, at: None }
     }
 
     /// The topic's name.
@@ -158,7 +161,8 @@ impl TopicLog {
     }
 
     async fn leader(&mut self) -> Result<Link, LogError> {
-        match self.leader.take().filter(Link::is_fresh) {
+        let serves = self.at.as_ref().is_some_and(|at| Arc::ptr_eq(at, &self.cluster.active()));
+        match self.leader.take().filter(|leader| serves && leader.is_fresh()) {
             Some(leader) => Ok(leader),
             None => self.connect().await,
         }
@@ -179,7 +183,9 @@ impl TopicLog {
 
     /// Connects to the partition's leader; makes the topic if it is not there.
     async fn connect(&mut self) -> Result<Link, LogError> {
-        let Link { address, connection, .. } = self.cluster.connect(-1).await?;
+        // One cluster all the way, also where another one takes over meanwhile.
+        let cluster = self.cluster.active();
+        let Link { address, connection, .. } = cluster.connect(-1).await?;
         let config = |name: &'static str, value: &'static str| {
             let config = CreatableTopicConfig::default().with_name(StrBytes::from_static_str(name));
             config.with_value(Some(StrBytes::from_static_str(value)))
@@ -199,7 +205,9 @@ impl TopicLog {
         let found = leader_of(&metadata, self.share);
         let (partition, id, leader) = found.ok_or_else(|| LogError::NoLeader { topic: self.topic.clone() })?;
         self.partition = partition;
-        Ok(self.cluster.connect_to(id, leader).await?)
+        let leader = cluster.connect_to(id, leader).await?;
+        self.at = Some(cluster);
+        Ok(leader)
     }
 
     async fn ask<Q: Encodable, A: Decodable>(
