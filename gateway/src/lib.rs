@@ -184,7 +184,7 @@ fn switches_of(config: &Config) -> String {
 /// Where declarations are kept at a physical cluster.
 fn state_at(config: &Config) -> Option<StateAt> {
     let State::Topic(topic) = config.state.clone() else { return None };
-    Some(Box::new(move |physical| StateLog::new(Arc::new(Cluster::new(physical, Vec::new())), topic.clone())))
+    Some(Box::new(move |physical| StateLog::new(Arc::new(Cluster::new(physical, Vec::new())), topic.clone(), None)))
 }
 
 /// The audit's two ends, its sinks open.

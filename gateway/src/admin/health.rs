@@ -16,26 +16,40 @@ pub(super) async fn live() -> StatusCode {
     StatusCode::OK
 }
 
-/// New clients are welcome.
-pub(super) async fn ready(State(admin): State<Arc<Admin>>) -> StatusCode {
-    if admin.health.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
+/// New clients are welcome, or why not.
+pub(super) async fn ready(State(admin): State<Arc<Admin>>) -> (StatusCode, Json<Health>) {
+    answer(parts(&admin))
+}
+
+/// What readiness depends on.
+fn parts(admin: &Admin) -> Vec<Check> {
+    let health = &admin.health;
+    vec![
+        check("upstream", health.upstream()),
+        check("listeners", health.listeners()),
+        check("state", health.state()),
+    ]
+}
+
+fn answer(checks: Vec<Check>) -> (StatusCode, Json<Health>) {
+    let down = checks.iter().any(|check| check.status == Status::Down);
+    let (code, status) =
+        if down { (StatusCode::SERVICE_UNAVAILABLE, Status::Down) } else { (StatusCode::OK, Status::Up) };
+    (code, Json(Health { status, checks }))
 }
 
 pub(super) async fn all(State(admin): State<Arc<Admin>>) -> (StatusCode, Json<Health>) {
     let version = [("version".to_owned(), Value::from(env!("CARGO_PKG_VERSION")))];
     let build_info = Check { id: "buildInfo".into(), status: Status::Up, data: version.into_iter().collect() };
-    let upstream = check("upstream", admin.health.upstream());
-    let listeners = check("listeners", admin.health.listeners());
-    let mut checks = vec![build_info, upstream, listeners];
-    if let Some(trouble) = admin.health.certificates() {
-        // Clients are served with the old ones, so that restarting would make it worse.
+    let mut checks = vec![build_info];
+    checks.extend(parts(&admin));
+    // Clients are served with the old ones, so that restarting would make it worse.
+    for (id, trouble) in [("certificates", admin.health.certificates()), ("declarations", admin.health.declarations())] {
+        let Some(trouble) = trouble else { continue };
         let data = [("warning".to_owned(), Value::from(trouble))].into_iter().collect();
-        checks.push(Check { id: "certificates".into(), status: Status::Up, data });
+        checks.push(Check { id: id.to_owned(), status: Status::Up, data });
     }
-    let down = checks.iter().any(|check| check.status == Status::Down);
-    let (code, status) =
-        if down { (StatusCode::SERVICE_UNAVAILABLE, Status::Down) } else { (StatusCode::OK, Status::Up) };
-    (code, Json(Health { status, checks }))
+    answer(checks)
 }
 
 fn check(id: &str, part: Part) -> Check {

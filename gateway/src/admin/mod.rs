@@ -17,7 +17,7 @@ mod virtual_clusters;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use axum::extract::DefaultBodyLimit;
@@ -33,18 +33,17 @@ use tokio::sync::watch;
 use crate::audit::Audit;
 use crate::authn::sasl::Authenticator;
 use crate::config::{AdminUser, Passthrough, SecurityProtocol};
-use crate::observe::health::Health;
+use crate::observe::health::{Health, Part};
 use crate::observe::metrics::Metrics;
 use crate::routing::Routes;
 use crate::store::topic::StateLog;
+use crate::upstream::topic_log::LogError;
 use crate::world::{World, is_super_user};
 use declare::Declare;
 use pclusters::PClusters;
 
 /// No resource is longer.
 const LONGEST_BODY: usize = 256 * 1024;
-/// What one gateway declares holds at the others after this time.
-const FOLLOW: Duration = Duration::from_secs(1);
 /// After a failure to read the log, the next attempt waits this long.
 const RETRY: Duration = Duration::from_millis(500);
 
@@ -60,7 +59,8 @@ pub struct Admin {
     audit: Audit,
     record_requests: bool,
     pclusters: PClusters,
-    log_failed: AtomicBool,
+    /// Attempts to read the declarations that failed, in a row.
+    failures: AtomicU32,
 }
 
 /// Where the admin API reads how the gateway is, and reports what it did.
@@ -92,9 +92,10 @@ impl Admin {
         pclusters: PClusters,
         reports: Reports,
     ) -> Self {
+        let declare = Declare::new(world, log, passthrough_of(passthrough, &users), &reports);
         let Reports { health, metrics, audit, record_requests } = reports;
         Self {
-            declare: Declare::new(world, log, audit.clone(), passthrough_of(passthrough, &users)),
+            declare,
             users,
             authenticator,
             clients,
@@ -103,7 +104,7 @@ impl Admin {
             audit,
             record_requests,
             pclusters,
-            log_failed: AtomicBool::new(false),
+            failures: AtomicU32::new(0),
         }
     }
 
@@ -114,22 +115,56 @@ impl Admin {
         }
     }
 
-    /// Takes over what other gateways declare, for as long as it is polled.
+    /// Takes over what other gateways declare, as soon as they have, for as long as it is polled.
     pub async fn follow(&self) {
+        let mut ear = None;
         loop {
-            tokio::time::sleep(FOLLOW).await;
-            self.catch_up().await;
+            let heard = match self.declare.wait(&mut ear).await {
+                Ok(()) => self.catch_up().await,
+                Err(error) => {
+                    self.report_state(Err(error));
+                    false
+                }
+            };
+            if !heard {
+                tokio::time::sleep(RETRY).await;
+            }
         }
     }
 
-    /// Tells whether it worked; reports the first failure of a row.
+    /// Keeps declarations in another log from now on; see [`Declare::move_to`].
+    ///
+    /// # Errors
+    /// [`LogError`]: they are kept where they were.
+    pub async fn move_to(&self, log: StateLog, move_number: i64) -> Result<(), LogError> {
+        self.declare.move_to(log, move_number).await
+    }
+
+    /// Tells whether it worked.
     async fn catch_up(&self) -> bool {
         let result = self.declare.catch_up().await;
-        let failed_before = self.log_failed.swap(result.is_err(), Ordering::Relaxed);
-        if let (Err(error), false) = (&result, failed_before) {
-            tracing::warn!("cannot read the declarations, trying again until it works: {error}");
+        let worked = result.is_ok();
+        self.report_state(result);
+        worked
+    }
+
+    /// One failure is none: a topic that was just made has no leader for a moment. The second in a row is told.
+    fn report_state(&self, result: Result<String, LogError>) {
+        match result {
+            Ok(place) => {
+                if self.failures.swap(0, Ordering::Relaxed) > 1 {
+                    tracing::info!("declarations can be read again: {place}");
+                }
+                self.health.set_state(Part::Up(place));
+            }
+            Err(error) => {
+                self.metrics.state.failed();
+                if self.failures.fetch_add(1, Ordering::Relaxed) == 1 {
+                    tracing::warn!("cannot read the declarations, trying again until it works: {error}");
+                }
+                self.health.set_state(Part::Down(error.to_string()));
+            }
         }
-        result.is_ok()
     }
 }
 

@@ -122,7 +122,7 @@ impl PClusters {
     }
 
     /// All of them as resources.
-    fn resources(&self) -> Vec<UpstreamCluster> {
+    pub(super) fn resources(&self) -> Vec<UpstreamCluster> {
         let resource = |physical: &Arc<Physical>| {
             let servers = physical.bootstrap().to_vec();
             UpstreamCluster::seen(physical.name(), servers, self.role(physical), self.status(physical))

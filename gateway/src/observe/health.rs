@@ -12,6 +12,9 @@ pub struct Health {
 struct Parts {
     upstream: Part,
     listeners: Part,
+    state: Part,
+    /// Why changed declarations are not used.
+    declarations: Option<String>,
     certificates: Option<String>,
     draining: bool,
 }
@@ -30,6 +33,8 @@ impl Default for Health {
             parts: RwLock::new(Parts {
                 upstream: starting(),
                 listeners: starting(),
+                state: starting(),
+                declarations: None,
                 certificates: None,
                 draining: false,
             }),
@@ -48,6 +53,16 @@ impl Health {
         self.change(|parts| parts.listeners = part);
     }
 
+    /// Reports on where declarations are kept: whether they are known, and kept.
+    pub fn set_state(&self, part: Part) {
+        self.change(|parts| parts.state = part);
+    }
+
+    /// Reports on changed declarations or settings: why they are not used, `None` when all is well. The former ones go on holding.
+    pub fn set_declarations(&self, trouble: Option<String>) {
+        self.change(|parts| parts.declarations = trouble);
+    }
+
     /// Reports on changed certificates: why they are not used, `None` when all is well. Clients are served either way.
     pub fn set_certificates(&self, trouble: Option<String>) {
         self.change(|parts| parts.certificates = trouble);
@@ -60,6 +75,15 @@ impl Health {
 
     pub fn upstream(&self) -> Part {
         self.read(|parts| parts.upstream.clone())
+    }
+
+    pub fn state(&self) -> Part {
+        self.read(|parts| parts.state.clone())
+    }
+
+    /// Why changed declarations are not used.
+    pub fn declarations(&self) -> Option<String> {
+        self.read(|parts| parts.declarations.clone())
     }
 
     /// Why changed certificates are not used.
@@ -76,7 +100,7 @@ impl Health {
     }
 
     pub fn is_ready(&self) -> bool {
-        matches!((self.upstream(), self.listeners()), (Part::Up(_), Part::Up(_)))
+        [self.upstream(), self.listeners(), self.state()].iter().all(|part| matches!(part, Part::Up(_)))
     }
 
     // A panic elsewhere cannot leave these plain values half-written: a poisoned lock is as good as a sound one.
@@ -94,12 +118,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ready_needs_both_and_no_drain() {
+    fn ready_needs_all_parts_and_no_drain() {
         let health = Health::default();
         assert!(!health.is_ready());
         health.set_upstream(Part::Up("3 brokers".into()));
         assert!(!health.is_ready());
         health.set_listeners(Part::Up("127.0.0.1:6969-6978".into()));
+        assert!(!health.is_ready());
+        health.set_state(Part::Up("in memory".into()));
         assert!(health.is_ready());
         health.set_draining();
         assert_eq!(health.listeners(), Part::Down("draining".into()));

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use super::audit::AuditCounters;
 use super::identity_keys::IdentityKeyCounters;
+use super::state::StateCounters;
 use super::upstreams::UpstreamCounters;
 
 /// How many virtual clusters get counters of their own; the rest share one set, labelled `(other)`.
@@ -80,6 +81,8 @@ pub struct Metrics {
     answers_withheld: AtomicU64,
     /// The keys of the identity provider.
     pub identity_keys: IdentityKeyCounters,
+    /// Where declarations are kept.
+    pub state: StateCounters,
     /// What became of the audit events.
     pub audit: AuditCounters,
     /// The physical clusters, where there are several.
@@ -281,6 +284,7 @@ impl Metrics {
         text.family("gateway_upstream_answers_withheld_total", "counter", help);
         text.sample("gateway_upstream_answers_withheld_total", &[], count(&self.answers_withheld));
         self.identity_keys.render(&mut text);
+        self.state.render(&mut text);
         self.audit.render(&mut text);
         self.upstreams.render(&mut text);
         self.render_tls(&mut text);

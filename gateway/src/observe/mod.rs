@@ -5,4 +5,5 @@ pub mod health;
 pub mod identity_keys;
 pub mod metrics;
 pub mod shown;
+pub mod state;
 pub mod upstreams;

@@ -42,26 +42,37 @@ struct StoredAcl {}
 /// # Errors
 /// None for resources that came in as JSON.
 pub fn write(change: &Change) -> Result<(String, Option<Vec<u8>>), serde_json::Error> {
-    Ok(match change {
-        Change::PutVirtualCluster(cluster) => {
-            (format!("{CLUSTER}/{}", cluster.metadata.name), Some(serde_json::to_vec(cluster)?))
-        }
-        Change::DeleteVirtualCluster(name) => (format!("{CLUSTER}/{name}"), None),
+    let value = match change {
+        Change::PutVirtualCluster(cluster) => Some(serde_json::to_vec(cluster)?),
         Change::PutAccount(account) => {
-            let key = format!("{ACCOUNT}/{}/{}", account.virtual_cluster, account.username);
             let resource = account.declared.clone();
-            let stored = StoredAccount { resource, credentials: account.credentials.clone() };
-            (key, Some(serde_json::to_vec(&stored)?))
+            Some(serde_json::to_vec(&StoredAccount { resource, credentials: account.credentials.clone() })?)
         }
-        Change::DeleteAccount { virtual_cluster, username } => {
-            (format!("{ACCOUNT}/{virtual_cluster}/{username}"), None)
+        Change::PutAcl { .. } => Some(serde_json::to_vec(&StoredAcl {})?),
+        Change::Put(resource) => Some(serde_json::to_vec(&resource.to_json()?)?),
+        Change::DeleteVirtualCluster(_)
+        | Change::DeleteAccount { .. }
+        | Change::DeleteAcl { .. }
+        | Change::Delete(_) => None,
+    };
+    Ok((key(change)?, value))
+}
+
+/// The key of the record for a change.
+///
+/// # Errors
+/// None for resources that came in as JSON.
+pub fn key(change: &Change) -> Result<String, serde_json::Error> {
+    Ok(match change {
+        Change::PutVirtualCluster(cluster) => format!("{CLUSTER}/{}", cluster.metadata.name),
+        Change::DeleteVirtualCluster(name) => format!("{CLUSTER}/{name}"),
+        Change::PutAccount(account) => format!("{ACCOUNT}/{}/{}", account.virtual_cluster, account.username),
+        Change::DeleteAccount { virtual_cluster, username } => format!("{ACCOUNT}/{virtual_cluster}/{username}"),
+        Change::PutAcl { virtual_cluster, rule } | Change::DeleteAcl { virtual_cluster, rule } => {
+            acl_key(virtual_cluster, rule)?
         }
-        Change::PutAcl { virtual_cluster, rule } => {
-            (acl_key(virtual_cluster, rule)?, Some(serde_json::to_vec(&StoredAcl {})?))
-        }
-        Change::DeleteAcl { virtual_cluster, rule } => (acl_key(virtual_cluster, rule)?, None),
-        Change::Put(resource) => (resource.key().to_string(), Some(serde_json::to_vec(&resource.to_json()?)?)),
-        Change::Delete(key) => (key.to_string(), None),
+        Change::Put(resource) => resource.key().to_string(),
+        Change::Delete(key) => key.to_string(),
     })
 }
 

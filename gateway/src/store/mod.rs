@@ -1,6 +1,8 @@
 //! Where declared resources are kept. What they mean is decided elsewhere.
 
 pub mod entry;
+pub mod follower;
+pub mod ledger;
 pub mod topic;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -48,7 +50,37 @@ pub enum Change {
     Delete(ResourceKey),
 }
 
+impl Change {
+    /// Whether something is gone by it.
+    pub fn is_deletion(&self) -> bool {
+        match self {
+            Self::DeleteVirtualCluster(_) | Self::DeleteAccount { .. } | Self::DeleteAcl { .. } | Self::Delete(_) => true,
+            Self::PutVirtualCluster(_) | Self::PutAccount(_) | Self::PutAcl { .. } | Self::Put(_) => false,
+        }
+    }
+
+    /// Changes of a lower rank refer to none of a higher one.
+    fn rank(&self) -> u8 {
+        match self {
+            Self::PutVirtualCluster(_) | Self::DeleteVirtualCluster(_) => 0,
+            Self::PutAccount(_) | Self::DeleteAccount { .. } => 1,
+            Self::Put(_) | Self::Delete(_) => 2,
+            Self::PutAcl { .. } | Self::DeleteAcl { .. } => 3,
+        }
+    }
+}
+
 impl Declarations {
+    /// How many resources there are, rules not counted.
+    pub fn len(&self) -> usize {
+        self.virtual_clusters.len() + self.accounts.len() + self.others.len()
+    }
+
+    /// Whether nothing is declared.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0 && self.acls.is_empty()
+    }
+
     pub fn apply(&mut self, change: Change) {
         match change {
             Change::PutVirtualCluster(cluster) => {

@@ -1,5 +1,6 @@
 //! The physical clusters: their brokers, their topics, connections to them, and which of them serves.
 
+mod batches;
 pub mod broker;
 pub mod cluster;
 pub mod metadata;

@@ -156,7 +156,9 @@ pub async fn recall(cluster: &Cluster, key: &str) -> Vec<Arc<str>> {
             match timeout(left, Notice::new(physical, key).read()).await {
                 Ok(Ok(known)) => {
                     answered = true;
-                    known.iter().for_each(|switch| drop(cluster.activate(switch)));
+                    if let Some(switch) = &known {
+                        let _ = cluster.activate(switch);
+                    }
                 }
                 Ok(Err(_)) | Err(_) => silent.push(Arc::clone(physical.name())),
             }
@@ -176,7 +178,9 @@ pub async fn follow(cluster: &Cluster, physical: &Arc<Physical>, key: &str) {
         let holds = cluster.follow().borrow().switch.clone();
         let pause = match read {
             Ok(Ok(known)) => {
-                known.iter().for_each(|switch| drop(cluster.activate(switch)));
+                if let Some(switch) = &known {
+                    let _ = cluster.activate(switch);
+                }
                 let behind = holds.filter(|holds| known.as_ref().is_none_or(|known| known.is_before(holds)));
                 if let Some(holds) = behind {
                     match timeout(PATIENCE, notice.write(&holds)).await {

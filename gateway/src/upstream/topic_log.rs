@@ -1,25 +1,26 @@
 //! A topic of the gateway's own on the physical cluster: records go to one partition of it and come back in their order.
 
-use std::io;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use bytes::{Buf as _, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
+use kafka_protocol::ResponseError;
 use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
+use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
+use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::{
-    BrokerId, CreateTopicsRequest, CreateTopicsResponse, FetchRequest, FetchResponse, MetadataRequest,
-    MetadataResponse, ProduceRequest, ProduceResponse, TopicName,
+    BrokerId, CreateTopicsRequest, CreateTopicsResponse, DescribeConfigsRequest, DescribeConfigsResponse, FetchRequest,
+    FetchResponse, ListOffsetsRequest, ListOffsetsResponse, MetadataRequest, MetadataResponse, ProduceRequest, ProduceResponse, TopicName,
 };
 use kafka_protocol::protocol::{Decodable, Encodable, StrBytes};
-use kafka_protocol::records::{
-    Compression, Record, RecordBatchDecoder, RecordBatchEncoder, RecordEncodeOptions, TimestampType,
-};
+use kafka_protocol::records::Record;
 use wire::schema::ApiKey;
 use wire::walk::{KeepAll, scan};
 
+use super::batches::{Batches, decode_batches, encode_batch, in_batches};
 use super::broker::{self, BrokerError};
 use super::cluster::Cluster;
 use super::physical::Physical;
@@ -30,23 +31,32 @@ use crate::transport::connection::Connection;
 
 /// Versions that address topics by name; every Kafka from 4.0 on serves them.
 const CREATE_TOPICS: i16 = 5;
-const METADATA: i16 = 9;
+const DESCRIBE_CONFIGS: i16 = 4;
+/// The first that tells topic ids.
+const METADATA: i16 = 10;
 const FETCH: i16 = 12;
+const LIST_OFFSETS: i16 = 6;
 const PRODUCE: i16 = 9;
 
 const NO_ERROR: i16 = 0;
+const OFFSET_OUT_OF_RANGE: i16 = 1;
+const UNKNOWN_TOPIC: i16 = 3;
+const TOPIC_AUTHORIZATION_FAILED: i16 = 29;
+const CLUSTER_AUTHORIZATION_FAILED: i16 = 31;
 const TOPIC_ALREADY_EXISTS: i16 = 36;
+/// In the place of a time, for the first offset.
+const EARLIEST: i64 = -2;
+/// A topic's number in DescribeConfigs.
+const TOPIC: i8 = 2;
+const CLEANUP_POLICY: &str = "cleanup.policy";
+/// For [`Shape::replication_factor`]: three, or as many as there are brokers, and all replicas but one must have what is written
+/// as soon as there are three.
+pub const UP_TO_THREE: i16 = -2;
 /// A record is a few hundred bytes: this many fit in one answer.
 const FETCH_BYTES: i32 = 16 << 20;
 const ANSWER_MILLISECONDS: i32 = 5_000;
-/// A batch is not made longer than this unless one record alone is.
-const BATCH_BYTES: usize = 900_000;
-/// What a record takes up beside its key and value, at most.
-const RECORD_OVERHEAD: usize = 32;
-/// Base offset and length, which stand before each batch.
-const BATCH_HEADER: usize = 12;
-/// Where a batch says how many records it has.
-const RECORD_COUNT: std::ops::Range<usize> = 57..61;
+/// Somebody who only waits for records needs none of them.
+const ONE_BATCH: i32 = 1;
 
 /// Key and value; without a value what the key names is gone.
 pub type Entry = (String, Option<Vec<u8>>);
@@ -56,19 +66,36 @@ pub type Entry = (String, Option<Vec<u8>>);
 pub enum LogError {
     #[error(transparent)]
     Broker(#[from] BrokerError),
-    #[error("Kafka answered {what} of topic '{topic}' with error {code}")]
+    #[error("Kafka answered {what} of topic '{topic}' with error {code}{}", named(*.code))]
     Refused { what: &'static str, topic: String, code: i16 },
+    #[error(
+        "topic '{topic}' has cleanup.policy={found}, by which Kafka loses what is in it: set it to {expected} (kafka-configs \
+         --alter --entity-type topics --entity-name {topic} --add-config cleanup.policy={expected})"
+    )]
+    CleanupPolicy { topic: String, found: String, expected: &'static str },
     #[error("topic '{topic}' has no leader at present")]
     NoLeader { topic: String },
     #[error("an exchange about topic '{topic}' could not be encoded or decoded: {reason}")]
     Codec { topic: String, reason: String },
 }
 
+/// Kafka's name for an error.
+fn named(code: i16) -> String {
+    ResponseError::try_from_code(code).map(|error| format!(" ({error:?})")).unwrap_or_default()
+}
+
+impl LogError {
+    /// Whether the topic does not reach to where it should be read on: it is another one than before.
+    pub fn is_out_of_range(&self) -> bool {
+        matches!(self, Self::Refused { code: OFFSET_OUT_OF_RANGE, .. })
+    }
+}
+
 /// How a topic is made that is not there.
 #[derive(Debug, Clone, Copy)]
 pub struct Shape {
     pub partitions: i32,
-    /// -1 for as many as the brokers' default says.
+    /// -1 for as many as the brokers' default says, or [`UP_TO_THREE`].
     pub replication_factor: i16,
     pub cleanup_policy: &'static str,
 }
@@ -82,6 +109,12 @@ pub struct TopicLog {
     /// Picks the partition, however many there are.
     share: u32,
     partition: i32,
+    /// The topic's id when it was last looked up: another one is another topic.
+    id: [u8; 16],
+    /// What else a topic is made with.
+    settings: &'static [(&'static str, &'static str)],
+    /// Whether another clean-up policy is an error.
+    strict: bool,
     leader: Option<Link>,
     /// The physical cluster of the leader.
     at: Option<Arc<Physical>>,
@@ -91,6 +124,8 @@ pub struct TopicLog {
 #[derive(Debug)]
 pub struct Page {
     pub records: Vec<Record>,
+    /// Batches that could not be read: their first offsets, and why not.
+    pub damaged: Vec<(i64, String)>,
     /// Where to read on.
     pub next: i64,
     /// Whether there was nothing behind it when it was read.
@@ -100,7 +135,21 @@ pub struct Page {
 impl TopicLog {
     /// Nothing is connected yet. Who gives the same `share` meets in the same partition.
     pub fn new(cluster: Arc<Cluster>, topic: String, shape: Shape, share: u32) -> Self {
-        Self { cluster, topic, shape, share, partition: 0, leader: None, at: None }
+        let (partition, id, settings, strict, leader) = (0, [0; 16], &[], false, None);
+        Self { cluster, topic, shape, share, partition, id, settings, strict, leader, at: None }
+    }
+
+    /// The topic is made with these settings too, and must have its clean-up policy: with another one nothing is read or written.
+    #[must_use]
+    pub fn strict(self, settings: &'static [(&'static str, &'static str)]) -> Self {
+        Self { settings, strict: true, ..self }
+    }
+
+    /// The same topic over a connection of its own.
+    #[must_use]
+    pub fn another(&self) -> Self {
+        let new = Self::new(Arc::clone(&self.cluster), self.topic.clone(), self.shape, self.share);
+        Self { settings: self.settings, strict: self.strict, ..new }
     }
 
     /// The topic's name.
@@ -108,19 +157,55 @@ impl TopicLog {
         &self.topic
     }
 
-    /// Appends records; returns when all replicas have them. As many as a broker takes at once are written together or not at
-    /// all.
+    /// The topic's id: another one is another topic of the same name. Connects where that has not been done.
     ///
     /// # Errors
-    /// [`LogError`]. After a broken connection the records may be there nevertheless, and so may be the first of many.
-    pub async fn append(&mut self, entries: Vec<Entry>) -> Result<(), LogError> {
-        for entries in in_batches(entries) {
-            self.append_batch(entries).await?;
-        }
+    /// [`LogError`]
+    pub async fn id(&mut self) -> Result<[u8; 16], LogError> {
+        self.leader = Some(self.leader().await?);
+        Ok(self.id)
+    }
+
+    /// The first offset that is there.
+    ///
+    /// # Errors
+    /// [`LogError`]
+    pub async fn beginning(&mut self) -> Result<i64, LogError> {
+        let leader = self.leader().await?;
+        let partition = ListOffsetsPartition::default().with_partition_index(self.partition).with_timestamp(EARLIEST);
+        let topic = ListOffsetsTopic::default().with_name(self.name()).with_partitions(vec![partition]);
+        let request = ListOffsetsRequest::default().with_replica_id(BrokerId(-1)).with_topics(vec![topic]);
+        let answer: ListOffsetsResponse = self.ask_leader(leader, ApiKey::ListOffsets, LIST_OFFSETS, &request).await?;
+        let partition = answer.topics.first().and_then(|topic| topic.partitions.first());
+        self.accepted("the look for the beginning", partition.map_or(-1, |partition| partition.error_code))?;
+        Ok(partition.map_or(0, |partition| partition.offset.max(0)))
+    }
+
+    /// Looks the topic up once more: that it is there, and as it must be.
+    ///
+    /// # Errors
+    /// [`LogError`]
+    pub async fn check(&mut self) -> Result<(), LogError> {
+        self.leader = None;
+        self.leader = Some(self.leader().await?);
         Ok(())
     }
 
-    async fn append_batch(&mut self, entries: Vec<Entry>) -> Result<(), LogError> {
+    /// Appends records; returns the offset of the last one when all replicas have them. As many as a broker takes at once are
+    /// written together or not at all.
+    ///
+    /// # Errors
+    /// [`LogError`]. After a broken connection the records may be there nevertheless, and so may be the first of many.
+    pub async fn append(&mut self, entries: Vec<Entry>) -> Result<i64, LogError> {
+        let mut last = -1;
+        for entries in in_batches(entries) {
+            last = self.append_batch(entries).await?;
+        }
+        Ok(last)
+    }
+
+    async fn append_batch(&mut self, entries: Vec<Entry>) -> Result<i64, LogError> {
+        let count = i64::try_from(entries.len()).unwrap_or(1);
         let batch = encode_batch(entries).map_err(|error| self.codec(error))?;
         let leader = self.leader().await?;
         let partition = PartitionProduceData::default().with_index(self.partition).with_records(Some(batch));
@@ -129,7 +214,8 @@ impl TopicLog {
             ProduceRequest::default().with_acks(-1).with_timeout_ms(ANSWER_MILLISECONDS).with_topic_data(vec![topic]);
         let answer: ProduceResponse = self.ask_leader(leader, ApiKey::Produce, PRODUCE, &request).await?;
         let partition = answer.responses.first().and_then(|topic| topic.partition_responses.first());
-        self.accepted("the write", partition.map_or(-1, |partition| partition.error_code))
+        self.accepted("the write", partition.map_or(-1, |partition| partition.error_code))?;
+        Ok(partition.map_or(-1, |partition| partition.base_offset.saturating_add(count - 1)))
     }
 
     /// Reads on from an offset, without waiting for more.
@@ -137,27 +223,39 @@ impl TopicLog {
     /// # Errors
     /// [`LogError`]
     pub async fn read(&mut self, from: i64) -> Result<Page, LogError> {
+        let (bytes, high_watermark) = self.fetch(from, FETCH_BYTES, Duration::ZERO).await?;
+        let Batches { mut records, next, mut damaged } = decode_batches(bytes);
+        let next = next.map_or(from, |next| next.max(from));
+        // A batch can begin before the offset that was asked for.
+        records.retain(|record| record.offset >= from && !record.control);
+        damaged.retain(|(offset, _)| *offset >= from);
+        Ok(Page { records, damaged, next, is_last: next >= high_watermark || next == from })
+    }
+
+    /// Waits for a record at or behind an offset, for at most this long; tells whether there is one.
+    ///
+    /// # Errors
+    /// [`LogError`]
+    pub async fn wait(&mut self, from: i64, longest: Duration) -> Result<bool, LogError> {
+        let (bytes, _) = self.fetch(from, ONE_BATCH, longest).await?;
+        Ok(!bytes.is_empty())
+    }
+
+    /// What is there, and the offset behind the last record that counts.
+    async fn fetch(&mut self, from: i64, most: i32, wait: Duration) -> Result<(Bytes, i64), LogError> {
         let leader = self.leader().await?;
         let partition = FetchPartition::default().with_partition(self.partition).with_fetch_offset(from);
-        let partition = partition.with_partition_max_bytes(FETCH_BYTES);
+        let partition = partition.with_partition_max_bytes(most);
         let topic = FetchTopic::default().with_topic(self.name()).with_partitions(vec![partition]);
-        let request =
-            FetchRequest::default().with_max_bytes(FETCH_BYTES).with_session_epoch(-1).with_topics(vec![topic]);
+        let wait = i32::try_from(wait.as_millis()).unwrap_or(ANSWER_MILLISECONDS).min(ANSWER_MILLISECONDS);
+        let request = FetchRequest::default().with_max_wait_ms(wait).with_min_bytes(1).with_max_bytes(FETCH_BYTES);
+        let request = request.with_session_epoch(-1).with_topics(vec![topic]);
         let answer: FetchResponse = self.ask_leader(leader, ApiKey::Fetch, FETCH, &request).await?;
         self.accepted("the read", answer.error_code)?;
         let partition = answer.responses.into_iter().next().and_then(|topic| topic.partitions.into_iter().next());
-        let Some(partition) = partition else { return self.accepted("the read", -1).map(|()| Page::empty(from)) };
+        let Some(partition) = partition else { return self.accepted("the read", -1).map(|()| (Bytes::new(), from)) };
         self.accepted("the read", partition.error_code)?;
-        let mut page = Page::empty(from);
-        for record in decode_batches(partition.records.unwrap_or_default()).map_err(|error| self.codec(error))? {
-            page.next = page.next.max(record.offset + 1);
-            // A batch can begin before the offset that was asked for.
-            if record.offset >= from && !record.control {
-                page.records.push(record);
-            }
-        }
-        page.is_last = page.next >= partition.high_watermark || page.next == from;
-        Ok(page)
+        Ok((partition.records.unwrap_or_default(), partition.high_watermark))
     }
 
     async fn leader(&mut self) -> Result<Link, LogError> {
@@ -185,29 +283,79 @@ impl TopicLog {
     async fn connect(&mut self) -> Result<Link, LogError> {
         // One cluster all the way, also where another one takes over meanwhile.
         let cluster = self.cluster.active();
-        let Link { address, connection, .. } = cluster.connect(-1).await?;
+        let any = cluster.connect(-1).await?;
+        let mut metadata = self.look_up(&any).await?;
+        if error_of(&metadata) == UNKNOWN_TOPIC {
+            self.create(&any).await?;
+            metadata = self.look_up(&any).await?;
+        }
+        self.verify("the look-up", error_of(&metadata))?;
+        if self.strict {
+            self.check_policy(&any).await?;
+        }
+        let found = leader_of(&metadata, self.share);
+        let (partition, id, leader) = found.ok_or_else(|| LogError::NoLeader { topic: self.topic.clone() })?;
+        self.partition = partition;
+        self.id = metadata.topics.first().map_or([0; 16], |topic| topic.topic_id.into_bytes());
+        let leader = cluster.connect_to(id, leader).await?;
+        self.at = Some(cluster);
+        Ok(leader)
+    }
+
+    async fn look_up(&self, any: &Link) -> Result<MetadataResponse, LogError> {
+        let topic = MetadataRequestTopic::default().with_name(Some(self.name()));
+        let request = MetadataRequest::default().with_topics(Some(vec![topic])).with_allow_auto_topic_creation(false);
+        self.ask(&any.connection, &any.address, ApiKey::Metadata, METADATA, &request).await
+    }
+
+    async fn create(&self, any: &Link) -> Result<(), LogError> {
         let config = |name: &'static str, value: &'static str| {
             let config = CreatableTopicConfig::default().with_name(StrBytes::from_static_str(name));
             config.with_value(Some(StrBytes::from_static_str(value)))
         };
         let Shape { partitions, replication_factor, cleanup_policy } = self.shape;
+        let mut configs = vec![config(CLEANUP_POLICY, cleanup_policy)];
+        configs.extend(self.settings.iter().map(|(name, value)| config(name, value)));
+        let replicas = match replication_factor {
+            UP_TO_THREE => i16::try_from(self.cluster.topology().brokers.len()).unwrap_or(3).clamp(1, 3),
+            factor => factor,
+        };
+        if self.strict {
+            configs.push(config("min.insync.replicas", if replicas >= 3 { "2" } else { "1" }));
+        }
         let topic = CreatableTopic::default().with_name(self.name()).with_num_partitions(partitions);
-        let topic = topic.with_replication_factor(replication_factor);
-        let topic = topic.with_configs(vec![config("cleanup.policy", cleanup_policy)]);
+        let topic = topic.with_replication_factor(replicas).with_configs(configs);
         let create = CreateTopicsRequest::default().with_topics(vec![topic]).with_timeout_ms(ANSWER_MILLISECONDS);
         let created: CreateTopicsResponse =
-            self.ask(&connection, &address, ApiKey::CreateTopics, CREATE_TOPICS, &create).await?;
+            self.ask(&any.connection, &any.address, ApiKey::CreateTopics, CREATE_TOPICS, &create).await?;
         let code = created.topics.first().map_or(-1, |topic| topic.error_code);
-        self.check("the creation", if code == TOPIC_ALREADY_EXISTS { NO_ERROR } else { code })?;
-        let topic = MetadataRequestTopic::default().with_name(Some(self.name()));
-        let request = MetadataRequest::default().with_topics(Some(vec![topic])).with_allow_auto_topic_creation(false);
-        let metadata: MetadataResponse = self.ask(&connection, &address, ApiKey::Metadata, METADATA, &request).await?;
-        let found = leader_of(&metadata, self.share);
-        let (partition, id, leader) = found.ok_or_else(|| LogError::NoLeader { topic: self.topic.clone() })?;
-        self.partition = partition;
-        let leader = cluster.connect_to(id, leader).await?;
-        self.at = Some(cluster);
-        Ok(leader)
+        self.verify("the creation", if code == TOPIC_ALREADY_EXISTS { NO_ERROR } else { code })?;
+        if code == NO_ERROR {
+            tracing::info!(topic = self.topic, replicas, "made a topic of the gateway's own");
+        }
+        Ok(())
+    }
+
+    async fn check_policy(&self, any: &Link) -> Result<(), LogError> {
+        let name = StrBytes::from_string(self.topic.clone());
+        let resource = DescribeConfigsResource::default().with_resource_type(TOPIC).with_resource_name(name);
+        let resource = resource.with_configuration_keys(Some(vec![StrBytes::from_static_str(CLEANUP_POLICY)]));
+        let request = DescribeConfigsRequest::default().with_resources(vec![resource]);
+        let answer: DescribeConfigsResponse =
+            self.ask(&any.connection, &any.address, ApiKey::DescribeConfigs, DESCRIBE_CONFIGS, &request).await?;
+        let Some(result) = answer.results.first() else { return self.verify("the look at the settings", -1) };
+        if matches!(result.error_code, TOPIC_AUTHORIZATION_FAILED | CLUSTER_AUTHORIZATION_FAILED) {
+            tracing::info!(topic = self.topic, "Kafka does not let the gateway see the topic's settings: not checked");
+            return Ok(());
+        }
+        self.verify("the look at the settings", result.error_code)?;
+        let found = result.configs.iter().find(|config| config.name.as_str() == CLEANUP_POLICY);
+        let found = found.and_then(|config| config.value.as_ref()).map_or("unknown", StrBytes::as_str);
+        if found == self.shape.cleanup_policy {
+            return Ok(());
+        }
+        let (topic, expected) = (self.topic.clone(), self.shape.cleanup_policy);
+        Err(LogError::CleanupPolicy { topic, found: found.to_owned(), expected })
     }
 
     async fn ask<Q: Encodable, A: Decodable>(
@@ -228,14 +376,14 @@ impl TopicLog {
 
     /// An error may mean that this broker does not lead any more: look for the leader next time.
     fn accepted(&mut self, what: &'static str, code: i16) -> Result<(), LogError> {
-        let accepted = self.check(what, code);
+        let accepted = self.verify(what, code);
         if accepted.is_err() {
             self.leader = None;
         }
         accepted
     }
 
-    fn check(&self, what: &'static str, code: i16) -> Result<(), LogError> {
+    fn verify(&self, what: &'static str, code: i16) -> Result<(), LogError> {
         if code == NO_ERROR { Ok(()) } else { Err(LogError::Refused { what, topic: self.topic.clone(), code }) }
     }
 
@@ -248,10 +396,9 @@ impl TopicLog {
     }
 }
 
-impl Page {
-    fn empty(from: i64) -> Self {
-        Self { records: Vec::new(), next: from, is_last: true }
-    }
+/// What a look-up says about the topic.
+fn error_of(metadata: &MetadataResponse) -> i16 {
+    metadata.topics.first().map_or(-1, |topic| topic.error_code)
 }
 
 /// The partition that belongs to a share, and its leader.
@@ -265,112 +412,3 @@ fn leader_of(metadata: &MetadataResponse, share: u32) -> Option<(i32, i32, Strin
     Some((index, leader.0, address.to_string()))
 }
 
-/// Cuts records into pieces that a broker takes as one batch (`max.message.bytes`, 1 MiB unless it is set).
-fn in_batches(entries: Vec<Entry>) -> Vec<Vec<Entry>> {
-    let (mut batches, mut room) = (vec![Vec::new()], BATCH_BYTES);
-    for (key, value) in entries {
-        let bytes = key.len() + value.as_ref().map_or(0, Vec::len) + RECORD_OVERHEAD;
-        if bytes > room {
-            batches.push(Vec::new());
-            room = BATCH_BYTES;
-        }
-        room = room.saturating_sub(bytes);
-        if let Some(batch) = batches.last_mut() {
-            batch.push((key, value));
-        }
-    }
-    batches.retain(|batch| !batch.is_empty());
-    batches
-}
-
-fn encode_batch(entries: Vec<Entry>) -> Result<Bytes, io::Error> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_millis());
-    let timestamp = i64::try_from(now).unwrap_or(i64::MAX);
-    let records = entries.into_iter().zip(0..).map(|((key, value), offset)| Record {
-        transactional: false,
-        control: false,
-        delete_horizon: false,
-        partition_leader_epoch: -1,
-        producer_id: -1,
-        producer_epoch: -1,
-        timestamp_type: TimestampType::Creation,
-        offset,
-        // The encoder puts records with consecutive sequences in one batch.
-        sequence: i32::try_from(offset).unwrap_or(0),
-        timestamp,
-        key: Some(Bytes::from(key)),
-        value: value.map(Bytes::from),
-        headers: Default::default(),
-    });
-    let records = records.collect::<Vec<_>>();
-    let mut batch = BytesMut::new();
-    let options = RecordEncodeOptions { version: 2, compression: Compression::None };
-    RecordBatchEncoder::encode(&mut batch, records.iter(), &options).map_err(io::Error::other)?;
-    Ok(batch.freeze())
-}
-
-/// The records of all whole batches; a broker may cut the last one off.
-fn decode_batches(mut bytes: Bytes) -> Result<Vec<Record>, io::Error> {
-    let mut records = Vec::new();
-    while bytes.len() >= BATCH_HEADER {
-        let length = (&bytes[8..BATCH_HEADER]).get_u32() as usize + BATCH_HEADER;
-        if bytes.len() < length {
-            break;
-        }
-        let mut batch = bytes.split_to(length);
-        let claimed = batch.get(RECORD_COUNT).map_or(0, |mut count| count.get_u32()) as usize;
-        if claimed > batch.len() {
-            return Err(io::Error::other(format!("a batch of {length} bytes claims {claimed} records")));
-        }
-        records.extend(RecordBatchDecoder::decode(&mut batch).map_err(io::Error::other)?.records);
-    }
-    Ok(records)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn entries() -> Vec<Entry> {
-        vec![("a".into(), Some(b"1".to_vec())), ("b".into(), None), ("c".into(), Some(Vec::new()))]
-    }
-
-    #[test]
-    fn batches_hold_what_was_put_in() {
-        let batch = encode_batch(entries()).unwrap();
-        let records = decode_batches(batch).unwrap();
-        let found = records.into_iter().map(|record| (record.key, record.value)).collect::<Vec<_>>();
-        let expected = entries().into_iter().map(|(key, value)| (Some(Bytes::from(key)), value.map(Bytes::from)));
-        assert_eq!(found, expected.collect::<Vec<_>>());
-    }
-
-    #[test]
-    fn many_records_are_cut_into_batches_that_a_broker_takes() {
-        let entries = (0..30_000).map(|n| (format!("{n:0>100}"), Some(b"{}".to_vec()))).collect::<Vec<_>>();
-        let batches = in_batches(entries.clone());
-        assert!(batches.len() > 3, "{}", batches.len());
-        for batch in &batches {
-            assert!(encode_batch(batch.clone()).unwrap().len() < 1 << 20);
-        }
-        assert_eq!(batches.concat(), entries, "in the same order");
-        assert_eq!(in_batches(vec![("long".into(), Some(vec![0; 2 << 20])), ("k".into(), None)]).len(), 2);
-        assert_eq!(in_batches(Vec::new()).len(), 0);
-    }
-
-    #[test]
-    fn a_batch_that_claims_more_records_than_it_has_bytes_is_refused_before_they_are_reserved() {
-        let mut batch = BytesMut::from(&encode_batch(entries()).unwrap()[..]);
-        batch[RECORD_COUNT].copy_from_slice(&i32::MAX.to_be_bytes());
-        let why = decode_batches(batch.freeze()).unwrap_err().to_string();
-        assert!(why.ends_with("claims 2147483647 records"), "{why}");
-    }
-
-    #[test]
-    fn a_batch_cut_off_is_left_for_the_next_read() {
-        let whole = encode_batch(entries()).unwrap();
-        let mut two = BytesMut::from(&whole[..]);
-        two.extend_from_slice(&whole[..whole.len() - 1]);
-        assert_eq!(decode_batches(two.freeze()).unwrap().len(), 3);
-        assert_eq!(decode_batches(Bytes::new()).unwrap().len(), 0);
-    }
-}

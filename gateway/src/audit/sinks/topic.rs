@@ -25,6 +25,6 @@ impl TopicSink {
     /// Without an answer the lines may be there nevertheless: they are written once more, which the chain shows for what it is.
     pub(super) async fn append(&mut self, lines: &[String]) -> Result<(), SinkError> {
         let entries = lines.iter().map(|line| (self.node.clone(), Some(line.clone().into_bytes())));
-        self.log.append(entries.collect()).await.map_err(SinkError::Topic)
+        self.log.append(entries.collect()).await.map(drop).map_err(SinkError::Topic)
     }
 }
