@@ -36,24 +36,6 @@ pub fn physical(settings: &Upstream, topic_ids: TopicIds) -> Result<Arc<Physical
     Ok(Arc::new(Physical::new(&settings.name, &settings.bootstrap_servers, security, Arc::new(topic_ids))))
 }
 
-/// Takes over what others switched to before this process was there, also for the first sessions. Ends at once where there is one
-/// cluster only.
-pub async fn recall(cluster: &Cluster, key: &str, present: &watch::Sender<Arc<Shared>>) {
-    if !cluster.is_switchable() {
-        return;
-    }
-    for silent in switch::recall(cluster, key).await {
-        tracing::warn!(
-            cluster = %silent,
-            active = %cluster.active().name(),
-            "a physical cluster does not answer: if gateways were switched to another one, and only it knows, they are followed when it does"
-        );
-    }
-    let first = present.borrow().at(&cluster.active());
-    let _ = present.send_replace(Arc::new(first));
-    tracing::info!(active = %cluster.active().name(), "the physical cluster that serves clients is known");
-}
-
 /// The log of declarations at a physical cluster.
 pub type StateAt = Box<dyn Fn(Arc<Physical>) -> StateLog + Send + Sync>;
 
@@ -78,6 +60,24 @@ impl std::fmt::Debug for Followers {
 }
 
 impl Followers {
+    /// Takes over what others switched to before this process was there, also for the first sessions. Ends at once where there is one
+    /// cluster only.
+    pub async fn recall(&self) {
+        if !self.cluster.is_switchable() {
+            return;
+        }
+        for silent in switch::recall(&self.cluster, &self.key).await {
+            tracing::warn!(
+                cluster = %silent,
+                active = %self.cluster.active().name(),
+                "a physical cluster does not answer: if only it knows of a switch, that holds as soon as it does"
+            );
+        }
+        let first = self.shared.borrow().at(&self.cluster.active());
+        let _ = self.shared.send_replace(Arc::new(first));
+        tracing::info!(active = %self.cluster.active().name(), "the physical cluster that serves clients is known");
+    }
+
     /// Follows the switches of all gateways for as long as it is polled.
     pub async fn follow(self) {
         if !self.cluster.is_switchable() {

@@ -9,12 +9,16 @@ pub mod audit;
 pub mod authn;
 pub mod authz;
 pub mod certs;
+pub mod cli;
 pub mod config;
 pub mod failover;
+pub mod leaving;
 pub mod listeners;
 pub mod material;
 pub mod naming;
+pub mod nodes;
 pub mod observe;
+pub mod quotas;
 pub mod routing;
 pub mod session;
 pub mod store;
@@ -25,8 +29,7 @@ pub mod world;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 use admin::pclusters::PClusters;
 use admin::{Admin, ClientAccess, Reports};
@@ -43,9 +46,11 @@ use config::tls::ClientAuth;
 use config::{Config, HostPort, State};
 use failover::{Followers, StateAt};
 use contract::resources::PASSTHROUGH;
+use leaving::Signals;
 use listeners::{ListenError, Listeners};
 use material::{Material, MaterialError};
 use naming::topic_ids::TopicIds;
+use nodes::Members;
 use observe::health::{Health, Part};
 use observe::metrics::Metrics;
 use routing::Routes;
@@ -89,6 +94,9 @@ const LONGEST_TOKEN: usize = 32 << 10;
 /// Requests other than Produce hold names and numbers, not records.
 const MAX_REQUEST_BYTES: usize = 4 << 20;
 
+/// Requests to the admin API that are under way at the end may take this long.
+const ADMIN_PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
+
 /// Runs until SIGTERM or SIGINT.
 ///
 /// # Errors
@@ -99,21 +107,11 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     let Material { servers, principals } = Material::read(&config)?;
     let authenticator = authenticator(&config)?;
     let cluster = Arc::new(cluster(&config)?);
-    let switches = switches_of(&config);
     let (audit, recorder) = audit_of(&config, &cluster, &metrics).await?;
-    let log = state_at(&config).map(|log| log(Arc::clone(cluster.main())));
-    let admin = Arc::new(Admin::new(
-        sender,
-        log,
-        config.admin.users.clone(),
-        Arc::clone(&authenticator),
-        client_access(&config),
-        config.passthrough,
-        PClusters::new(Arc::clone(&cluster), switches.clone()),
-        reports(&config, &health, &metrics, &audit),
-    ));
+    let admin = admin_of(&config, sender, &cluster, &authenticator, reports(&config, &health, &metrics, &audit));
     let admin_listener = listen(&config.admin.bind_host, config.admin.port, "the admin API").await?;
-    let (listeners, bootstrap) = client_listeners(&config, &authenticator, &servers, &principals).await?;
+    let members = Members::new(&config.nodes, &config.clients.listeners, &machine(), &name_of(&config));
+    let (listeners, bootstrap) = client_listeners(&config, &authenticator, &servers, &principals, &members).await?;
     let shared = Arc::new(Shared {
         cluster: cluster.active(),
         active: cluster.is_switchable().then(|| cluster.follow()),
@@ -125,6 +123,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         api_versions: Arc::default(),
         fetch_sessions: Arc::default(),
         acls: Arc::clone(&admin) as Arc<dyn session::acls::AclKeeper>,
+        drain: Arc::default(),
     });
     let certificates = reload::watch(
         servers.into_iter().flatten(),
@@ -134,57 +133,105 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         certificates_reloaded(shared.audit.clone()),
     );
     let follow_provider = follow_provider(&config, &authenticator, &shared.metrics)?;
-    let shutdown = shutdown(Arc::clone(&health))?;
+    let signals = Signals::new().map_err(RunError::Signals)?;
+    let (stop_admin, admin_stops) = oneshot::channel::<()>();
     let present = Arc::new(watch::Sender::new(Arc::clone(&shared)));
-    let followers = Followers {
-        cluster: Arc::clone(&cluster),
-        key: switches.clone(),
-        shared: Arc::clone(&present),
-        admin: Arc::clone(&admin),
-        state: state_at(&config),
-        audit: shared.audit.clone(),
-        metrics: Arc::clone(&shared.metrics),
-    };
+    let followers = followers(&config, &cluster, &present, &admin);
     let upstreams = failover::watch_upstreams(Arc::clone(&cluster), Arc::clone(&health), Arc::clone(&shared.metrics));
     let clients = async {
-        failover::recall(&cluster, &switches, &present).await;
-        let served = async {
-            // Before the declarations are known every login would fail, and clients give up for good on a failed login.
-            admin.catch_up_until_done().await;
-            health.set_listeners(Part::Up(bootstrap));
-            listeners.serve(&present, config.clients.limits.max_connections).await;
-        };
         tokio::select! {
-            () = served => {}
-            () = followers.follow() => {}
+            () = serve_clients(&admin, &health, followers, listeners, bootstrap, &config) => {}
+            () = signals.leave(&members, &health, &shared.drain, config.nodes.drain) => {}
         }
+        // It tells how things are until the last client has gone.
+        drop(stop_admin);
+        tokio::time::sleep(ADMIN_PATIENCE).await;
     };
+    let admin_stops = async { drop(admin_stops.await) };
     recorder
         .during(async {
             tokio::select! {
                 () = clients => Ok(()),
                 () = admin.follow() => Ok(()),
+                () = members.run(&cluster) => Ok(()),
                 () = upstreams => Ok(()),
                 ended = certificates => ended.map_err(RunError::Signals),
                 done = follow_provider => done,
-                done = admin::serve(admin_listener, Arc::clone(&admin), shutdown) => done.map_err(RunError::Admin),
+                done = admin::serve(admin_listener, Arc::clone(&admin), admin_stops) => done.map_err(RunError::Admin),
             }
         })
         .await
-}
-
-/// The name by which gateways that keep their declarations together switch together.
-fn switches_of(config: &Config) -> String {
-    match &config.state {
-        State::Memory => "memory".to_owned(),
-        State::Topic(topic) => topic.clone(),
-    }
 }
 
 /// Where declarations are kept at a physical cluster.
 fn state_at(config: &Config) -> Option<StateAt> {
     let State::Topic(topic) = config.state.clone() else { return None };
     Some(Box::new(move |physical| StateLog::new(Arc::new(Cluster::new(physical, Vec::new())), topic.clone(), None)))
+}
+
+/// Who hears of a switch to another physical cluster.
+fn followers(
+    config: &Config,
+    cluster: &Arc<Cluster>,
+    shared: &Arc<watch::Sender<Arc<Shared>>>,
+    admin: &Arc<Admin>,
+) -> Followers {
+    let (audit, metrics) = (shared.borrow().audit.clone(), Arc::clone(&shared.borrow().metrics));
+    let (cluster, shared, admin) = (Arc::clone(cluster), Arc::clone(shared), Arc::clone(admin));
+    Followers { cluster, key: config.nodes.cluster_id.clone(), shared, admin, state: state_at(config), audit, metrics }
+}
+
+/// The admin API over what is declared, kept as the settings say.
+fn admin_of(
+    config: &Config,
+    world: watch::Sender<Arc<World>>,
+    cluster: &Arc<Cluster>,
+    authenticator: &Arc<Authenticator>,
+    reports: Reports,
+) -> Arc<Admin> {
+    let log = state_at(config).map(|log| log(Arc::clone(cluster.main())));
+    let pclusters = PClusters::new(Arc::clone(cluster), config.nodes.cluster_id.clone());
+    Arc::new(Admin::new(
+        world,
+        log,
+        config.admin.users.clone(),
+        Arc::clone(authenticator),
+        client_access(config),
+        config.passthrough,
+        pclusters,
+        reports,
+    ))
+}
+
+/// Serves clients until the sessions shall end, and they have.
+async fn serve_clients(
+    admin: &Admin,
+    health: &Health,
+    followers: Followers,
+    listeners: Listeners,
+    bootstrap: String,
+    config: &Config,
+) {
+    let shared = Arc::clone(&followers.shared);
+    let drain = Arc::clone(&shared.borrow().drain);
+    let drain = drain.attend().await;
+    tokio::select! {
+        () = followers.recall() => {}
+        () = drain.begun() => return,
+    }
+    let served = async {
+        // Before the declarations are known every login would fail, and clients give up for good on a failed login.
+        tokio::select! {
+            () = admin.catch_up_until_done() => {}
+            () = drain.begun() => return,
+        }
+        health.set_listeners(Part::Up(bootstrap));
+        listeners.serve(&shared, config.clients.limits.max_connections).await;
+    };
+    tokio::select! {
+        () = served => {}
+        () = followers.follow() => {}
+    }
 }
 
 /// The audit's two ends, its sinks open.
@@ -194,12 +241,19 @@ async fn audit_of(
     metrics: &Arc<Metrics>,
 ) -> Result<(Audit, Recorder), RunError> {
     let (audit, events) = Audit::new(config.audit.queue, Watched::new(&config.audit), Arc::clone(metrics));
-    let node = config.audit.node.clone().unwrap_or_else(|| {
-        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-        format!("{host}:{}", config.clients.listeners[0].ports().start())
-    });
+    let node = config.audit.node.clone().unwrap_or_else(|| name_of(config));
     let recorder = Recorder::open(&config.audit, node, cluster, events, Arc::clone(metrics)).await?;
     Ok((audit, recorder))
+}
+
+/// The host's name.
+fn machine() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// What this gateway is called where the settings give it no name: two on one machine have different ports.
+fn name_of(config: &Config) -> String {
+    format!("{}:{}", machine(), config.clients.listeners[0].ports().start())
 }
 
 /// Records that clients are shown other certificates, or why not.
@@ -231,6 +285,7 @@ async fn client_listeners(
     authenticator: &Arc<Authenticator>,
     servers: &[Option<Arc<ServerTls>>],
     principals: &Arc<PrincipalRules>,
+    members: &Members,
 ) -> Result<(Listeners, String), RunError> {
     let mut listeners = Listeners::default();
     let mut bootstrap = Vec::new();
@@ -246,7 +301,8 @@ async fn client_listeners(
         } else {
             Login::Anonymous(anonymous.unwrap_or(PASSTHROUGH).into())
         };
-        let listener = Listener { name: settings.name.as_str().into(), login, routes: Routes::new(settings) };
+        let nodes = config.nodes.internal_balancing.then(|| members.view());
+        let listener = Listener { name: settings.name.as_str().into(), login, routes: Routes::new(settings), nodes };
         listeners.bind(&Arc::new(listener), tls.as_ref(), &settings.bind_host, settings.ports()).await?;
         let (name, protocol, delegated) = (&settings.name, settings.protocol.as_str(), settings.delegated);
         tracing::info!(name, protocol, delegated, bootstrap = %settings.bootstrap(), "listening for Kafka clients");
@@ -298,19 +354,6 @@ fn cluster(config: &Config) -> Result<Cluster, RunError> {
     let main = failover::physical(&config.upstream, topic_ids()?)?;
     let others = config.failover.iter().map(|settings| Ok(failover::physical(settings, topic_ids()?)?));
     Ok(Cluster::new(main, others.collect::<Result<_, RunError>>()?))
-}
-
-fn shutdown(health: Arc<Health>) -> Result<impl Future<Output = ()> + Send + 'static, RunError> {
-    let mut terminate = signal(SignalKind::terminate()).map_err(RunError::Signals)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::Signals)?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        tracing::info!("stopping");
-        health.set_draining();
-    })
 }
 
 /// The table of topic ids, with a key that nobody can know.

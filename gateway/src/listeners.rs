@@ -67,8 +67,8 @@ impl Listeners {
         Ok(())
     }
 
-    /// Accepts until dropped; then no new client comes in and the sessions end.
-    /// A new client gets what `shared` holds at that moment.
+    /// Accepts until the sessions shall end, and returns when they have. Dropped, it ends them at once. A new client gets what `shared`
+    /// holds at that moment.
     pub async fn serve(self, shared: &watch::Sender<Arc<Shared>>, max_connections: usize) {
         let mut accepting = JoinSet::new();
         for (listener, tls, bound) in self.bound {
@@ -86,9 +86,15 @@ async fn accept(
     max_connections: usize,
 ) {
     let mut sessions = JoinSet::new();
+    let drain = Arc::clone(&present.borrow().drain);
+    let drain = drain.attend().await;
     loop {
         while sessions.try_join_next().is_some() {}
-        match bound.accept().await {
+        let accepted = tokio::select! {
+            accepted = bound.accept() => accepted,
+            () = drain.begun() => break,
+        };
+        match accepted {
             Ok((client, peer)) => {
                 let shared = present.borrow().clone();
                 if shared.metrics.connections_open() >= i64::try_from(max_connections).unwrap_or(i64::MAX) {
@@ -116,6 +122,8 @@ async fn accept(
             }
         }
     }
+    drop(bound);
+    while sessions.join_next().await.is_some() {}
 }
 
 async fn connection(
@@ -124,19 +132,21 @@ async fn connection(
     tls: Option<Arc<ServerTls>>,
     shared: Arc<Shared>,
 ) -> Result<(), SessionError> {
+    let attendance = shared.drain.attend().await;
     let port = socket.local_addr().map_err(SessionError::Client)?.port();
     let client = match tls {
         None => Connection::plain(socket).map_err(SessionError::Client)?,
         Some(tls) => {
             let known = |name: Option<&str>| listener.routes.dialled(port, name).map(|_| tls.config());
             let greeting = Connection::accept(socket, known);
-            let greeted = tokio::time::timeout(shared.limits.handshake, greeting).await;
+            let greeting = tokio::time::timeout(shared.limits.handshake, greeting);
+            let Some(greeted) = attendance.until_known(greeting).await else { return Ok(()) };
             greeted.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map_err(SessionError::Tls)?
         }
     };
     let dialled = listener.routes.dialled(port, client.server_name().as_deref());
     let dialled = dialled.ok_or(SessionError::Ended("the address stands for no broker"))?;
-    session::serve(client, dialled, listener, shared).await
+    session::serve(client, dialled, listener, Arc::clone(&shared), &attendance).await
 }
 
 /// Records a connection that was closed before its client could say anything.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read as _, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -12,6 +12,8 @@ use gateway::apis::listing;
 use gateway::audit::chain::Hasher;
 use gateway::audit::verify::{Expected, verify};
 use gateway::certs::CertsCommand;
+use gateway::cli::validate::Validate;
+use gateway::cli::{CliError, ResourceCommand};
 use gateway::config::{Config, ConfigError, Loaded};
 use gateway::material::Material;
 use tracing_subscriber::EnvFilter;
@@ -32,11 +34,10 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
     },
-    /// Check a settings file without starting anything; variables count as they would for `run`.
-    Validate {
-        /// The settings file.
-        file: PathBuf,
-    },
+    /// Check files of settings and of resources without starting anything.
+    Validate(Validate),
+    #[command(flatten)]
+    Resources(ResourceCommand),
     /// Print what becomes of each Kafka API in a virtual cluster: renamed (map), answered here (own), refused (deny).
     Apis {
         /// The form of the list.
@@ -99,7 +100,7 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             eprintln!("gateway: {error:#}");
-            failure
+            error.downcast_ref::<CliError>().map_or(failure, CliError::code)
         }
     }
 }
@@ -113,15 +114,8 @@ fn execute(command: Command) -> anyhow::Result<ExitCode> {
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
             runtime.block_on(gateway::run(config))?;
         }
-        Command::Validate { file } => {
-            let name = file.display().to_string();
-            let config = load(Some(file))?;
-            Material::read(&config)?;
-            for upstream in std::iter::once(&config.upstream).chain(&config.failover) {
-                upstream.security.tls.as_ref().map(gateway::upstream::tls::Client::new).transpose()?;
-            }
-            println!("{name} is valid");
-        }
+        Command::Validate(command) => return Ok(command.run(check_settings)?),
+        Command::Resources(command) => return Ok(command.run()?),
         Command::Apis { output } => {
             let text = match output {
                 Form::Table => listing::table(),
@@ -134,6 +128,18 @@ fn execute(command: Command) -> anyhow::Result<ExitCode> {
         Command::Audit { command: AuditCommand::Verify(arguments) } => return verify_events(arguments),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn check_settings(file: &Path) -> Result<(), String> {
+    let check = || -> anyhow::Result<()> {
+        let config = load(Some(file.to_owned()))?;
+        Material::read(&config)?;
+        for upstream in std::iter::once(&config.upstream).chain(&config.failover) {
+            upstream.security.tls.as_ref().map(gateway::upstream::tls::Client::new).transpose()?;
+        }
+        Ok(())
+    };
+    check().map_err(|error| format!("{error:#}"))
 }
 
 fn verify_events(arguments: Verify) -> anyhow::Result<ExitCode> {

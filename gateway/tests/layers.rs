@@ -9,16 +9,16 @@ use std::path::{Path, PathBuf};
 
 /// Modules of the gateway, highest rank first. A module imports lower ranks only, and none of its own rank.
 const RANKS: &[&[&str]] = &[
-    &["listeners", "material", "certs", "failover"],
+    &["listeners", "leaving", "material", "certs", "cli", "failover"],
     &["admin"],
     &["session"],
     &["world", "store"],
-    &["interceptors", "audit"],
+    &["interceptors", "audit", "nodes"],
     // A request is handed on by types: an Identity is permitted, what is Permitted is named, what is named is sent.
     &["upstream"],
     &["naming"],
     &["authz"],
-    &["routing", "authn", "crypto"],
+    &["routing", "authn", "crypto", "quotas"],
     &["apis", "transport"],
     &["observe", "config"],
 ];

@@ -8,3 +8,4 @@ pub mod client;
 pub mod health;
 pub mod resources;
 pub mod secret;
+pub mod strict;

@@ -1,7 +1,9 @@
 //! Text that must not appear in logs, errors or debug output.
 
+use std::borrow::Cow;
 use std::fmt;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 /// A password, token or key: prints as `***`, is written out only by serialisation and [`Secret::reveal`].
@@ -18,6 +20,16 @@ impl Secret {
     /// The text itself. The name is long on purpose: a reader should see where a secret leaves its wrapper.
     pub fn reveal(&self) -> &str {
         &self.0
+    }
+}
+
+impl JsonSchema for Secret {
+    fn schema_name() -> Cow<'static, str> {
+        "Secret".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "format": "password" })
     }
 }
 

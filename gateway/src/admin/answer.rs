@@ -5,6 +5,8 @@ use axum::body::Bytes;
 use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use contract::resources::ErrorBody;
+use contract::strict::documents;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -80,37 +82,18 @@ impl IntoResponse for ApiError {
     }
 }
 
-/// Reads a JSON body, whatever content type it claims.
-pub(super) fn parse<T: DeserializeOwned>(body: &Bytes) -> Result<T, ApiError> {
-    serde_json::from_slice(body)
-        .map_err(|error| ApiError::invalid(format!("the body: {}", without_values(&error.to_string()))))
-}
-
-/// What serde complains about, without the value: a password in the wrong place is a password still. What was expected instead,
-/// the names of fields, and line and column stay.
-fn without_values(complaint: &str) -> String {
-    const VARIANT: &str = "unknown variant `";
-    let mut shown = String::with_capacity(complaint.len());
-    let mut rest = complaint;
-    if let Some(behind) = rest.strip_prefix(VARIANT) {
-        shown.push_str("unknown variant `***");
-        // The value itself may hold what looks like its end.
-        rest =
-            behind.rfind("`, expected").or_else(|| behind.rfind("`, there are no")).map_or("`", |end| &behind[end..]);
-    }
-    while let Some(start) = rest.find('"') {
-        shown.push_str(&rest[..start]);
-        shown.push_str("\"***\"");
-        let mut escaped = false;
-        let end = rest[start + 1..].find(|character| {
-            let ends = character == '"' && !escaped;
-            escaped = character == '\\' && !escaped;
-            ends
+/// Reads a body, JSON or YAML whatever content type it claims; what is wrong with it is told all at once.
+pub(super) fn parse<T: DeserializeOwned + JsonSchema>(body: &Bytes) -> Result<T, ApiError> {
+    documents::read_one(body).map_err(|flaws| {
+        let told = flaws.iter().map(|flaw| match flaw.path.as_str() {
+            "" => format!("the body: {flaw}"),
+            _ => flaw.to_string(),
         });
-        rest = end.map_or("", |end| &rest[start + 1 + end + 1..]);
-    }
-    shown.push_str(rest);
-    shown
+        let told = told.collect::<Vec<_>>();
+        let mut error = ApiError::invalid(told.join("; "));
+        error.body.cause = Some(told.join("\n"));
+        error
+    })
 }
 
 /// `?dryMode=true`
@@ -145,18 +128,19 @@ mod tests {
     #[test]
     fn a_password_in_the_wrong_place_is_not_repeated() {
         for (spec, told) in [
-            (r#""hunter2""#, r#"the body: invalid type: string "***", expected struct"#),
-            (r#"["hunter2"]"#, "the body: unknown variant `***`, expected one of `LOCAL`"),
-            (r#"["hunter2`, expected"]"#, "the body: unknown variant `***`, expected one of `LOCAL`"),
-            (r#"{"type":"LOCAL","password":["hunter2"]}"#, "the body: invalid type: sequence, expected a string"),
-            (r#"{"type":"LOCAL","externalNames":"a\"hunter2"}"#, r#"the body: invalid type: string "***", expected"#),
+            (r#""hunter2""#, "spec: must be keys and values, and is a text"),
+            (r#"["hunter2"]"#, "spec: must be keys and values, and is a list"),
+            (r#"{"type":"hunter2"}"#, "spec.type: must be one of LOCAL, EXTERNAL"),
+            (r#"{"type":"LOCAL","password":["hunter2"]}"#, "spec.password: must be a text, and is a list"),
+            (r#"{"type":"LOCAL","externalNames":"a\"hunter2"}"#, "spec.externalNames: must be a list, and is a text"),
+            (r#"{"type":"LOCAL" "hunter2"}"#, "the body: is not JSON: expected `,` or `}` at line 1 column 1"),
         ] {
             let body = format!(
                 r#"{{"kind":"GatewayServiceAccount","apiVersion":"gateway/v2","metadata":{{"name":"a"}},"spec":{spec}}}"#
             );
-            let error = parse::<GatewayServiceAccount>(&Bytes::from(body)).unwrap_err().body.msg.unwrap();
-            assert!(error.starts_with(told) && !error.contains("hunter2"), "{spec}: {error}");
-            assert!(error.contains("at line 1 column "), "{error}");
+            let error = parse::<GatewayServiceAccount>(&Bytes::from(body)).unwrap_err().body;
+            let (msg, cause) = (error.msg.unwrap(), error.cause.unwrap());
+            assert!(msg.starts_with(told) && !msg.contains("hunter2") && !cause.contains("hunter2"), "{spec}: {msg}");
         }
     }
 }

@@ -189,12 +189,7 @@ impl Declare {
     }
 
     /// Appends changes, behind what takes back others that do not hold; tells whether they hold now.
-    async fn write(
-        &self,
-        follower: &mut Follower,
-        changes: &[Change],
-        target: &Declarations,
-    ) -> Result<(), ApiError> {
+    async fn write(&self, follower: &mut Follower, changes: &[Change], target: &Declarations) -> Result<(), ApiError> {
         let mut appended = self.taking_back(follower);
         appended.extend_from_slice(changes);
         let last = follower.log().append(&appended).await.map_err(|error| ApiError::unavailable(&error))?;
@@ -204,7 +199,9 @@ impl Declare {
         }
         let taking_back = self.taking_back(follower);
         if let Err(error) = follower.log().append(&taking_back).await {
-            tracing::warn!("a declaration that was refused stays in the log until somebody declares something: {error}");
+            tracing::warn!(
+                "a declaration that was refused stays in the log until somebody declares something: {error}"
+            );
         }
         Err(ApiError::conflict("another gateway changed the same at the same time: try again"))
     }
@@ -238,7 +235,11 @@ impl Declare {
             return Ok(());
         }
         let last = follower.log().append(&missing).await?;
-        tracing::warn!(topic, changes = missing.len(), "the topic of declarations was lost: wrote them again from memory");
+        tracing::warn!(
+            topic,
+            changes = missing.len(),
+            "the topic of declarations was lost: wrote them again from memory"
+        );
         follower.read_on(Some(last)).await.map(drop)
     }
 
@@ -273,7 +274,8 @@ impl Declare {
     fn report_skipped(&self, topic: &str, skipped: &[Skipped]) {
         let Some(Skipped { offset, reason }) = skipped.first() else { return };
         self.metrics.state.skipped(skipped.len());
-        let detail = format!("{} records hold no declaration; the first is at offset {offset}: {reason}", skipped.len());
+        let detail =
+            format!("{} records hold no declaration; the first is at offset {offset}: {reason}", skipped.len());
         tracing::error!(topic, "the topic of declarations was damaged or written to by somebody else: {detail}");
         let (subject, detail) = (topic.into(), detail.as_str().into());
         self.audit.record(Event::new(Action::Alert { rule: "state-record-skipped", subject, detail }));

@@ -24,11 +24,7 @@ pub(super) async fn ready(State(admin): State<Arc<Admin>>) -> (StatusCode, Json<
 /// What readiness depends on.
 fn parts(admin: &Admin) -> Vec<Check> {
     let health = &admin.health;
-    vec![
-        check("upstream", health.upstream()),
-        check("listeners", health.listeners()),
-        check("state", health.state()),
-    ]
+    vec![check("upstream", health.upstream()), check("listeners", health.listeners()), check("state", health.state())]
 }
 
 fn answer(checks: Vec<Check>) -> (StatusCode, Json<Health>) {
@@ -44,7 +40,8 @@ pub(super) async fn all(State(admin): State<Arc<Admin>>) -> (StatusCode, Json<He
     let mut checks = vec![build_info];
     checks.extend(parts(&admin));
     // Clients are served with the old ones, so that restarting would make it worse.
-    for (id, trouble) in [("certificates", admin.health.certificates()), ("declarations", admin.health.declarations())] {
+    for (id, trouble) in [("certificates", admin.health.certificates()), ("declarations", admin.health.declarations())]
+    {
         let Some(trouble) = trouble else { continue };
         let data = [("warning".to_owned(), Value::from(trouble))].into_iter().collect();
         checks.push(Check { id: id.to_owned(), status: Status::Up, data });

@@ -8,6 +8,7 @@ use axum::http::{StatusCode, Uri};
 use axum::routing::get;
 use axum::{Json, Router};
 use contract::resources::{Declared, PASSTHROUGH, Resource, ResourceKey, Upserted};
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::Admin;
@@ -23,7 +24,7 @@ struct Filter {
 }
 
 /// Names one resource, as the body of a DELETE.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Named {
     name: String,

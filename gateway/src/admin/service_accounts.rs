@@ -16,6 +16,7 @@ use super::declare::upsert_result;
 use crate::authn::Account;
 use crate::authn::credentials::Credentials;
 use crate::store::Declarations;
+use crate::world::check_password;
 
 pub(super) async fn list(
     State(admin): State<Arc<Admin>>,
@@ -44,17 +45,9 @@ pub(super) async fn put(
 ) -> Result<Json<Upserted<GatewayServiceAccount>>, ApiError> {
     let PutQuery { dry_mode } = query(&uri)?;
     let mut resource: GatewayServiceAccount = parse(&body)?;
+    check_password(&resource).map_err(|problem| ApiError::problems(&[problem]))?;
     let password = resource.spec.password.take();
-    if password.as_ref().is_some_and(|password| password.reveal().is_empty()) {
-        return Err(ApiError::invalid("spec.password: is empty; leave it out to keep the one that is set"));
-    }
     let is_local = resource.spec.account_type == AccountType::Local;
-    if password.is_some() && !is_local {
-        return Err(ApiError::invalid(
-            "spec.password: an EXTERNAL account proves who it is elsewhere and has no password here: leave it out, or \
-             declare a LOCAL one",
-        ));
-    }
     let key = (resource.virtual_cluster().to_owned(), resource.metadata.name.clone());
     let old = admin.declare.now().accounts.get(&key).cloned();
     // What a local account knew is worth nothing to the external one that takes its place.

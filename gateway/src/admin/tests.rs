@@ -279,8 +279,8 @@ fn other_requests_are_answered_in_the_same_shape() {
     let cases = [
         ("GET", "/nothing", "", "404", r#"{"title":"Not found","msg":"there is nothing at /nothing"}"#),
         ("POST", path, "{}", "405", r#""msg":"/gateway/v2/virtual-cluster does not take POST"}"#),
-        ("PUT", path, "", "400", r#""msg":"the body: EOF while parsing a value at line 1 column 0"}"#),
-        ("PUT", path, unknown_field, "400", r#""msg":"the body: unknown field `acl`, expected one of"#),
+        ("PUT", path, "", "400", r#""msg":"the body: is empty","cause":"#),
+        ("PUT", path, unknown_field, "400", r#""msg":"spec.acl: unknown field; did you mean 'acls'?"#),
         ("PUT", &format!("{path}?dryMode=perhaps"), "{}", "400", r#""msg":"the query: "#),
         ("DELETE", &format!("{path}/ghost"), "", "404", r#""msg":"there is no virtual cluster 'ghost'"}"#),
     ];

@@ -93,6 +93,7 @@ fn string(place: Place<'_>) -> Option<Decision> {
         "ErrorMessage" | "AcknowledgeErrorMessage" | "BatchIndexErrorMessage" | "StatusDetail" => Is(Role::ErrorText),
         "ClusterId" => Is(Role::ClusterId),
         "Host" if is_brokers(place) => Is(Role::Host),
+        "Rack" if message == "MetadataResponse" => Is(Role::Rack),
         "Key" if matches!(message, "FindCoordinatorRequest" | "FindCoordinatorResponse") => Is(Role::CoordinatorKey),
         "CoordinatorKeys" => Is(Role::CoordinatorKey),
         "GroupId" => Is(Role::Group),

@@ -14,6 +14,17 @@ pub trait Topics {
     /// Whether there is a topic of this name, as far as is known.
     fn exists(&self, name: &str) -> bool;
 
+    /// Whether an operation on a name is forbidden whatever the rules say: what is lent for reading is not written, and nothing is
+    /// done outside of an enforced prefix.
+    fn forbids(&self, _: Operation, _: ResourceType, _: &str) -> bool {
+        false
+    }
+
+    /// Whether [`Self::forbids`] may ever say so.
+    fn may_forbid(&self) -> bool {
+        false
+    }
+
     /// Whether brokers make a topic that is asked for and absent. In doubt they do.
     fn are_made_when_absent(&self) -> bool;
 }
@@ -39,13 +50,20 @@ impl std::fmt::Debug for Access<'_> {
 
 impl Access<'_> {
     /// Whether there is nothing to decide.
-    pub const fn is_unrestricted(&self) -> bool {
-        self.authorizer.is_unrestricted()
+    pub fn is_unrestricted(&self) -> bool {
+        self.authorizer.is_unrestricted() && !self.topics.may_forbid()
     }
 
     /// Whether the requester may do `operation` on the resource `name`.
     pub fn allows(&self, operation: Operation, ty: ResourceType, name: &str) -> bool {
-        self.authorizer.allows(&self.who, operation, ty, name)
+        !self.topics.forbids(operation, ty, name) && self.authorizer.allows(&self.who, operation, ty, name)
+    }
+
+    /// As [`Self::allows`] for something that a right on the cluster stands for as well.
+    pub fn allows_instead(&self, operation: Operation, ty: ResourceType, name: &str) -> bool {
+        let allowed = self.authorizer.allows(&self.who, operation, ResourceType::Cluster, CLUSTER)
+            || self.authorizer.allows(&self.who, operation, ty, name);
+        allowed && !self.topics.forbids(operation, ty, name)
     }
 
     /// As [`Self::allows`], of the cluster.
@@ -55,6 +73,14 @@ impl Access<'_> {
 
     /// What the requester may do on the resource `name`, as the bits that clients are told (KIP-430).
     pub fn operations(&self, ty: ResourceType, name: &str) -> i32 {
-        self.authorizer.operations(&self.who, ty, name)
+        let allowed = self.authorizer.operations(&self.who, ty, name);
+        if !self.topics.may_forbid() {
+            return allowed;
+        }
+        let forbidden = |bit: &i8| {
+            let operation = Operation::from_code(*bit);
+            operation.is_some_and(|operation| self.topics.forbids(operation, ty, name))
+        };
+        (0..31_i8).filter(forbidden).fold(allowed, |left, bit| left & !(1 << bit))
     }
 }

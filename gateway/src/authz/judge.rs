@@ -169,7 +169,8 @@ impl<'a> Judge<'a> {
             return Ok(Action::Keep);
         }
         if self.instead {
-            let allowed = self.count(true, need.0, ResourceType::Topic, name);
+            let allowed = !self.access.topics.forbids(need.0, ResourceType::Topic, name);
+            let allowed = self.count(allowed, need.0, ResourceType::Topic, name);
             return Ok(self.course(allowed));
         }
         let mut allowed = self.decide(need, ResourceType::Topic, name)?;
@@ -184,8 +185,7 @@ impl<'a> Judge<'a> {
         if self.purpose != Purpose::Look {
             return !(self.makes && self.absent.contains(name));
         }
-        let create = Operation::Create;
-        let may = || self.access.allows_on_cluster(create) || self.access.allows(create, ResourceType::Topic, name);
+        let may = || self.access.allows_instead(Operation::Create, ResourceType::Topic, name);
         if !may() && !self.access.topics.exists(name) {
             let _ = self.absent.insert(name.to_owned());
         }

@@ -49,6 +49,30 @@ impl<'a> Permitted<'a> {
         self.sessions.as_ref()
     }
 
+    /// The same request with only those of its elements which `keeps` says yes to: less than what is permitted is permitted.
+    ///
+    /// # Errors
+    /// [`Stop::Malformed`]
+    pub fn only(&self, keeps: impl FnMut(Role, Value<'_>) -> bool) -> Result<Self, Stop<Infallible>> {
+        struct Keeper<F>(F);
+        impl<F: FnMut(Role, Value<'_>) -> bool> Visitor for Keeper<F> {
+            type Error = Infallible;
+
+            fn field(&mut self, role: Role, value: Value<'_>) -> Result<Action<'_>, Infallible> {
+                Ok(if (self.0)(role, value) { Action::Keep } else { Action::Drop })
+            }
+        }
+        let plan = plans::request(self.request.key(), self.request.version());
+        let mut segments = Segments::default();
+        let _ = walk_prefix(plan, &self.body, &mut Keeper(keeps), &mut segments)?;
+        Ok(Self {
+            request: self.request,
+            body: Cow::Owned(segments.to_vec(&self.body)),
+            foreign: self.foreign.clone(),
+            sessions: self.sessions.clone(),
+        })
+    }
+
     /// What of the body is served, and which ids in it are foreign.
     pub fn into_body(self) -> (Cow<'a, [u8]>, HashSet<[u8; 16]>) {
         (self.body, self.foreign)

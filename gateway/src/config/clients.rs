@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use serde_yaml::Value;
 
-use super::reader::{Reader, listed, nearest, text};
+use contract::strict::nearest;
+
+use super::reader::{Reader, listed, text};
 use super::settings::{Setting, as_u16, as_usize, file_only, setting, structured};
 use super::tls::{CLIENT_AUTH, ClientAuth};
 use super::{Clients, HostRouting, Limits, Listener, PortRouting, Routing, SecurityProtocol, Upstream};
@@ -31,7 +33,7 @@ pub(super) const SETTINGS: &[Setting] = &[
 ];
 
 /// What one listener of `clients.listeners` may say; the same keys stand under `clients` for the first one.
-const LISTENER_KEYS: [&str; 11] = [
+const LISTENER_KEYS: [&str; 12] = [
     "name",
     "securityProtocol",
     "clientAuth",
@@ -39,6 +41,7 @@ const LISTENER_KEYS: [&str; 11] = [
     "routing",
     "bindHost",
     "advertisedHost",
+    "advertisedListener",
     "advertisedPort",
     "portStart",
     "portCount",
@@ -72,16 +75,20 @@ const CLIENT_PROTOCOLS: [(&str, (SecurityProtocol, bool)); 6] = [
 
 /// What decides about the logins at all listeners.
 #[derive(Clone, Copy)]
-struct Scene {
+struct Scene<'a> {
     /// How the gateway connects to Kafka; `None` where that is not known.
     upstream: Option<SecurityProtocol>,
     kafka_managed: bool,
+    /// The load balancer before all listeners.
+    balancer: Option<&'a str>,
 }
 
 pub(super) fn read(reader: &mut Reader, upstream: Option<&Upstream>) -> Clients {
     let modes = [("GATEWAY_MANAGED", false), ("KAFKA_MANAGED", true)];
     let kafka_managed = reader.choice("clients.securityMode", &modes).unwrap_or(false);
-    let scene = Scene { upstream: upstream.map(|upstream| upstream.security.protocol()), kafka_managed };
+    let balancer = reader.text("clients.advertisedListener");
+    let upstream = upstream.map(|upstream| upstream.security.protocol());
+    let scene = Scene { upstream, kafka_managed, balancer: balancer.as_deref() };
     let mut listeners = vec![listener(reader, FIRST.to_owned(), scene)];
     let more = reader.value("clients.listeners", entries).unwrap_or_default();
     for (at, (name, entry)) in more.into_iter().enumerate() {
@@ -150,7 +157,7 @@ fn entries(value: &Value) -> Result<Vec<(String, serde_yaml::Mapping)>, String> 
 }
 
 /// The protocol that is set, or the one that goes with the upstream's: who logs in to Kafka goes on doing so.
-fn protocol(reader: &mut Reader, scene: Scene) -> (SecurityProtocol, bool) {
+fn protocol(reader: &mut Reader, scene: Scene<'_>) -> (SecurityProtocol, bool) {
     let path = "clients.securityProtocol";
     let upstream = scene.upstream.unwrap_or(SecurityProtocol::Plaintext);
     if !reader.is_given(path) {
@@ -180,10 +187,13 @@ fn protocol(reader: &mut Reader, scene: Scene) -> (SecurityProtocol, bool) {
     (chosen.0, delegated)
 }
 
-fn listener(reader: &mut Reader, name: String, scene: Scene) -> Listener {
+fn listener(reader: &mut Reader, name: String, scene: Scene<'_>) -> Listener {
     let (protocol, delegated) = protocol(reader, scene);
     let bind_host = reader.text("clients.bindHost").unwrap_or_else(|| LOOPBACK.to_owned());
-    let advertised_host = reader.text("clients.advertisedListener").or_else(|| reader.text("clients.advertisedHost"));
+    let own = reader.text("clients.advertisedListener");
+    let own = own.or_else(|| reader.text("clients.advertisedHost"));
+    // Behind the balancer are all listeners that do not say otherwise.
+    let advertised_host = own.or_else(|| scene.balancer.map(str::to_owned));
     let by_host = reader.choice("clients.routing", &[("port", false), ("host", true)]).unwrap_or(false);
     let advertised_host = advertised_host.unwrap_or_else(|| {
         if by_host {

@@ -11,6 +11,7 @@ mod jaas;
 mod keys;
 mod login;
 mod logins;
+mod nodes;
 mod oauth;
 mod properties;
 mod reader;
@@ -28,6 +29,7 @@ use contract::secret::Secret;
 pub use addresses::HostPort;
 pub use audit::{Audit, AuditFile, AuditTopic, NamePattern};
 pub use logins::{Logins, MECHANISMS, OAUTHBEARER, Unmapped};
+pub use nodes::Nodes;
 pub use oauth::{JwksSource, OAuth, RequiredClaim, TOKEN_ALGORITHMS};
 use reader::Reader;
 use tls::{ClientAuth, Tls};
@@ -50,6 +52,7 @@ pub struct Config {
     pub passthrough: Passthrough,
     pub audit: Audit,
     pub state: State,
+    pub nodes: Nodes,
     pub tokens: Tokens,
 }
 

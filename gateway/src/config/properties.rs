@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use serde_yaml::Value;
 
 use super::SecurityProtocol;
-use super::reader::{Reader, nearest, text};
+use contract::strict::nearest;
+
+use super::reader::{Reader, text};
 
 const PATH: &str = "upstream.properties";
 const FAMILY: &str = "KAFKA_";

@@ -2,13 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use contract::strict::nearest;
 use serde_yaml::{Mapping, Value};
 
 use super::Problem;
 use super::settings::settings;
-
-/// How alike two names must be for one to be suggested in place of the other.
-const ALIKE: f64 = 0.8;
 
 /// The values of all settings that were given, by path.
 pub(super) struct Reader {
@@ -264,13 +262,6 @@ fn shown(value: &Value) -> String {
         Value::Bool(truth) => truth.to_string(),
         _ => "this".to_owned(),
     }
-}
-
-/// The candidate that a mistyped name was probably meant to be.
-pub(super) fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let likeness = |candidate: &str| strsim::jaro_winkler(&name.to_lowercase(), &candidate.to_lowercase());
-    let best = candidates.max_by(|left, right| likeness(left).total_cmp(&likeness(right)))?;
-    (likeness(best) >= ALIKE).then_some(best)
 }
 
 pub(super) fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {

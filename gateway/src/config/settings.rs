@@ -3,10 +3,12 @@
 use contract::secret::Secret;
 use serde_yaml::Value;
 
-use super::reader::{Reader, listed, nearest, text};
+use contract::strict::nearest;
+
+use super::reader::{Reader, listed, text};
 use super::{
     Admin, AdminUser, Clients, Config, INTERNAL_TOPICS, Listener, Passthrough, State, Tokens, audit, clients, clusters, logins,
-    oauth, tls, upstream,
+    nodes, oauth, tls, upstream,
 };
 
 /// One setting: where it stands in the file, and the variable that overrides it.
@@ -42,7 +44,7 @@ const SETTINGS: &[Setting] = &[
 
 /// Every setting.
 pub(super) fn settings() -> impl Iterator<Item = &'static Setting> + Clone {
-    let parts: [&[Setting]; 8] = [
+    let parts: [&[Setting]; 9] = [
         upstream::SETTINGS,
         clusters::SETTINGS,
         clients::SETTINGS,
@@ -50,6 +52,7 @@ pub(super) fn settings() -> impl Iterator<Item = &'static Setting> + Clone {
         oauth::SETTINGS,
         tls::SETTINGS,
         audit::SETTINGS,
+        nodes::SETTINGS,
         SETTINGS,
     ];
     parts.into_iter().flatten()
@@ -70,6 +73,7 @@ pub(super) fn read(reader: &mut Reader) -> Option<Config> {
     let admin = admin(reader, &clients);
     let passthrough = Passthrough { acl_enabled: reader.flag("passthrough.aclEnabled", false) };
     let state = state(reader);
+    let nodes = nodes::read(reader, &state);
     let signing_key = reader.value("tokens.signingKey", |value| match text(value)? {
         key if key.len() < SHORTEST_KEY => {
             Err(format!("must have at least {SHORTEST_KEY} characters; make one with: openssl rand -base64 32"))
@@ -78,7 +82,7 @@ pub(super) fn read(reader: &mut Reader) -> Option<Config> {
     });
     let audit = audit::read(reader);
     let tokens = Tokens { signing_key };
-    Some(Config { upstream: upstream?, failover, clients, logins, oauth, tls, admin, passthrough, audit, state, tokens })
+    Some(Config { upstream: upstream?, failover, clients, logins, oauth, tls, admin, passthrough, audit, state, nodes, tokens })
 }
 
 fn admin(reader: &mut Reader, clients: &Clients) -> Admin {

@@ -7,7 +7,9 @@ use contract::secret::Secret;
 use serde_yaml::{Mapping, Value};
 
 use super::Listener;
-use super::reader::{Reader, listed, nearest, text};
+use contract::strict::nearest;
+
+use super::reader::{Reader, listed, text};
 use super::settings::{Setting, file_only, setting};
 
 pub(super) const SETTINGS: &[Setting] = &[

@@ -2,6 +2,7 @@
 
 mod ahead;
 pub mod embedded;
+pub mod filter;
 mod paging;
 pub mod prefix;
 pub mod regex;
@@ -11,6 +12,9 @@ pub mod sessions;
 pub mod share_key;
 pub mod texts;
 pub mod topic_ids;
+pub mod twins;
+pub mod unreadable;
+pub mod view;
 
 use self::prefix::Namespace;
 use self::topic_ids::TopicIds;
@@ -65,7 +69,8 @@ impl OwnIds {
             return true;
         }
         let owned = tenant.topic_ids.belongs(id, &tenant.namespace);
-        if owned {
+        // What is lent may be taken back.
+        if owned && tenant.namespace.lends_topics().is_none() {
             if self.0.len() >= Self::MOST {
                 self.0.clear();
             }

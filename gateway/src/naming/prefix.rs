@@ -1,10 +1,13 @@
 //! The prefix of a virtual cluster, put before every name and taken off again.
 
+use super::view::{Lent, View};
+use crate::authz::{Operation, ResourceType};
 use crate::config::INTERNAL_TOPICS;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Behind the name of one of the gateway's own topics it makes a name that no topic can have.
-const NOT_IN_NAMES: &str = "/";
+pub(super) const NOT_IN_NAMES: &str = "/";
 
 /// The longest name of a topic that Kafka takes.
 pub const TOPIC_NAME_MAX: usize = 249;
@@ -13,12 +16,60 @@ pub const TOPIC_NAME_MAX: usize = 249;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Namespace {
     prefix: Option<Arc<str>>,
+    /// What there is beside the prefix: nothing for most.
+    view: Option<Arc<View>>,
+    /// Which of its names a physical topic is shown under, where one request means another than the first.
+    picks: Option<Arc<Picks>>,
+    /// Nothing else is shown.
+    only_picks: bool,
 }
+
+/// Virtual names by physical ones.
+pub type Picks = HashMap<Arc<str>, Arc<str>>;
 
 impl Namespace {
     /// The namespace of a prefix; `None` is the transparent one.
     pub const fn new(prefix: Option<Arc<str>>) -> Self {
-        Self { prefix }
+        Self { prefix, view: None, picks: None, only_picks: false }
+    }
+
+    /// The same with more than the prefix in view.
+    #[must_use]
+    pub fn with_view(self, view: View) -> Self {
+        let view = (!view.is_plain()).then(|| Arc::new(view));
+        Self { view, ..self }
+    }
+
+    /// The same where a physical topic that has several names is shown under these.
+    #[must_use]
+    pub fn picking(&self, picks: Picks) -> Self {
+        Self { picks: (!picks.is_empty()).then(|| Arc::new(picks)), ..self.clone() }
+    }
+
+    /// The same where nothing but these is shown.
+    #[must_use]
+    pub fn picking_only(&self, picks: Picks) -> Self {
+        Self { only_picks: true, ..self.picking(picks) }
+    }
+
+    /// What there is beside the prefix.
+    pub fn view(&self) -> Option<&View> {
+        self.view.as_deref()
+    }
+
+    /// What there is beside the prefix, where topics are lent.
+    pub fn lends_topics(&self) -> Option<&View> {
+        self.view().filter(|view| view.lends_topics())
+    }
+
+    /// Whether both are of one declaration, whatever is picked.
+    pub fn is_of(&self, other: &Self) -> bool {
+        let same = match (&self.view, &other.view) {
+            (None, None) => true,
+            (Some(view), Some(others)) => Arc::ptr_eq(view, others) || view == others,
+            _ => false,
+        };
+        same && self.prefix == other.prefix
     }
 
     /// Whether names are left as they are.
@@ -31,6 +82,23 @@ impl Namespace {
         self.prefix.as_deref().unwrap_or("")
     }
 
+    /// By how many bytes a name may grow on its way in.
+    pub fn growth(&self) -> usize {
+        let view = self.view().map_or(0, |view| view.longest() + NOT_IN_NAMES.len());
+        self.prefix().len().max(view)
+    }
+
+    /// Whether clients write the prefix themselves.
+    pub fn is_enforced(&self) -> bool {
+        self.view().is_some_and(View::is_enforced)
+    }
+
+    /// Whether an operation is forbidden on what clients call `name`, whatever the rules say: it lies outside of an enforced
+    /// prefix, or what is lent is not lent for it.
+    pub fn forbids(&self, operation: Operation, ty: ResourceType, name: &str) -> bool {
+        self.view().is_some_and(|view| view.forbids(operation, ty, name, name.starts_with(self.prefix())))
+    }
+
     /// The physical name of a topic, written to `out`. Names that Kafka takes nowhere (empty, `.`, `..`) stay what they are,
     /// so that the broker refuses them; with a prefix they would be good names.
     pub fn map_topic<'o>(&self, name: &str, out: &'o mut String) -> &'o str {
@@ -38,9 +106,16 @@ impl Namespace {
             put(out, name, NOT_IN_NAMES)
         } else if is_reserved(name) {
             put(out, "", name)
+        } else if let Some(lent) = self.lent(name) {
+            put(out, "", &lent.physical)
         } else {
-            put(out, self.prefix(), name)
+            self.map_id(name, out)
         }
+    }
+
+    /// What is lent under this name.
+    pub fn lent(&self, name: &str) -> Option<&Arc<Lent>> {
+        self.view()?.topic(name)
     }
 
     /// Whether a topic is one of the gateway's own, which the transparent namespace would show as well.
@@ -48,29 +123,84 @@ impl Namespace {
         self.is_transparent() && physical.starts_with(INTERNAL_TOPICS)
     }
 
-    /// The physical name of a group or transactional id, written to `out`.
+    /// The physical name of a transactional id, written to `out`. What is outside of an enforced prefix stands behind it all the
+    /// same, so that it is nobody else's.
     pub fn map_id<'o>(&self, name: &str, out: &'o mut String) -> &'o str {
-        put(out, self.prefix(), name)
+        if !self.is_enforced() {
+            return put(out, self.prefix(), name);
+        }
+        if name.starts_with(self.prefix()) {
+            return put(out, "", name);
+        }
+        let _ = put(out, self.prefix(), NOT_IN_NAMES);
+        out.push_str(name);
+        out
+    }
+
+    /// The physical name of a group, written to `out`.
+    pub fn map_group<'o>(&self, name: &str, out: &'o mut String) -> &'o str {
+        if self.view().is_some_and(|view| view.lends_group(name)) { put(out, "", name) } else { self.map_id(name, out) }
     }
 
     /// The virtual name of a physical topic; `None` if it is not the tenant's.
-    pub fn unmap_topic<'n>(&self, name: &'n str) -> Option<&'n str> {
+    pub fn unmap_topic<'n>(&'n self, name: &'n str) -> Option<&'n str> {
         if self.hides(name) {
-            name.strip_suffix(NOT_IN_NAMES)
-        } else if is_reserved(name) {
-            Some(name)
-        } else {
-            self.unmap_id(name).filter(|n| !is_reserved(n))
+            return name.strip_suffix(NOT_IN_NAMES);
         }
+        if is_reserved(name) {
+            return Some(name);
+        }
+        let Some(view) = self.view() else {
+            return name.strip_prefix(self.prefix()).filter(|n| !is_reserved(n));
+        };
+        if let Some(picked) = self.picks.as_ref().and_then(|picks| picks.get(name)) {
+            return Some(picked);
+        }
+        if self.only_picks {
+            return None;
+        }
+        let own = view.own_name(self.prefix(), name).filter(|n| !is_reserved(n));
+        own.or_else(|| view.names_of(name).first().map(|lent| &*lent.name))
     }
 
-    /// The virtual name of a physical group or transactional id; `None` if it is not the tenant's.
+    /// All virtual names of a physical topic: its own, and those that it is lent under.
+    pub fn names_of<'n>(&'n self, physical: &'n str) -> impl Iterator<Item = &'n str> {
+        let view = self.view();
+        let own = match view {
+            Some(view) => view.own_name(self.prefix(), physical).filter(|n| !is_reserved(n)),
+            None => self.unmap_topic(physical),
+        };
+        let lent = view.map(|view| view.names_of(physical)).unwrap_or_default();
+        own.into_iter().chain(lent.iter().map(|lent| &*lent.name))
+    }
+
+    /// The virtual name of a physical transactional id; `None` if it is not the tenant's.
     pub fn unmap_id<'n>(&self, name: &'n str) -> Option<&'n str> {
-        name.strip_prefix(self.prefix())
+        let behind = name.strip_prefix(self.prefix())?;
+        if self.is_enforced() { Some(name) } else { Some(behind) }
+    }
+
+    /// The virtual name of a physical group; `None` if it is not the tenant's.
+    pub fn unmap_group<'n>(&self, name: &'n str) -> Option<&'n str> {
+        let Some(view) = self.view() else { return self.unmap_id(name) };
+        if view.lends_group(name) {
+            return Some(name);
+        }
+        self.unmap_id(name).filter(|own| !view.lends_group(own))
+    }
+
+    /// What a word of a broker's text is called here where something is lent.
+    pub fn unmap_lent<'n>(&'n self, word: &'n str) -> Option<&'n str> {
+        let view = self.view()?;
+        if view.lends_group(word) {
+            return Some(word);
+        }
+        if view.names_of(word).is_empty() { None } else { self.unmap_topic(word) }
     }
 }
 
-fn is_reserved(name: &str) -> bool {
+/// Whether it is what Kafka takes for a topic nowhere.
+pub(super) fn is_reserved(name: &str) -> bool {
     matches!(name, "" | "." | "..")
 }
 

@@ -296,7 +296,7 @@ impl Names<'_> {
             _ => {}
         }
         self.named = true;
-        self.growth = self.growth.checked_sub(self.tenant.namespace.prefix().len()).ok_or(Refusal::TooMany)?;
+        self.growth = self.growth.checked_sub(self.tenant.namespace.growth()).ok_or(Refusal::TooMany)?;
         if role == Role::CoordinatorKey && self.asked.coordinator == Some(Coordinator::Share) {
             return self.share_key(text);
         }
@@ -305,6 +305,7 @@ impl Names<'_> {
         Ok(match role {
             Role::Topic | Role::SettingValue => Action::Str(namespace.map_topic(text, buffer)),
             // Among all topics a page may begin at any text; among named ones it begins at one of them.
+            Role::TopicCursor if self.asked.all && text.is_empty() => Action::Str(namespace.prefix()),
             Role::TopicCursor if self.asked.all => Action::Str(namespace.map_id(text, buffer)),
             Role::TopicCursor => Action::Str(namespace.map_topic(text, buffer)),
             Role::Group => {
@@ -315,10 +316,13 @@ impl Names<'_> {
                 if must_be_refused(self.key, text) {
                     return Ok(Action::Keep);
                 }
-                Action::Str(namespace.map_id(text, buffer))
+                Action::Str(namespace.map_group(text, buffer))
             }
             // An empty transactional id is refused by the broker; with a prefix it would be a good one.
             Role::TransactionalId if text.is_empty() => Action::Keep,
+            Role::CoordinatorKey if self.asked.coordinator != Some(Coordinator::Transaction) => {
+                Action::Str(namespace.map_group(text, buffer))
+            }
             Role::TransactionalId | Role::CoordinatorKey => Action::Str(namespace.map_id(text, buffer)),
             Role::ProtocolType => {
                 self.asked.consumer_protocol = Some(text == "consumer");
@@ -328,7 +332,7 @@ impl Names<'_> {
                 TOPIC_RESOURCE => Action::Str(namespace.map_topic(text, buffer)),
                 // The group without a name has no settings; with a prefix it would be one that has.
                 GROUP_RESOURCE if text.is_empty() => Action::Keep,
-                GROUP_RESOURCE => Action::Str(namespace.map_id(text, buffer)),
+                GROUP_RESOURCE => Action::Str(namespace.map_group(text, buffer)),
                 _ if namespace.is_transparent() => Action::Keep,
                 BROKER_RESOURCE if self.key == ApiKey::DescribeConfigs => Action::Keep,
                 _ if self.asked.refused.len() >= MOST_REFUSED => return Err(Refusal::TooMany),
@@ -365,13 +369,16 @@ impl Names<'_> {
             _ => key.topic_id,
         };
         let Memory { buffer, key: out, .. } = &mut *self.memory;
-        Ok(Action::Str(key.put(self.tenant.namespace.map_id(key.group, buffer), &id, out)))
+        Ok(Action::Str(key.put(self.tenant.namespace.map_group(key.group, buffer), &id, out)))
     }
 
     fn topic_id(&mut self, id: [u8; 16]) -> Result<Action<'static>, Refusal> {
         self.named = true;
-        if !self.foreign.contains(&id) && self.memory.own_ids.owns(self.tenant, &id) {
+        let foreign = self.foreign.contains(&id);
+        if !foreign && self.memory.own_ids.owns(self.tenant, &id) {
             Ok(Action::Keep)
+        } else if let Some(real) = self.meant(&id).filter(|_| !foreign) {
+            Ok(Action::Uuid(real))
         } else if self.last_word {
             if self.tenant.namespace.is_transparent() && !self.tenant.topic_ids.knows(&id) {
                 return Ok(Action::Keep);
@@ -390,6 +397,12 @@ impl Names<'_> {
         }
     }
 
+    /// The broker's id of the topic that an alias' id stands for.
+    fn meant(&self, id: &[u8; 16]) -> Option<[u8; 16]> {
+        let _ = self.tenant.namespace.lends_topics()?;
+        self.tenant.topic_ids.meant(id, &self.tenant.namespace).map(|meant| meant.id)
+    }
+
     fn number(&mut self, role: Role, number: i32) -> Result<Action<'static>, Refusal> {
         match role {
             // Nobody is a follower of a broker: that would read beyond the high watermark and move it.
@@ -406,6 +419,10 @@ impl Names<'_> {
                     return Err(Refusal::FetchSession(session));
                 }
             }
+            // A broker would go on with what a session holds when it is lent no more.
+            Role::FetchSessionEpoch if number == 0 && self.tenant.namespace.lends_topics().is_some() => {
+                return Ok(Action::Int(-1));
+            }
             Role::ShareSessionEpoch if number > 0 && self.memory.share_session_is_stale(self.tenant) => {
                 return Err(Refusal::ShareSession);
             }
@@ -415,6 +432,9 @@ impl Names<'_> {
     }
 
     fn holds_session(&self, session: i32) -> bool {
+        if self.tenant.namespace.lends_topics().is_some() {
+            return false;
+        }
         let owner = self.asked.sessions.as_deref().unwrap_or(self.tenant.namespace.prefix());
         self.tenant.fetch_sessions.holds(owner, self.broker, session)
     }

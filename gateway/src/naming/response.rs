@@ -5,7 +5,10 @@ use super::embedded::{self, Embedded};
 use super::paging;
 use super::request::{Asked, BROKER_RESOURCE, Coordinator, GROUP_RESOURCE, TOPIC_RESOURCE, group_must_be_named};
 use super::share_key::{self, ShareKey};
-use super::{OwnIds, Tenant, growth_allowed, regex, texts};
+use super::filter::Filter;
+use super::filter::records::{self, Kept};
+use super::prefix::is_reserved;
+use super::{OwnIds, Tenant, growth_allowed, regex, texts, unreadable};
 use crate::apis::{plans, settings};
 use std::cell::OnceCell;
 use std::convert::Infallible;
@@ -27,6 +30,8 @@ const NO_PORT: i32 = -1;
 pub struct Memory {
     own_ids: OwnIds,
     buffer: String,
+    /// The broker's name of the topic around the cursor.
+    physical: String,
     bytes: Vec<u8>,
 }
 
@@ -39,6 +44,8 @@ pub struct Found {
     pub unreachable: Option<i32>,
     /// Elements that were left out because their topic id is not known: look again, and what is left out then is a violation.
     pub unknown_ids: u32,
+    /// Partitions whose records can't be read, so that nobody can tell which of them may leave: see [`super::unreadable`].
+    pub unreadable: u32,
 }
 
 /// Maps the names of an answer that came from `broker` to a request that [`super::request::map`] sent.
@@ -67,12 +74,15 @@ pub fn map(
         unreachable: found.unreachable.is_some(),
         ahead,
         node: -1,
+        port: None,
         resource: 0,
         setting_names_topic: false,
         elements: 0,
         session: 0,
         name_is_ours: false,
         id_awaits_name: None,
+        filter: None,
+        room: records::ROOM,
         consumer: asked.consumer_protocol,
         growth: growth_allowed(body.len()),
         said: OnceCell::new(),
@@ -110,6 +120,8 @@ struct Names<'a> {
     ahead: Ahead,
     /// The broker whose address follows.
     node: i32,
+    /// Its port, which goes with the host that was told: a moment later another node may have the broker.
+    port: Option<u16>,
     /// It is a coordinator without an address: an error stands in its place.
     unreachable: bool,
     resource: i32,
@@ -123,6 +135,10 @@ struct Names<'a> {
     name_is_ours: bool,
     /// An id in this element that the name behind it decides about.
     id_awaits_name: Option<[u8; 16]>,
+    /// Which records of the topic around the cursor leave the gateway.
+    filter: Option<&'a Filter>,
+    /// Filtered records may still take this much.
+    room: usize,
     /// Whether the group's protocol is the consumer's, as far as request or answer tells.
     consumer: Option<bool>,
     /// Addresses and texts may still grow by this much.
@@ -156,6 +172,7 @@ impl Visitor for Names<'_> {
             (_, Value::Str(Some(text))) => self.text(role, text),
             (Role::TopicId, Value::Uuid(id)) => self.topic_id(id),
             (Role::Subscription | Role::Assignment, Value::Bytes(Some(bytes))) => self.embedded(role, bytes),
+            (Role::Records, Value::Bytes(Some(bytes))) => self.records(bytes),
             (_, Value::Int(number)) => self.number(role, number),
             // The disk belongs to all tenants; -1 is Kafka's word for an unknown size.
             (Role::VolumeBytes, Value::Long(_)) if !self.tenant.namespace.is_transparent() => Action::Long(-1),
@@ -173,7 +190,8 @@ impl Names<'_> {
         }
         match self.tenant.addresses.of(self.node) {
             // No cluster has as many brokers as would be too long.
-            Some((ours, _)) if fits(&mut self.growth, host, &ours) => {
+            Some((ours, port)) if fits(&mut self.growth, host, &ours) => {
+                self.port = Some(port);
                 self.memory.buffer.clear();
                 self.memory.buffer.push_str(&ours);
                 Action::Str(&self.memory.buffer)
@@ -188,20 +206,10 @@ impl Names<'_> {
         if role == Role::SettingName {
             self.setting_names_topic = settings::names_topic(text);
         }
-        let namespace = &self.tenant.namespace;
+        let tenant = self.tenant;
+        let namespace = &tenant.namespace;
         match role {
-            Role::Topic => {
-                let name = namespace.unmap_topic(text);
-                // Only a prefix that was taken off proves anything: an empty name is nobody's.
-                self.name_is_ours = name.is_some_and(|name| name.len() < text.len()) && !namespace.is_transparent();
-                let len = name.map(str::len);
-                match self.id_awaits_name.take() {
-                    Some(id) if self.name_is_ours => self.tenant.topic_ids.learn(id, text),
-                    Some(_) => return self.mine(text, None),
-                    None => {}
-                }
-                self.mine(text, len)
-            }
+            Role::Topic => self.topic(text),
             Role::TopicCursor => self.cursor(text),
             Role::TopicRegex | Role::TransactionalIdRegex => match regex::restore(namespace, text) {
                 Some(pattern) => {
@@ -213,14 +221,17 @@ impl Names<'_> {
             },
             // What stayed empty on the way in stays so on the way out.
             Role::Group if text.is_empty() && group_must_be_named(self.key) => Action::Keep,
-            Role::Group => self.mine(text, namespace.unmap_id(text).map(str::len)),
+            Role::Group => self.mine(text, namespace.unmap_group(text)),
             Role::TransactionalId | Role::CoordinatorKey if text.is_empty() => Action::Keep,
             Role::CoordinatorKey if self.asked.coordinator == Some(Coordinator::Share) => self.share_key(text),
-            Role::TransactionalId | Role::CoordinatorKey => self.mine(text, namespace.unmap_id(text).map(str::len)),
+            Role::CoordinatorKey if self.asked.coordinator != Some(Coordinator::Transaction) => {
+                self.mine(text, namespace.unmap_group(text))
+            }
+            Role::TransactionalId | Role::CoordinatorKey => self.mine(text, namespace.unmap_id(text)),
             Role::ResourceName => match self.resource {
-                TOPIC_RESOURCE => self.mine(text, namespace.unmap_topic(text).map(str::len)),
+                TOPIC_RESOURCE => self.mine(text, namespace.unmap_topic(text)),
                 GROUP_RESOURCE if text.is_empty() => Action::Keep,
-                GROUP_RESOURCE => self.mine(text, namespace.unmap_id(text).map(str::len)),
+                GROUP_RESOURCE => self.mine(text, namespace.unmap_group(text)),
                 _ if namespace.is_transparent() => Action::Keep,
                 BROKER_RESOURCE => self.broker(text),
                 _ => Action::Drop,
@@ -274,16 +285,35 @@ impl Names<'_> {
         Action::Str(if fits(&mut self.growth, text, &self.memory.buffer) { &self.memory.buffer } else { "" })
     }
 
-    /// Keeps the virtual name, which is the end of the physical one, or leaves the element out.
-    fn mine(&mut self, text: &str, len: Option<usize>) -> Action<'_> {
-        match len {
-            Some(len) if len == text.len() => Action::Keep,
-            Some(len) => {
-                let start = if self.tenant.namespace.hides(text) { 0 } else { text.len() - len };
-                self.memory.buffer.clear();
-                self.memory.buffer.push_str(&text[start..start + len]);
+    /// A topic's name, which an id may stand beside.
+    fn topic(&mut self, text: &str) -> Action<'_> {
+        let tenant = self.tenant;
+        let namespace = &tenant.namespace;
+        let name = namespace.unmap_topic(text);
+        // What is nobody's name proves nothing.
+        self.name_is_ours = name.is_some() && !is_reserved(text) && !namespace.is_transparent();
+        if self.name_is_ours {
+            text.clone_into(&mut self.memory.physical);
+        }
+        match self.id_awaits_name.take() {
+            Some(id) if self.name_is_ours => tenant.topic_ids.learn(id, text),
+            Some(_) => return self.mine(text, None),
+            None => {}
+        }
+        self.filter = name.and_then(|name| namespace.lent(name)?.filter.as_deref());
+        self.mine(text, name)
+    }
+
+    /// Writes the virtual name, or leaves the element out.
+    fn mine(&mut self, text: &str, name: Option<&str>) -> Action<'_> {
+        match name {
+            Some(name) if name == text => Action::Keep,
+            // A prefix that is taken off makes it shorter; what is lent may have any name.
+            Some(name) if fits(&mut self.growth, text, name) => {
+                name.clone_into(&mut self.memory.buffer);
                 Action::Str(&self.memory.buffer)
             }
+            Some(_) => Action::Drop,
             None => {
                 if !self.others_may_come(text) {
                     self.found.violations += 1;
@@ -314,7 +344,8 @@ impl Names<'_> {
             self.memory.buffer = paging::behind_internal_topics();
             return Action::Str(&self.memory.buffer);
         }
-        self.mine(text, self.tenant.namespace.unmap_topic(text).map(str::len))
+        let tenant = self.tenant;
+        self.mine(text, tenant.namespace.unmap_topic(text))
     }
 
     /// A broker's settings, or its name in a list: brokers that clients can't reach are left out there, as in metadata.
@@ -329,16 +360,21 @@ impl Names<'_> {
 
     /// The key as the client wrote it.
     fn share_key(&mut self, text: &str) -> Action<'_> {
-        let Some(asked) = self.tenant.namespace.unmap_id(text) else { return self.mine(text, None) };
+        let Some(asked) = self.tenant.namespace.unmap_group(text) else { return self.mine(text, None) };
         if let Some(key) = share_key::invalid(asked) {
             self.memory.buffer.clear();
             self.memory.buffer.push_str(key);
             return Action::Str(&self.memory.buffer);
         }
-        let Some(key) = ShareKey::parse(asked).filter(|key| self.asked.veiled.contains(&key.topic_id)) else {
-            return self.mine(text, Some(asked.len()));
+        let Some(key) = ShareKey::parse(asked) else { return self.mine(text, Some(asked)) };
+        let id = if self.asked.veiled.contains(&key.topic_id) {
+            self.tenant.topic_ids.unveil(key.topic_id)
+        } else {
+            match self.tenant.topic_ids.shown(&key.topic_id, &self.tenant.namespace) {
+                Some(id) if id != key.topic_id => id,
+                _ => return self.mine(text, Some(asked)),
+            }
         };
-        let id = self.tenant.topic_ids.unveil(key.topic_id);
         Action::Str(key.put(key.group, &id, &mut self.memory.buffer))
     }
 
@@ -346,12 +382,13 @@ impl Names<'_> {
         // First what this request sent: an error answer repeats it, also beside a name that is the tenant's.
         if self.asked.veiled.contains(&id) {
             Action::Uuid(self.tenant.topic_ids.unveil(id))
+        } else if let Some(shown) = self.shown(id) {
+            shown
         } else if self.memory.own_ids.owns(self.tenant, &id) {
             Action::Keep
         } else if self.name_is_ours {
-            // The name before it is in the buffer, without the prefix.
-            self.tenant.topic_ids.learn(id, &format!("{}{}", self.tenant.namespace.prefix(), self.memory.buffer));
-            Action::Keep
+            self.tenant.topic_ids.learn(id, &self.memory.physical);
+            self.shown(id).unwrap_or(Action::Keep)
         } else if self.tenant.namespace.is_transparent() && !self.tenant.topic_ids.knows(&id) {
             // It goes through as it is, unless a session repeats one of the gateway's own that was veiled.
             let sent = self.tenant.topic_ids.unveil(id);
@@ -365,7 +402,7 @@ impl Names<'_> {
                 self.tenant.fetch_sessions.revoke(self.session_owner(), self.broker, self.session);
             }
             Action::Uuid(sent)
-        } else if names_follow_ids(self.key) {
+        } else if names_follow_ids(self.key) && self.tenant.namespace.lends_topics().is_none() {
             self.id_awaits_name = Some(id);
             Action::Keep
         } else {
@@ -378,10 +415,22 @@ impl Names<'_> {
         }
     }
 
+    /// The id of what is lent, as clients see it; `None` where nothing is, or it is not known.
+    fn shown(&mut self, id: [u8; 16]) -> Option<Action<'static>> {
+        let tenant = self.tenant;
+        let _ = tenant.namespace.lends_topics()?;
+        let shown = tenant.topic_ids.shown(&id, &tenant.namespace)?;
+        let physical = tenant.topic_ids.name(&id)?;
+        let name = tenant.namespace.unmap_topic(&physical)?;
+        self.filter = tenant.namespace.lent(name).and_then(|lent| lent.filter.as_deref());
+        Some(if shown == id { Action::Keep } else { Action::Uuid(shown) })
+    }
+
     fn number(&mut self, role: Role, number: i32) -> Action<'static> {
         match role {
             Role::BrokerId => {
                 self.node = number;
+                self.port = None;
                 if self.key == ApiKey::FindCoordinator {
                     self.unreachable = no_address(self.tenant, number);
                     if self.unreachable {
@@ -392,8 +441,8 @@ impl Names<'_> {
             }
             Role::Port if self.node < 0 => return Action::Int(NO_PORT),
             Role::Port => {
-                return match self.tenant.addresses.of(self.node) {
-                    Some((_, port)) => Action::Int(port.into()),
+                return match self.port {
+                    Some(port) => Action::Int(port.into()),
                     None if self.unreachable => Action::Int(NO_PORT),
                     None => Action::Drop,
                 };
@@ -410,6 +459,22 @@ impl Names<'_> {
             _ => {}
         }
         Action::Keep
+    }
+
+    /// Of a topic that is lent in part, the records that are meant.
+    fn records(&mut self, bytes: &[u8]) -> Action<'_> {
+        let Some(filter) = self.filter else { return Action::Keep };
+        match records::filtered(filter, bytes, &mut self.memory.bytes, self.room) {
+            Ok(Kept::All) => Action::Keep,
+            Ok(Kept::Rewritten) => {
+                self.room = self.room.saturating_sub(self.memory.bytes.len());
+                Action::Bytes(&self.memory.bytes)
+            }
+            Err(records::Unreadable) => {
+                self.found.unreadable += 1;
+                Action::Bytes(unreadable::MARK)
+            }
+        }
     }
 
     fn session_owner(&self) -> &str {

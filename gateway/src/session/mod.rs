@@ -11,6 +11,7 @@ pub mod certificate;
 mod conversation;
 pub mod delegated;
 mod denied;
+pub mod drain;
 mod enforce;
 pub mod handshake;
 mod joined;
@@ -36,6 +37,7 @@ use crate::authn::sasl::Authenticator;
 use crate::authn::{Identity, external};
 use crate::naming::sessions::FetchSessions;
 use crate::naming::{Addresses, Tenant, prefix::Namespace};
+use crate::nodes::View;
 use crate::observe::metrics::{FrameRefusal, Metrics};
 use crate::routing::{Dialled, Routes};
 use crate::transport::connection::Connection;
@@ -50,6 +52,7 @@ use attempts::Attempts;
 use certificate::ByCertificate;
 use conversation::Conversation;
 use delegated::{Alone, Delegation};
+use drain::{Attendance, Drain};
 use lifetime::Lifetime;
 use std::borrow::Cow;
 use std::io;
@@ -97,6 +100,8 @@ pub struct Shared {
     pub fetch_sessions: Arc<FetchSessions>,
     /// Where the rules are kept that clients make.
     pub acls: Arc<dyn acls::AclKeeper>,
+    /// Whether sessions shall end.
+    pub drain: Arc<Drain>,
 }
 
 impl Shared {
@@ -121,8 +126,10 @@ pub struct Listener {
     pub name: Arc<str>,
     /// How its clients say who they are.
     pub login: Login,
-    /// The addresses that its clients see.
+    /// The addresses of this node.
     pub routes: Routes,
+    /// The other nodes, where clients are sent to them.
+    pub nodes: Option<watch::Receiver<Arc<View>>>,
 }
 
 /// How clients say who they are.
@@ -146,7 +153,13 @@ struct TenantAddresses {
 
 impl Addresses for TenantAddresses {
     fn of(&self, id: i32) -> Option<(Cow<'_, str>, u16)> {
-        self.listener.routes.address(&self.virtual_cluster, id)
+        let Listener { name, routes, nodes, .. } = &*self.listener;
+        if let Some(nodes) = nodes
+            && let Some((host, port)) = nodes.borrow().elsewhere(name, &self.virtual_cluster, id)
+        {
+            return Some((host.into(), port));
+        }
+        routes.address(&self.virtual_cluster, id)
     }
 }
 
@@ -190,7 +203,8 @@ pub enum SessionError {
     Gateway(String),
 }
 
-/// Serves one connection to its end. `dialled` is what the address stands for.
+/// Serves one connection to its end. `dialled` is what the address stands for; by `attendance` its task is woken when sessions
+/// shall end.
 ///
 /// # Errors
 /// [`SessionError`]; the connection is closed in any case.
@@ -199,12 +213,14 @@ pub async fn serve(
     dialled: Dialled,
     listener: Arc<Listener>,
     shared: Arc<Shared>,
+    attendance: &Attendance<'_>,
 ) -> Result<(), SessionError> {
     // What changes from here on, also while the client logs in, ends the session.
     let world = shared.world.borrow().clone();
     let mut reader = frames::FrameReader::default();
     // Boxed, so that an idle session keeps no room for it.
-    let entered = match Box::pin(enter(&client, &mut reader, &dialled, &listener, &shared)).await {
+    let entering = Box::pin(attendance.until_known(enter(&client, &mut reader, &dialled, &listener, &shared)));
+    let entered = match entering.await.unwrap_or(Ok(None)) {
         Ok(Some(entered)) => entered,
         Ok(None) => return Ok(()),
         Err(e) => {
@@ -230,6 +246,9 @@ pub async fn serve(
     };
     if let Err(e) = &ended {
         audited::session_ended(e, &client).into_iter().for_each(|event| shared.audit.record(event.by(&identity)));
+    }
+    if shared.drain.has_begun() && ended.is_ok() {
+        Box::pin(drain::hang_up(&client)).await;
     }
     ended
 }

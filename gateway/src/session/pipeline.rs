@@ -29,8 +29,12 @@ use crate::transport::frames::{FrameError, FrameReader};
 use crate::transport::vectored;
 use crate::upstream::broker;
 use crate::upstream::security::{Link, Renewal};
+use serde_json::json;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::task::Poll;
 use std::time::Duration;
 use tokio::sync::mpsc::{self, error::TryRecvError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
@@ -320,8 +324,12 @@ async fn answers(
     let mut reader = FrameReader::default();
     let (mut segments, mut memory) = (Segments::default(), response::Memory::default());
     let mut rights = session.rights();
+    // So many answers of the broker are still to come to what was answered without it.
+    let mut owed = 0;
     loop {
-        let exchange = if reader.buffered() == 0 {
+        let exchange = if owed > 0 {
+            exchanges.recv().await
+        } else if reader.buffered() == 0 {
             tokio::select! {
                 biased;
                 exchange = exchanges.recv() => exchange,
@@ -347,12 +355,17 @@ async fn answers(
             Exchange::Local(answer) => session.answer(&answer).await?,
             Exchange::Upstream(awaited) if awaited.asked.silent => {}
             Exchange::Own(key, version, waiting) => {
-                let range = answer_of(session, upstream, &mut reader).await?;
+                let range = answer_of(session, upstream, &mut reader, &mut owed).await?;
                 renewal::hand_over(key, version, reader.bytes(range.clone()), waiting)?;
                 reader.consume(&range);
             }
             Exchange::Upstream(awaited) => {
-                let range = answer_of(session, upstream, &mut reader).await?;
+                let Some(range) = answer_unless_leaving(session, upstream, &mut reader, &mut owed, &awaited).await?
+                else {
+                    session.answer(&nothing_yet(&awaited)?).await?;
+                    owed += 1;
+                    continue;
+                };
                 let frame = reader.bytes(range.clone());
                 send_back(session, &awaited, frame, &mut rights, &mut memory, &mut segments).await?;
                 reader.consume(&range);
@@ -362,19 +375,57 @@ async fn answers(
     }
 }
 
-/// The next frame of the broker.
+/// The next frame of the broker behind those that are owed.
 async fn answer_of(
     session: &Session<'_>,
     upstream: &Connection,
     reader: &mut FrameReader,
+    owed: &mut u32,
 ) -> Result<std::ops::Range<usize>, SessionError> {
     let most = session.shared.limits.max_answer_bytes;
-    match reader.next(upstream, |_| most).await {
-        Ok(Some(range)) => Ok(range),
-        Ok(None) => Err(SessionError::Upstream(std::io::ErrorKind::UnexpectedEof.into())),
-        Err(FrameError::Io(e)) => Err(SessionError::Upstream(e)),
-        Err(e @ FrameError::TooLong { .. }) => Err(SessionError::Answer(e.to_string())),
+    loop {
+        let range = match reader.next(upstream, |_| most).await {
+            Ok(Some(range)) => range,
+            Ok(None) => return Err(SessionError::Upstream(std::io::ErrorKind::UnexpectedEof.into())),
+            Err(FrameError::Io(e)) => return Err(SessionError::Upstream(e)),
+            Err(e @ FrameError::TooLong { .. }) => return Err(SessionError::Answer(e.to_string())),
+        };
+        if *owed == 0 {
+            return Ok(range);
+        }
+        *owed -= 1;
+        reader.consume(&range);
     }
+}
+
+/// As [`answer_of`]; `None` where the gateway stops while the broker waits for records. Whatever else was asked for is waited
+/// for, because it may have changed something.
+async fn answer_unless_leaving(
+    session: &Session<'_>,
+    upstream: &Connection,
+    reader: &mut FrameReader,
+    owed: &mut u32,
+    awaited: &Awaited,
+) -> Result<Option<std::ops::Range<usize>>, SessionError> {
+    if awaited.key == ApiKey::Fetch {
+        let leaving = poll_fn(|_| if session.shared.drain.has_begun() { Poll::Ready(()) } else { Poll::Pending });
+        tokio::select! {
+            biased;
+            range = answer_of(session, upstream, reader, owed) => return range.map(Some),
+            () = leaving => {}
+        }
+        // An answer that has begun to come is on its way.
+        if *owed > 0 || reader.buffered() == 0 {
+            return Ok(None);
+        }
+    }
+    answer_of(session, upstream, reader, owed).await.map(Some)
+}
+
+/// No records, as a broker says it that would rather be asked later. The client's fetch session is over.
+fn nothing_yet(awaited: &Awaited) -> Result<Vec<u8>, SessionError> {
+    let Awaited { key, version, correlation_id, .. } = awaited;
+    local::encode(*key, *version, *correlation_id, &json!({ "ThrottleTimeMs": 1, "Responses": [] }))
 }
 
 async fn send_back(
@@ -474,7 +525,18 @@ impl Session<'_> {
         let limits = self.shared.limits;
         let most =
             |key| if key == ApiKey::Produce.code() { limits.max_produce_bytes } else { limits.max_request_bytes };
-        match reader.next(self.client, most).await {
+        let read = if self.shared.drain.has_begun() {
+            // What has arrived is served, and nothing more.
+            reader.arrived(most)
+        } else {
+            let mut next = pin!(reader.next(self.client, most));
+            poll_fn(|cx| match next.as_mut().poll(cx) {
+                Poll::Pending if self.shared.drain.has_begun() => Poll::Ready(Ok(None)),
+                read => read,
+            })
+            .await
+        };
+        match read {
             Ok(range) => Ok(range),
             Err(FrameError::Io(e)) => Err(SessionError::Client(e)),
             Err(e @ FrameError::TooLong { .. }) => {

@@ -121,10 +121,11 @@ pub(super) fn gateway_with(broker: &HostPort, login: Login, max_reauth: Option<D
         api_versions: Arc::default(),
         fetch_sessions: Arc::default(),
         acls: Arc::new(NoRules),
+        drain: Arc::default(),
     });
     let routing = PortRouting { start: 6969, count: 1, advertised_start: 6969, min_broker_id: 1 };
     let routes = Routes::Port(Ports::new("gateway.test", &routing));
-    let listener = Arc::new(Listener { name: "default".into(), login, routes });
+    let listener = Arc::new(Listener { name: "default".into(), login, routes, nodes: None });
     Gateway { shared, listener, world, events }
 }
 
@@ -138,12 +139,11 @@ async fn client(gateway: &Gateway) -> (TcpStream, Ended) {
 pub(super) async fn client_at(gateway: &Gateway, dialled: Dialled) -> (TcpStream, Ended) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (client, accepted) = tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
-    let session = tokio::spawn(serve(
-        Connection::plain(accepted.unwrap().0).unwrap(),
-        dialled,
-        gateway.listener.clone(),
-        gateway.shared.clone(),
-    ));
+    let (listener, shared) = (gateway.listener.clone(), gateway.shared.clone());
+    let session = tokio::spawn(async move {
+        let attendance = shared.drain.attend().await;
+        serve(Connection::plain(accepted.unwrap().0).unwrap(), dialled, listener, shared.clone(), &attendance).await
+    });
     (client.unwrap(), session)
 }
 
@@ -422,7 +422,7 @@ fn gateway_with_tokens(broker: &HostPort) -> Gateway {
     let authenticator = Authenticator::new(TokenKey::random().unwrap()).unwrap().with_logins(&config.logins, oauth);
     let gateway = gateway(broker, true);
     let Listener { name, routes, .. } = Arc::into_inner(gateway.listener).unwrap();
-    let listener = Arc::new(Listener { name, login: Login::Sasl(Arc::new(authenticator)), routes });
+    let listener = Arc::new(Listener { name, login: Login::Sasl(Arc::new(authenticator)), routes, nodes: None });
     Gateway { listener, ..gateway }
 }
 

@@ -54,7 +54,9 @@ impl Change {
     /// Whether something is gone by it.
     pub fn is_deletion(&self) -> bool {
         match self {
-            Self::DeleteVirtualCluster(_) | Self::DeleteAccount { .. } | Self::DeleteAcl { .. } | Self::Delete(_) => true,
+            Self::DeleteVirtualCluster(_) | Self::DeleteAccount { .. } | Self::DeleteAcl { .. } | Self::Delete(_) => {
+                true
+            }
             Self::PutVirtualCluster(_) | Self::PutAccount(_) | Self::PutAcl { .. } | Self::Put(_) => false,
         }
     }

@@ -9,7 +9,7 @@ use rustls::{ClientConfig, ServerConfig};
 use socket2::{SockRef, TcpKeepalive};
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr};
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
@@ -22,6 +22,9 @@ use tokio_rustls::{LazyConfigAcceptor, TlsConnector, TlsStream};
 const KEEPALIVE: Duration = Duration::from_secs(60);
 /// Probes follow each other in this time.
 const KEEPALIVE_PROBES: Duration = Duration::from_secs(10);
+
+/// So much is read at once of what is not looked at.
+const IGNORED: usize = 16 << 10;
 
 /// A fatal alert (RFC 8446, section 6; RFC 6066, section 3): type 21, TLS 1.2's record version, two bytes, unrecognized_name.
 const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
@@ -171,6 +174,27 @@ impl Connection {
         match &self.stream {
             Stream::Plain(_) => Ok(()),
             Stream::Tls(stream) => poll_fn(|cx| Pin::new(&mut *lock(stream)).poll_flush(cx)).await,
+        }
+    }
+}
+
+impl Connection {
+    /// Says that nothing more is sent, and reads on, without looking at what comes, until the peer has hung up.
+    ///
+    /// # Errors
+    /// The connection's.
+    pub async fn finish(&self) -> io::Result<()> {
+        match &self.stream {
+            Stream::Plain(socket) => SockRef::from(socket).shutdown(Shutdown::Write)?,
+            Stream::Tls(stream) => poll_fn(|cx| Pin::new(&mut *lock(stream)).poll_shutdown(cx)).await?,
+        }
+        let mut ignored = Vec::with_capacity(IGNORED);
+        loop {
+            ignored.clear();
+            if poll_fn(|cx| self.poll_read(cx, &mut ignored)).await? == 0 {
+                return Ok(());
+            }
+            tokio::task::coop::consume_budget().await;
         }
     }
 }

@@ -70,6 +70,14 @@ impl FrameReader {
         }
     }
 
+    /// A whole frame that has arrived already, if there is one.
+    ///
+    /// # Errors
+    /// [`FrameError::TooLong`]
+    pub fn arrived(&self, most: impl Fn(i16) -> usize) -> Result<Option<Range<usize>>, FrameError> {
+        self.whole(&most)
+    }
+
     /// The bytes of a frame that [`Self::next`] returned and that was not consumed.
     pub fn bytes(&self, range: Range<usize>) -> &[u8] {
         &self.buffer[range]

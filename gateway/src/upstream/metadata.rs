@@ -16,6 +16,8 @@ pub const VERSION: i16 = 10;
 pub struct Topology {
     /// Host and port of each broker.
     pub brokers: BTreeMap<i32, (String, u16)>,
+    /// The rack of each broker that has one.
+    pub racks: BTreeMap<i32, String>,
     /// Id and name of each topic.
     pub topics: Vec<([u8; 16], String)>,
     /// The id of the physical cluster.
@@ -65,6 +67,9 @@ impl Visitor for Reader {
                     let _ = self.topology.brokers.insert(self.broker, (self.host.clone(), port));
                 }
             }
+            (Role::Rack, Value::Str(Some(rack))) => {
+                let _ = self.topology.racks.insert(self.broker, rack.to_owned());
+            }
             (Role::Topic, Value::Str(Some(name))) => name.clone_into(&mut self.topic),
             (Role::TopicId, Value::Uuid(id)) => self.topology.topics.push((id, std::mem::take(&mut self.topic))),
             (Role::ClusterId, Value::Str(Some(id))) => id.clone_into(&mut self.topology.cluster_id),
@@ -84,13 +89,14 @@ mod tests {
             ApiKey::Metadata.response(),
             VERSION,
             &serde_json::json!({
-                "Brokers": [{"NodeId": 3, "Host": "h", "Port": 9092}], "ClusterId": "c", "ControllerId": 3,
+                "Brokers": [{"NodeId": 3, "Host": "h", "Port": 9092, "Rack": "r"}, {"NodeId": 4, "Host": "i", "Port": 9092}], "ClusterId": "c", "ControllerId": 3,
                 "Topics": [{"Name": "t", "TopicId": value::uuid_text(&[5; 16])}],
             }),
         )
         .unwrap();
         let topology = read(&body).unwrap();
-        assert_eq!(topology.brokers, BTreeMap::from([(3, ("h".to_owned(), 9092))]));
+        assert_eq!(topology.brokers, BTreeMap::from([(3, ("h".to_owned(), 9092)), (4, ("i".to_owned(), 9092))]));
+        assert_eq!(topology.racks, BTreeMap::from([(3, "r".to_owned())]));
         assert_eq!(topology.topics, [([5; 16], "t".to_owned())]);
         assert_eq!(topology.cluster_id, "c");
     }

@@ -12,7 +12,7 @@ use contract::resources::{self, AccountType, PASSTHROUGH, Resource};
 
 use super::acls::{self, MOST_RULES, check_rule};
 use super::names::{check_cluster_name, check_prefix, check_username, comparable};
-use super::{Problem, ProblemKind, VirtualCluster, World, others};
+use super::{Problem, ProblemKind, VirtualCluster, World, others, quotas};
 use crate::authn::Account;
 use crate::authn::external::check_name;
 
@@ -47,9 +47,11 @@ pub fn build<'a>(
             world.external.entry(name.clone()).or_insert_with(|| Arc::clone(account));
         }
     }
-    for resource in others {
+    let others: Vec<&Resource> = others.into_iter().collect();
+    for resource in &others {
         others::check(resource, &world, &mut problems);
     }
+    quotas::put_in_place(others.into_iter(), &mut world, &mut problems);
     if problems.is_empty() { Ok(world) } else { Err(problems) }
 }
 
@@ -67,6 +69,7 @@ impl VirtualCluster {
             prefix: prefix.map(Arc::from),
             authorizer: Arc::new(acls::authorizer(declared, rules)),
             acl_mode: declared.spec.acl_mode.unwrap_or_default(),
+            quotas: None,
         }
     }
 }

@@ -4,6 +4,8 @@ mod acls;
 mod build;
 mod names;
 mod others;
+mod passwords;
+mod quotas;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -14,9 +16,11 @@ use contract::resources::acl::AclMode;
 
 use crate::authn::{Account, AccountLookup};
 use crate::authz::Authorizer;
+use crate::quotas::rules::Rules;
 
 pub use acls::{MOST_RULES, Wrong, check_rule, is_super_user};
 pub use build::{build, prefix_of};
+pub use passwords::check_password;
 
 /// All virtual clusters and accounts at one moment.
 ///
@@ -42,6 +46,8 @@ pub struct VirtualCluster {
     pub authorizer: Arc<Authorizer>,
     /// Who keeps the rules that the authorizer decides by.
     pub acl_mode: AclMode,
+    /// How much its clients may take, where a quota is declared.
+    pub quotas: Option<Arc<Rules>>,
 }
 
 impl World {

@@ -18,7 +18,8 @@ use crate::suites::scene::Scene;
 const UNSUPPORTED_SASL_MECHANISM: i64 = 33;
 const ILLEGAL_SASL_STATE: i64 = 34;
 const SASL_AUTHENTICATION_FAILED: i64 = 58;
-const PATIENCE: Duration = Duration::from_secs(3);
+/// A wrong password is looked at up to twelve seconds later where others came before it; that a connection ends is waited for.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// What is served before the login.
 const BEFORE: [ApiKey; 3] = [ApiKey::ApiVersions, ApiKey::SaslHandshake, ApiKey::SaslAuthenticate];
 

@@ -15,9 +15,9 @@ use crate::suites::arena::{Trouble, tenant, the_broker};
 use crate::suites::scene::Scene;
 
 /// A session's next request is the latest moment at which its end is noticed, and this is how long one may take.
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(30);
 /// The life of the token that is let expire, in seconds.
-const LIFE: u64 = 3;
+const LIFE: u64 = 6;
 
 /// Token replay after expiry, credentials of a sandbox that is gone, open connections after both.
 pub(super) fn i_31(scene: &mut Scene<'_>) -> Result<(), Trouble> {

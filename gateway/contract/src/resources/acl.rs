@@ -1,12 +1,13 @@
 //! Access control lists as Kafka has them: who may do what to which resource, from where.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A type of Kafka's with its number on the wire; what Kafka calls `UNKNOWN` and `ANY` is no value of it.
 macro_rules! numbered {
     ($(#[$outer:meta])* $name:ident { $($(#[$inner:meta])* $variant:ident = $code:literal),+ $(,)? }) => {
         $(#[$outer])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
         #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
         #[repr(i8)]
         pub enum $name {
@@ -37,7 +38,7 @@ numbered! {
         Topic = 2,
         /// A group of any kind.
         Group = 3,
-        /// The virtual cluster itself, whose name is [`CLUSTER_NAME`].
+        /// The virtual cluster itself, whose name is `kafka-cluster`.
         Cluster = 4,
         /// A transactional id.
         TransactionalId = 5,
@@ -110,7 +111,7 @@ pub const WILDCARD: &str = "*";
 pub const WILDCARD_PRINCIPAL: &str = "User:*";
 
 /// Which resources a rule is about.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ResourcePattern {
     /// Of which type.
@@ -122,12 +123,12 @@ pub struct ResourcePattern {
 }
 
 /// One rule.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AclBinding {
     /// To what.
     pub resource_pattern: ResourcePattern,
-    /// Who, as `User:alice`; [`WILDCARD_PRINCIPAL`] is everybody.
+    /// Who, as `User:alice`; `User:*` is everybody.
     pub principal: String,
     /// From which address; `*` is any. Compared as text with the address as Kafka's brokers spell it: IPv6 in eight groups without `::`.
     pub host: String,
@@ -149,7 +150,7 @@ impl std::fmt::Display for AclBinding {
 }
 
 /// The rules of a virtual cluster: a set, written back in the order in which they came.
-#[derive(Debug, Clone, Default, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Acls(pub Vec<AclBinding>);
 
@@ -161,7 +162,7 @@ impl PartialEq for Acls {
 }
 
 /// Who keeps the rules of a virtual cluster.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum AclMode {
     /// Its clients, by Kafka's own API (`kafka-acls`, AdminClient).

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{ApiVersion, Declared, Kind, PASSTHROUGH, ResourceKey};
 
 /// A further name for a topic, also for one of another tenant.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AliasTopic {
     /// Always `AliasTopic`.
@@ -28,7 +29,7 @@ impl AliasTopic {
 }
 
 /// The `kind` of an [`AliasTopic`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub enum AliasTopicKind {
     /// The only value.
     #[default]
@@ -36,7 +37,7 @@ pub enum AliasTopicKind {
 }
 
 /// `metadata` of an alias.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AliasTopicMetadata {
     /// The topic's name in the virtual cluster.
@@ -50,7 +51,7 @@ pub struct AliasTopicMetadata {
 }
 
 /// `spec` of an alias.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AliasTopicSpec {
     /// The topic on the physical cluster.
@@ -67,7 +68,7 @@ pub struct AliasTopicSpec {
 }
 
 /// What clients may do with an alias.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Access {
     /// Read.

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Declared, Kind, OwnApiVersion, ResourceKey};
 
 /// Somebody whose tokens say who a client is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct IdentityProvider {
     /// Always `IdentityProvider`.
@@ -21,7 +22,7 @@ pub struct IdentityProvider {
 }
 
 /// The `kind` of an [`IdentityProvider`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub enum IdentityProviderKind {
     /// The only value.
     #[default]
@@ -29,7 +30,7 @@ pub enum IdentityProviderKind {
 }
 
 /// `metadata` of an identity provider.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct IdentityProviderMetadata {
     /// Unique name.
@@ -40,7 +41,7 @@ pub struct IdentityProviderMetadata {
 }
 
 /// `spec` of an identity provider.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct IdentityProviderSpec {
     /// Where its keys are published.

@@ -5,9 +5,11 @@
 
 pub mod acl;
 pub mod alias_topic;
+pub mod apply;
 pub mod group;
 pub mod identity_provider;
 pub mod quota;
+pub mod schema;
 pub mod service_account;
 pub mod token;
 pub mod upstream_cluster;
@@ -16,6 +18,7 @@ pub mod virtual_cluster;
 use std::collections::BTreeMap;
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -68,7 +71,7 @@ impl Kind {
 }
 
 /// The version of the API that a resource of `gateway/v2` is written for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub enum ApiVersion {
     /// `gateway/v2`
     #[default]
@@ -77,7 +80,7 @@ pub enum ApiVersion {
 }
 
 /// The version of the API that a resource of `anabranch/v1` is written for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub enum OwnApiVersion {
     /// `anabranch/v1`
     #[default]
@@ -86,7 +89,7 @@ pub enum OwnApiVersion {
 }
 
 /// What every kind of resource has.
-pub trait Declared: Clone + PartialEq + Serialize + DeserializeOwned + Into<Resource> {
+pub trait Declared: Clone + PartialEq + Serialize + DeserializeOwned + JsonSchema + Into<Resource> {
     /// Its entry in [`KINDS`].
     const KIND: Kind;
 
@@ -173,6 +176,14 @@ macro_rules! kinds {
                 match self { $(Self::$name(resource) => serde_json::to_value(resource)),+ }
             }
 
+            /// The JSON Schema of a kind; `None` for a kind that is not served.
+            pub fn schema(kind: &str) -> Option<serde_json::Value> {
+                $(if kind == <$name as Declared>::KIND.name {
+                    return Some(schema::of::<$name>());
+                })+
+                None
+            }
+
             /// The resource of a kind in JSON; `None` for a kind that is not served.
             ///
             /// # Errors
@@ -222,7 +233,7 @@ kinds! {
 }
 
 /// What a PUT did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum UpsertResult {
     /// There was none of that name.
@@ -234,7 +245,7 @@ pub enum UpsertResult {
 }
 
 /// The answer to a PUT.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Upserted<T> {
     /// Exactly what was accepted, without secrets and without what only the gateway fills in.
@@ -244,7 +255,7 @@ pub struct Upserted<T> {
 }
 
 /// The body of every error answer.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ErrorBody {
     /// The kind of error, in a few words.
     pub title: String,

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Declared, Kind, OwnApiVersion, PASSTHROUGH, ResourceKey};
 
 /// Limits for a virtual cluster as a whole, or for some of its clients.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Quota {
     /// Always `Quota`.
@@ -29,7 +30,7 @@ impl Quota {
 }
 
 /// The `kind` of a [`Quota`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub enum QuotaKind {
     /// The only value.
     #[default]
@@ -37,7 +38,7 @@ pub enum QuotaKind {
 }
 
 /// `metadata` of a quota.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct QuotaMetadata {
     /// Unique in its virtual cluster.
@@ -50,16 +51,31 @@ pub struct QuotaMetadata {
     pub labels: Option<BTreeMap<String, String>>,
 }
 
-/// `spec` of a quota. Without `user` and `clientId` it limits the virtual cluster as a whole.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// Who sets a quota.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum SetBy {
+    /// Whoever declares resources.
+    #[default]
+    Operator,
+    /// Clients of the virtual cluster, by Kafka's AlterClientQuotas. Such a quota lifts none of the operator's.
+    Clients,
+}
+
+/// `spec` of a quota. Without `user` and `clientId` it limits the virtual cluster as a whole, which holds beside what is said of
+/// some of its clients; of those the most specific one holds, in Kafka's order, for each limit by itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct QuotaSpec {
-    /// The service account that it limits.
+    /// The service account that it limits: all its connections together. `*` is each one that has no quota of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
-    /// The client id that it limits.
+    /// The client id that it limits; `*` as for `user`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_id: Option<String>,
+    /// Who sets it; `OPERATOR` if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub set_by: Option<SetBy>,
     /// Bytes of Produce requests a second.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub produce_bytes_per_second: Option<u64>,

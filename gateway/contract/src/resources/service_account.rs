@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{ApiVersion, Declared, Kind, PASSTHROUGH, ResourceKey};
@@ -11,7 +12,7 @@ use crate::secret::Secret;
 pub const KIND: Kind = Kind::gateway("GatewayServiceAccount", "/gateway/v2/service-account").of_virtual_clusters();
 
 /// An identity of a client.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct GatewayServiceAccount {
     /// Always `GatewayServiceAccount`.
@@ -58,7 +59,7 @@ impl GatewayServiceAccount {
 }
 
 /// The `kind` of a [`GatewayServiceAccount`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub enum GatewayServiceAccountKind {
     /// The only value.
     #[default]
@@ -66,7 +67,7 @@ pub enum GatewayServiceAccountKind {
 }
 
 /// `metadata` of a service account.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ServiceAccountMetadata {
     /// The user name: 3 to 64 letters, digits, `_` and `-`.
@@ -80,7 +81,7 @@ pub struct ServiceAccountMetadata {
 }
 
 /// `spec` of a service account.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ServiceAccountSpec {
     /// Who knows the account's credentials.
@@ -96,15 +97,23 @@ pub struct ServiceAccountSpec {
 }
 
 /// Who knows an account's credentials; read without regard to case.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "UPPERCASE", try_from = "String")]
+#[schemars(extend("x-any-case" = true), !try_from)]
 pub enum AccountType {
     /// The gateway.
-    #[serde(alias = "local", alias = "Local")]
     Local,
     /// Someone else: a certificate authority, an identity provider.
-    #[serde(alias = "external", alias = "External")]
     External,
+}
+
+impl TryFrom<String> for AccountType {
+    type Error = &'static str;
+
+    fn try_from(word: String) -> Result<Self, Self::Error> {
+        let known = [Self::Local, Self::External].into_iter().find(|known| known.as_str().eq_ignore_ascii_case(&word));
+        known.ok_or("expected LOCAL or EXTERNAL")
+    }
 }
 
 impl AccountType {
@@ -130,7 +139,7 @@ impl Declared for GatewayServiceAccount {
 }
 
 /// Names one account, as the body of a DELETE.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ServiceAccountId {
     /// The account's name.
@@ -141,7 +150,7 @@ pub struct ServiceAccountId {
 }
 
 /// Which accounts to list; an empty filter lists all.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ServiceAccountFilter {
     /// Only of this virtual cluster.

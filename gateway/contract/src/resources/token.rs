@@ -1,5 +1,6 @@
 //! `POST /gateway/v2/token`: a signed password with an end.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::secret::Secret;
@@ -8,7 +9,7 @@ use crate::secret::Secret;
 pub const PATH: &str = "/gateway/v2/token";
 
 /// Asks for a token that a local account uses as its password.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct TokenRequest {
     /// The account's virtual cluster; `passthrough` if not given.
@@ -21,7 +22,7 @@ pub struct TokenRequest {
 }
 
 /// The answer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TokenResponse {
     /// The password to log in with.

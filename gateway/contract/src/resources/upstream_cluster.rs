@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Declared, Kind, OwnApiVersion, ResourceKey};
 use crate::secret::Secret;
 
 /// A physical cluster and its part.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct UpstreamCluster {
     /// Always `UpstreamCluster`.
@@ -38,7 +39,7 @@ impl UpstreamCluster {
 }
 
 /// The `kind` of an [`UpstreamCluster`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub enum UpstreamClusterKind {
     /// The only value.
     #[default]
@@ -46,7 +47,7 @@ pub enum UpstreamClusterKind {
 }
 
 /// `metadata` of a physical cluster.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct UpstreamClusterMetadata {
     /// Unique name.
@@ -57,7 +58,7 @@ pub struct UpstreamClusterMetadata {
 }
 
 /// `spec` of a physical cluster.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct UpstreamClusterSpec {
     /// Where to begin, as `host:port`.
@@ -71,7 +72,7 @@ pub struct UpstreamClusterSpec {
 }
 
 /// How a physical cluster is at present.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct UpstreamStatus {
     /// Whether it serves clients.
@@ -94,7 +95,7 @@ pub struct UpstreamStatus {
 }
 
 /// The part of a physical cluster.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum UpstreamRole {
     /// It serves clients unless somebody switches.

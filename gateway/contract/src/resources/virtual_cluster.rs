@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::acl::{AclMode, Acls};
@@ -11,7 +12,7 @@ use super::{ApiVersion, Declared, Kind, ResourceKey};
 pub const KIND: Kind = Kind::gateway("VirtualCluster", "/gateway/v2/virtual-cluster");
 
 /// A tenant: to its clients it looks like a Kafka cluster of their own.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct VirtualCluster {
     /// Always `VirtualCluster`.
@@ -45,7 +46,7 @@ impl VirtualCluster {
 }
 
 /// The `kind` of a [`VirtualCluster`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub enum VirtualClusterKind {
     /// The only value.
     #[default]
@@ -53,7 +54,7 @@ pub enum VirtualClusterKind {
 }
 
 /// `metadata` of a virtual cluster.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct VirtualClusterMetadata {
     /// Unique name: letters, digits, `.`, `_` and `-`.
@@ -64,7 +65,7 @@ pub struct VirtualClusterMetadata {
 }
 
 /// `spec` of a virtual cluster.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct VirtualClusterSpec {
     /// Whether access control applies: with it, nothing is allowed without a rule.
@@ -94,7 +95,7 @@ pub struct VirtualClusterSpec {
 }
 
 /// Who a virtual cluster is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Audience {
     /// A team of one's own.
     Standard,
@@ -103,7 +104,7 @@ pub enum Audience {
 }
 
 /// How a virtual cluster's names are stored.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Namespace {
     /// Put before every topic, group and transactional id; `<name>.` if not given. No prefix may begin with another's.
@@ -118,7 +119,7 @@ pub struct Namespace {
 }
 
 /// What clients see of a prefix.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum NamespaceMode {
     /// Nothing: it is put before their names.
@@ -129,7 +130,7 @@ pub enum NamespaceMode {
 }
 
 /// One thing of the physical cluster that is in view.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Exposed {
     /// A topic.

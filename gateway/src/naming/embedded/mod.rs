@@ -7,6 +7,8 @@
 //! Bytes that can't be read so are none of the broker's business either: a member of a consumer group gets them back as they were
 //! sent, but at the broker they are veiled, so that it can't read in them what was not mapped here.
 
+mod lent;
+
 use super::prefix::Namespace;
 use crate::apis::plans;
 use std::sync::LazyLock;
@@ -61,7 +63,7 @@ pub fn incoming(
     bytes: &[u8],
     growth: usize,
 ) -> Result<Option<Vec<u8>>, TooLong> {
-    if namespace.is_transparent() || bytes.is_empty() {
+    if leaves_names(namespace) || bytes.is_empty() {
         return Ok(None);
     }
     let mapped = if consumer == Some(false) { None } else { rewrite(namespace, kind, Direction::In, bytes, growth)? };
@@ -74,7 +76,7 @@ pub fn incoming(
 
 /// What goes to the client for `bytes`, where they change.
 pub fn outgoing(namespace: &Namespace, kind: Embedded, consumer: Option<bool>, bytes: &[u8]) -> Option<Vec<u8>> {
-    if namespace.is_transparent() || bytes.is_empty() {
+    if leaves_names(namespace) || bytes.is_empty() {
         return None;
     }
     if let Some(own) = bytes.strip_prefix(&VEIL) {
@@ -86,6 +88,10 @@ pub fn outgoing(namespace: &Namespace, kind: Embedded, consumer: Option<bool>, b
     mapped.unwrap_or(None).or_else(|| (consumer == Some(true)).then(Vec::new))
 }
 
+fn leaves_names(namespace: &Namespace) -> bool {
+    namespace.is_transparent() && namespace.lends_topics().is_none()
+}
+
 /// Maps the names in `bytes`; `None` where they are not of the consumer protocol.
 fn rewrite(
     namespace: &Namespace,
@@ -94,6 +100,9 @@ fn rewrite(
     bytes: &[u8],
     growth: usize,
 ) -> Result<Option<Vec<u8>>, TooLong> {
+    if namespace.lends_topics().is_some() {
+        return lent::rewrite(namespace, kind, direction, bytes, growth);
+    }
     let Some((head, plan, body)) = parts(kind, bytes) else { return Ok(None) };
     let mut out = Segments::default();
     let mut names = Names { namespace, direction, growth, buffer: String::new() };
@@ -133,7 +142,7 @@ impl Visitor for Names<'_> {
     fn field(&mut self, role: Role, value: Value<'_>) -> Result<Action<'_>, TooLong> {
         let (Role::Topic, Value::Str(Some(name))) = (role, value) else { return Ok(Action::Keep) };
         if self.direction == Direction::In {
-            self.growth = self.growth.checked_sub(self.namespace.prefix().len()).ok_or(TooLong)?;
+            self.growth = self.growth.checked_sub(self.namespace.growth()).ok_or(TooLong)?;
         }
         Ok(match self.direction {
             Direction::In => Action::Str(self.namespace.map_topic(name, &mut self.buffer)),

@@ -1,11 +1,16 @@
 //! A blocking client of the admin API, the only I/O of this crate.
 
+mod declared;
+
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 
 use crate::health::Health;
 use crate::resources::service_account::{ServiceAccountFilter, ServiceAccountId};
@@ -37,10 +42,18 @@ pub enum ClientError {
         reason: String,
     },
     /// Not an address this client can call.
-    #[error("'{address}' is not an address of an admin API: it must begin with http:// (TLS is not served there)")]
+    #[error("'{address}' is not an address of an admin API: it must begin with http:// or https://")]
     Address {
         /// What was given.
         address: String,
+    },
+    /// The file with certificate authorities is of no use.
+    #[error("the certificates in {path}: {reason}; a file with one or more certificates in PEM is needed")]
+    Authorities {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        reason: String,
     },
     /// The gateway does not know this user or password.
     #[error("the gateway at {address} refused user '{username}': check the name and password of the admin user")]
@@ -69,13 +82,44 @@ pub enum ClientError {
 }
 
 impl AdminClient {
-    /// A client of the gateway at `base_url`, such as `http://127.0.0.1:8888`. Connects when first used.
+    /// A client of the gateway at `base_url`, such as `http://127.0.0.1:8888`. Connects when first used; over `https://` it
+    /// believes the certificate authorities of the system.
     pub fn new(base_url: &str, username: &str, password: &str) -> Self {
+        Self::over(RootCerts::PlatformVerifier, base_url, username, password)
+    }
+
+    /// The same, over `https://` believing only the authorities whose certificates (PEM) are in a file.
+    ///
+    /// # Errors
+    /// [`ClientError::Authorities`]
+    pub fn with_authorities(file: &Path, base_url: &str, username: &str, password: &str) -> Result<Self, ClientError> {
+        let failed = |reason: String| ClientError::Authorities { path: file.display().to_string(), reason };
+        let pem = std::fs::read(file).map_err(|error| failed(error.to_string()))?;
+        let mut certificates = Vec::new();
+        for item in parse_pem(&pem) {
+            if let PemItem::Certificate(certificate) = item.map_err(|error| failed(error.to_string()))? {
+                certificates.push(certificate);
+            }
+        }
+        if certificates.is_empty() {
+            return Err(failed("none is there".to_owned()));
+        }
+        Ok(Self::over(certificates.into(), base_url, username, password))
+    }
+
+    fn over(authorities: RootCerts, base_url: &str, username: &str, password: &str) -> Self {
+        let tls = TlsConfig::builder()
+            .root_certs(authorities)
+            .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()));
         let agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .timeout_global(Some(CALL_TIMEOUT))
             // A proxy for the web must not see credentials on their way to a gateway next door.
             .proxy(None)
+            // Credentials go to the address that was given and nowhere else.
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .tls_config(tls.build())
             .build()
             .into();
         let credentials = BASE64_STANDARD.encode(format!("{username}:{password}"));
@@ -211,7 +255,7 @@ impl AdminClient {
     }
 
     fn url(&self, path: &str) -> Result<String, ClientError> {
-        if self.base_url.starts_with("http://") {
+        if ["http://", "https://"].iter().any(|scheme| self.base_url.starts_with(scheme)) {
             Ok(format!("{}{path}", self.base_url))
         } else {
             Err(ClientError::Address { address: self.base_url.clone() })
@@ -309,9 +353,20 @@ mod tests {
     }
 
     #[test]
-    fn only_http_is_called() {
-        let error = AdminClient::new("https://127.0.0.1:1", "admin", "secret").metrics().unwrap_err();
-        assert!(matches!(error, ClientError::Address { .. }), "{error:?}");
+    fn only_http_and_https_are_called() {
+        for (address, is_called) in [("http://127.0.0.1:1", true), ("https://127.0.0.1:1", true), ("ftp://h", false)] {
+            let error = AdminClient::new(address, "admin", "secret").metrics().unwrap_err();
+            assert_eq!(matches!(error, ClientError::Unreachable { .. }), is_called, "{error:?}");
+            assert_eq!(matches!(error, ClientError::Address { .. }), !is_called, "{error:?}");
+        }
+    }
+
+    #[test]
+    fn a_file_without_certificates_is_named() {
+        for file in ["/no/such/file", "Cargo.toml"] {
+            let error = AdminClient::with_authorities(Path::new(file), "https://h", "admin", "secret").unwrap_err();
+            assert!(error.to_string().starts_with(&format!("the certificates in {file}: ")), "{error}");
+        }
     }
 
     #[test]
