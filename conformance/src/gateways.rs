@@ -52,6 +52,16 @@ impl Gateway {
     /// # Errors
     /// [`GatewayError`]
     pub fn start(sandbox_program: &Path, settings: &Value) -> Result<Self, GatewayError> {
+        let mut gateway = Self::begin(sandbox_program, settings)?;
+        gateway.wait()?;
+        Ok(gateway)
+    }
+
+    /// Starts one and does not wait for it.
+    ///
+    /// # Errors
+    /// [`GatewayError::NotStarted`]
+    pub fn begin(sandbox_program: &Path, settings: &Value) -> Result<Self, GatewayError> {
         let not_started = |cause| GatewayError::NotStarted { program: sandbox_program.to_owned(), cause };
         let port = free_ports(1).map_err(not_started)?;
         let mut settings = settings.clone();
@@ -70,12 +80,14 @@ impl Gateway {
             .stderr(log)
             .spawn()
             .map_err(not_started)?;
-        let mut gateway = Self { child, admin: format!("127.0.0.1:{port}"), folder };
-        gateway.wait()?;
-        Ok(gateway)
+        Ok(Self { child, admin: format!("127.0.0.1:{port}"), folder })
     }
 
-    fn wait(&mut self) -> Result<(), GatewayError> {
+    /// Waits until it is ready.
+    ///
+    /// # Errors
+    /// [`GatewayError::NotReady`]
+    pub fn wait(&mut self) -> Result<(), GatewayError> {
         let began = Instant::now();
         while began.elapsed() < PATIENCE && matches!(self.child.try_wait(), Ok(None)) {
             if http::ask(&self.admin, "GET", "/health/ready", None, "").is_ok_and(|answer| answer.status == 200) {
@@ -91,6 +103,17 @@ impl Gateway {
     /// Its log so far.
     pub fn log(&self) -> String {
         fs::read_to_string(self.folder.join("gateway.log")).unwrap_or_default()
+    }
+
+    /// Where its settings and its log are.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// What it says to probes: whether it is ready, and why not.
+    pub fn readiness(&self) -> Option<(u16, Value)> {
+        let answer = http::ask(&self.admin, "GET", "/health/ready", None, "").ok()?;
+        Some((answer.status, answer.body()))
     }
 
     /// Asks it to read its files again.

@@ -16,8 +16,8 @@ use crate::observe::health::{Health, Part};
 use crate::observe::metrics::Metrics;
 use crate::observe::upstreams::UpstreamState;
 use crate::session::Shared;
-use crate::upstream::broker::BrokerError;
 use crate::store::topic::StateLog;
+use crate::upstream::broker::BrokerError;
 use crate::upstream::cluster::{Active, Cluster};
 use crate::upstream::metadata::Topology;
 use crate::upstream::physical::Physical;
@@ -189,11 +189,7 @@ fn of_active(health: &Health, seen: Result<&Topology, &BrokerError>) {
     match seen {
         Ok(topology) => {
             if !matches!(before, Part::Up(_)) {
-                tracing::info!(
-                    brokers = topology.brokers.len(),
-                    cluster = topology.cluster_id,
-                    "Kafka is reachable"
-                );
+                tracing::info!(brokers = topology.brokers.len(), cluster = topology.cluster_id, "Kafka is reachable");
             }
             health.set_upstream(Part::Up(format!("{} brokers", topology.brokers.len())));
         }

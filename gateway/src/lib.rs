@@ -44,8 +44,8 @@ use authn::sasl::Authenticator;
 use authn::tokens::TokenKey;
 use config::tls::ClientAuth;
 use config::{Config, HostPort, State};
-use failover::{Followers, StateAt};
 use contract::resources::PASSTHROUGH;
+use failover::{Followers, StateAt};
 use leaving::Signals;
 use listeners::{ListenError, Listeners};
 use material::{Material, MaterialError};
@@ -122,6 +122,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         limits: limits(&config),
         api_versions: Arc::default(),
         fetch_sessions: Arc::default(),
+        quotas: Arc::default(),
         acls: Arc::clone(&admin) as Arc<dyn session::acls::AclKeeper>,
         drain: Arc::default(),
     });

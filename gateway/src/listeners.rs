@@ -170,7 +170,9 @@ fn report(metrics: &Metrics, error: &SessionError, peer: &str) {
             metrics.session_expired();
             info!(peer, %error, "connection closed");
         }
-        SessionError::Authentication(_) | SessionError::Ended(_) => info!(peer, %error, "connection closed"),
+        SessionError::Authentication(_) | SessionError::Ended(_) | SessionError::TooMany(_) => {
+            info!(peer, %error, "connection closed")
+        }
         SessionError::Answer(_) => {
             metrics.answer_withheld();
             warn!(peer, %error, "connection closed");

@@ -90,7 +90,7 @@ impl From<contract::client::ClientError> for Failure {
         use contract::client::ClientError;
         let kind = match &error {
             ClientError::Unreachable { .. } => Kind::Unreachable,
-            ClientError::Address { .. } => Kind::Usage,
+            ClientError::Address { .. } | ClientError::Authorities { .. } => Kind::Usage,
             ClientError::Unauthorized { .. } => Kind::Denied,
             ClientError::Api { status: 403, .. } => Kind::Denied,
             ClientError::Api { status: 404, .. } => Kind::NotFound,

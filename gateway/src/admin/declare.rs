@@ -125,7 +125,13 @@ impl Declare {
         };
         let Some(ear) = ear else { return Ok(()) };
         if ear.checked.elapsed() > CHECK_EVERY {
-            ear.log.check().await?;
+            if let Err(error) = ear.log.check().await {
+                // Nothing is written to it either, until it is right again.
+                if let Some(follower) = &mut *self.log.lock().await {
+                    follower.log().disconnect();
+                }
+                return Err(error);
+            }
             ear.checked = Instant::now();
         }
         tokio::select! {

@@ -24,8 +24,8 @@ use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
 use axum::{Router, middleware};
 use contract::resources::{
-    AliasTopic, GatewayGroup, IdentityProvider, PASSTHROUGH, Quota, VirtualCluster, service_account,
-    token, virtual_cluster,
+    AliasTopic, GatewayGroup, IdentityProvider, PASSTHROUGH, Quota, VirtualCluster, service_account, token,
+    virtual_cluster,
 };
 use tokio::net::TcpListener;
 use tokio::sync::watch;

@@ -8,8 +8,8 @@ use axum::extract::{Path, State};
 use axum::http::Uri;
 use axum::routing::{get as getting, post};
 use axum::{Json, Router};
-use contract::resources::{Declared as _, UpsertResult, Upserted, UpstreamCluster};
 use contract::resources::upstream_cluster::{UpstreamRole, UpstreamStatus};
+use contract::resources::{Declared as _, UpsertResult, Upserted, UpstreamCluster};
 use serde::{Deserialize, Serialize};
 
 use super::Admin;
@@ -208,10 +208,7 @@ async fn resource(
 }
 
 /// Takes what is so already. Who connects where, and with which secrets, is a matter of the process's own settings.
-async fn put(
-    State(admin): State<Arc<Admin>>,
-    body: Bytes,
-) -> Result<Json<Upserted<UpstreamCluster>>, ApiError> {
+async fn put(State(admin): State<Arc<Admin>>, body: Bytes) -> Result<Json<Upserted<UpstreamCluster>>, ApiError> {
     let resource: UpstreamCluster = super::answer::parse(&body)?;
     let same = |known: &UpstreamCluster| known.metadata.name == resource.metadata.name && known.spec == resource.spec;
     if !admin.pclusters.resources().iter().any(same) {
@@ -227,7 +224,9 @@ async fn put(
 
 async fn delete(State(admin): State<Arc<Admin>>, Path(name): Path<String>) -> Result<(), ApiError> {
     let _ = admin.pclusters.named(&name)?;
-    Err(ApiError::conflict(format!("'{name}' is one of the gateway's settings: take it out there, and start the gateway anew")))
+    Err(ApiError::conflict(format!(
+        "'{name}' is one of the gateway's settings: take it out there, and start the gateway anew"
+    )))
 }
 
 async fn list(State(admin): State<Arc<Admin>>) -> Json<Vec<PCluster>> {
@@ -235,10 +234,7 @@ async fn list(State(admin): State<Arc<Admin>>) -> Json<Vec<PCluster>> {
     Json(pclusters.cluster.all().map(|physical| pclusters.shown(physical)).collect())
 }
 
-async fn get(
-    State(admin): State<Arc<Admin>>,
-    Path(name): Path<String>,
-) -> Result<Json<PCluster>, ApiError> {
+async fn get(State(admin): State<Arc<Admin>>, Path(name): Path<String>) -> Result<Json<PCluster>, ApiError> {
     admin.pclusters.named(&name).map(|physical| Json(admin.pclusters.shown(physical)))
 }
 

@@ -500,8 +500,14 @@ fn a_switch_to_a_cluster_that_does_not_answer_changes_nothing_and_says_so() {
     assert_eq!(ask("root", "POST", "/main/switch").0, 400);
     assert_eq!(ask("reader", "POST", "/main/switch?to=failover").0, 403);
     let (_, all) = ask("reader", "GET", "");
-    assert_eq!((&all[0]["active"], &all[1]["active"], &all[1]["role"]), (&true.into(), &false.into(), &"failover".into()));
-    assert_eq!((ask("reader", "GET", "/failover").1["reachable"].clone(), ask("root", "GET", "/x").0), (false.into(), 404));
+    assert_eq!(
+        (&all[0]["active"], &all[1]["active"], &all[1]["role"]),
+        (&true.into(), &false.into(), &"failover".into())
+    );
+    assert_eq!(
+        (ask("reader", "GET", "/failover").1["reachable"].clone(), ask("root", "GET", "/x").0),
+        (false.into(), 404)
+    );
 }
 
 #[test]

@@ -24,7 +24,8 @@ const FAILOVER: &str = "failover";
 /// The clusters that variables can name.
 const BY_VARIABLE: [(&str, &str); 2] = [(MAIN, "KAFKA_MAIN_"), (FAILOVER, "KAFKA_FAILOVER_")];
 const LONGEST_NAME: usize = 64;
-const SHAPE: &str = "must name clusters, each with Kafka client properties, such as 'failover: { bootstrap.servers: host:9092 }'";
+const SHAPE: &str =
+    "must name clusters, each with Kafka client properties, such as 'failover: { bootstrap.servers: host:9092 }'";
 
 /// The part of a cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,7 +86,8 @@ fn collect(reader: &mut Reader) -> Clusters {
 fn selected(reader: &mut Reader) -> Option<(String, String)> {
     let path = reader.value("upstream.selector", |value| {
         let file = value.as_mapping().filter(|selector| selector.len() == 1).and_then(|selector| selector.get("file"));
-        let path = file.and_then(|file| file.as_mapping()).filter(|file| file.len() == 1).and_then(|file| file.get("path"));
+        let path =
+            file.and_then(|file| file.as_mapping()).filter(|file| file.len() == 1).and_then(|file| file.get("path"));
         text(path.ok_or("must be 'file: { path: /cluster-config.yaml }'")?)
     })?;
     match std::fs::read_to_string(&path) {

@@ -7,8 +7,8 @@ use contract::strict::nearest;
 
 use super::reader::{Reader, listed, text};
 use super::{
-    Admin, AdminUser, Clients, Config, INTERNAL_TOPICS, Listener, Passthrough, State, Tokens, audit, clients, clusters, logins,
-    nodes, oauth, tls, upstream,
+    Admin, AdminUser, Clients, Config, INTERNAL_TOPICS, Listener, Passthrough, State, Tokens, audit, clients, clusters,
+    logins, nodes, oauth, tls, upstream,
 };
 
 /// One setting: where it stands in the file, and the variable that overrides it.
@@ -82,7 +82,20 @@ pub(super) fn read(reader: &mut Reader) -> Option<Config> {
     });
     let audit = audit::read(reader);
     let tokens = Tokens { signing_key };
-    Some(Config { upstream: upstream?, failover, clients, logins, oauth, tls, admin, passthrough, audit, state, nodes, tokens })
+    Some(Config {
+        upstream: upstream?,
+        failover,
+        clients,
+        logins,
+        oauth,
+        tls,
+        admin,
+        passthrough,
+        audit,
+        state,
+        nodes,
+        tokens,
+    })
 }
 
 fn admin(reader: &mut Reader, clients: &Clients) -> Admin {

@@ -2,12 +2,12 @@
 
 use super::ahead::Ahead;
 use super::embedded::{self, Embedded};
-use super::paging;
-use super::request::{Asked, BROKER_RESOURCE, Coordinator, GROUP_RESOURCE, TOPIC_RESOURCE, group_must_be_named};
-use super::share_key::{self, ShareKey};
 use super::filter::Filter;
 use super::filter::records::{self, Kept};
+use super::paging;
 use super::prefix::is_reserved;
+use super::request::{Asked, BROKER_RESOURCE, Coordinator, GROUP_RESOURCE, TOPIC_RESOURCE, group_must_be_named};
+use super::share_key::{self, ShareKey};
 use super::{OwnIds, Tenant, growth_allowed, regex, texts, unreadable};
 use crate::apis::{plans, settings};
 use std::cell::OnceCell;

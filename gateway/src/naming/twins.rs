@@ -41,7 +41,8 @@ pub fn parts<'a>(
         Arc::new(Tenant { namespace, ..Tenant::clone(tenant) })
     };
     let picks = |at: usize| -> Picks {
-        let picked = by_physical.iter().filter_map(|(physical, names)| Some((physical.clone(), names.get(at)?.clone())));
+        let picked =
+            by_physical.iter().filter_map(|(physical, names)| Some((physical.clone(), names.get(at)?.clone())));
         picked.collect()
     };
     if matches!(key, ApiKey::ConsumerGroupHeartbeat | ApiKey::ShareGroupHeartbeat) {

@@ -74,9 +74,10 @@ impl View {
         for lent in view.topics.values() {
             view.physical.entry(Arc::clone(&lent.physical)).or_default().push(Arc::clone(lent));
         }
-        view.twins = view.physical.iter().any(|(physical, names)| {
-            names.len() + usize::from(view.own_name(prefix, physical).is_some()) > 1
-        });
+        view.twins = view
+            .physical
+            .iter()
+            .any(|(physical, names)| names.len() + usize::from(view.own_name(prefix, physical).is_some()) > 1);
         view
     }
 

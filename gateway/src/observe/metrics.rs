@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
 
 use super::audit::AuditCounters;
 use super::identity_keys::IdentityKeyCounters;
@@ -113,6 +114,8 @@ pub struct TenantMetrics {
     bytes_in: AtomicU64,
     bytes_out: AtomicU64,
     refused_requests: AtomicU64,
+    throttled_microseconds: AtomicU64,
+    quota_refused: AtomicU64,
 }
 
 /// Counts a connection as open until it is dropped.
@@ -219,6 +222,11 @@ impl Metrics {
         certificates.sort();
         certificates.dedup_by(|later, kept| (&later.place, &later.subject) == (&kept.place, &kept.subject));
         *self.certificates.write().unwrap_or_else(PoisonError::into_inner) = certificates;
+    }
+
+    /// A client that has logged in was turned away because of a quota.
+    pub fn quota_refused(&self, virtual_cluster: &Arc<str>) {
+        self.tenant(virtual_cluster).quota_refused();
     }
 
     /// A client has logged in to a virtual cluster. Takes a lock: once per connection, not per request.
@@ -346,6 +354,19 @@ impl TenantMetrics {
         self.bytes_out.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
+    /// A client was told to wait, or a request of its was.
+    pub fn throttled(&self, time: Duration) {
+        let microseconds = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        if microseconds > 0 {
+            self.throttled_microseconds.fetch_add(microseconds, Ordering::Relaxed);
+        }
+    }
+
+    /// A request was refused because of a quota.
+    pub fn quota_refused(&self) {
+        self.quota_refused.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// A request was answered with an error made here.
     pub fn request_refused(&self) {
         self.refused_requests.fetch_add(1, Ordering::Relaxed);
@@ -395,6 +416,18 @@ const TENANT_FAMILIES: &[TenantFamily] = &[
         kind: "counter",
         help: "Bytes of answers sent.",
         value: |tenant| tenant.bytes_out.load(Ordering::Relaxed).into(),
+    },
+    TenantFamily {
+        name: "gateway_throttled_milliseconds_total",
+        kind: "counter",
+        help: "Milliseconds that clients were told to wait by quotas, all of them together.",
+        value: |tenant| (tenant.throttled_microseconds.load(Ordering::Relaxed) / 1000).into(),
+    },
+    TenantFamily {
+        name: "gateway_quota_refused_total",
+        kind: "counter",
+        help: "Connections and requests refused because of a quota.",
+        value: |tenant| tenant.quota_refused.load(Ordering::Relaxed).into(),
     },
 ];
 

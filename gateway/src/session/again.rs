@@ -6,7 +6,7 @@
 use super::conversation::{Conversation, Then, Turn};
 use super::delegated::Kafka;
 use super::lifetime::Lifetime;
-use super::pipeline::Queue;
+use super::queue::Queue;
 use super::{SessionError, handshake, renewal};
 use crate::apis::check::Checked;
 use crate::observe::metrics::FrameRefusal;

@@ -4,6 +4,7 @@ use crate::apis::check::Unserved;
 use crate::audit::event::{Action, Connection as Ends, Event};
 use crate::authn::Identity;
 use crate::observe::shown::Shown;
+use crate::quotas::ledger::TooMany;
 use crate::session::SessionError;
 use crate::transport::connection::Connection;
 
@@ -95,6 +96,11 @@ pub fn session_ended(error: &SessionError, client: &Connection) -> Option<Event>
         _ => return frame_refused(error, client),
     };
     Some(Event::new(Action::SessionEnded { reason: reason.into() }).over(ends(client)))
+}
+
+/// A client that logged in and is one more than a quota allows.
+pub fn too_many(error: &TooMany, client: &Connection) -> Event {
+    Event::new(Action::ConnectionRefused { reason: error.to_string().into() }).over(ends(client))
 }
 
 /// A request that is not in THE TABLE.

@@ -5,7 +5,8 @@
 //! to begin anew from its bootstrap addresses (KIP-1102); others find the new brokers because every address of the gateway leads to
 //! some broker.
 
-use super::pipeline::{Exchange, Queue, Session};
+use super::pipeline::Session;
+use super::queue::{Exchange, Queue};
 use super::{SessionError, Shared, local};
 use crate::apis::check::{Checked, check};
 use crate::transport::frames::FrameReader;

@@ -21,6 +21,7 @@ pub mod local;
 #[cfg(test)]
 mod login_tests;
 pub mod pipeline;
+mod queue;
 pub mod quotas;
 pub mod refusal;
 mod renewal;
@@ -30,6 +31,8 @@ mod rights_tests;
 pub mod scram;
 #[cfg(test)]
 mod tests;
+mod throttle;
+mod throttle_time;
 mod topic_uses;
 
 use crate::audit::Audit;
@@ -39,6 +42,7 @@ use crate::naming::sessions::FetchSessions;
 use crate::naming::{Addresses, Tenant, prefix::Namespace};
 use crate::nodes::View;
 use crate::observe::metrics::{FrameRefusal, Metrics};
+use crate::quotas::ledger::{Admitted, TooMany};
 use crate::routing::{Dialled, Routes};
 use crate::transport::connection::Connection;
 use crate::transport::frames;
@@ -54,11 +58,16 @@ use conversation::Conversation;
 use delegated::{Alone, Delegation};
 use drain::{Attendance, Drain};
 use lifetime::Lifetime;
+pub use throttle::Quotas;
+
 use std::borrow::Cow;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
+
+/// A client that is one too many is hung up on after this time.
+const REFUSAL_PAUSE: Duration = Duration::from_secs(1);
 
 /// What bounds a session.
 #[derive(Debug, Clone, Copy)]
@@ -98,6 +107,8 @@ pub struct Shared {
     pub api_versions: Arc<local::ApiVersionsCache>,
     /// The fetch sessions of all virtual clusters.
     pub fetch_sessions: Arc<FetchSessions>,
+    /// What clients took of what they may.
+    pub quotas: Arc<Quotas>,
     /// Where the rules are kept that clients make.
     pub acls: Arc<dyn acls::AclKeeper>,
     /// Whether sessions shall end.
@@ -198,6 +209,9 @@ pub enum SessionError {
     /// The client did not log in again in time (KIP-368).
     #[error("gateway: the session has outlived its credentials, and the client did not log in again")]
     Expired,
+    /// One connection more than a quota allows.
+    #[error("gateway: {0}")]
+    TooMany(#[from] TooMany),
     /// The gateway could not make an answer.
     #[error("gateway: {0}")]
     Gateway(String),
@@ -232,6 +246,8 @@ pub async fn serve(
     if !dialled.serves(&identity.virtual_cluster) {
         return Err(SessionError::Authentication("the address belongs to another virtual cluster".to_owned()));
     }
+    let admitted = admitted(&shared, &world, &identity).await;
+    let _counted = admitted.inspect_err(|e| shared.audit.record(audited::too_many(e, &client).by(&identity)))?;
     let tenant = tenant(&shared, &listener, &world, &identity);
     let tenant = tenant.ok_or(SessionError::Ended("the virtual cluster is gone"))?;
     let open = shared.metrics.tenant_connection_opened(&identity.virtual_cluster);
@@ -251,6 +267,19 @@ pub async fn serve(
         Box::pin(drain::hang_up(&client)).await;
     }
     ended
+}
+
+/// Counts a client that has logged in, unless a quota allows no more. It is hung up on as brokers do beyond their limits, but not
+/// at once: clients come back at once.
+async fn admitted(shared: &Shared, world: &World, identity: &Identity) -> Result<Admitted, TooMany> {
+    let cluster = world.virtual_cluster(&identity.virtual_cluster);
+    let rules = cluster.and_then(|cluster| cluster.quotas.as_deref());
+    let admitted = shared.quotas.ledger.admit(&identity.virtual_cluster, &identity.username, rules);
+    if admitted.is_err() {
+        shared.metrics.quota_refused(&identity.virtual_cluster);
+        tokio::time::sleep(REFUSAL_PAUSE).await;
+    }
+    admitted
 }
 
 /// A client that is known.

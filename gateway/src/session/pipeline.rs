@@ -1,8 +1,8 @@
 //! THE ORDER of the stages.
 //!
 //! ```text
-//! request  frame → check → permit → naming → upstream::send
-//! answer   frame ← naming ← merge of what was refused ← upstream, in the order of the requests
+//! request  frame → quotas → check → permit → naming → upstream::send
+//! answer   frame ← quotas ← merge of what was refused ← naming ← upstream, in the order of the requests
 //! ```
 //!
 //! Each request leaves an [`Exchange`] in one bounded queue before it is sent; the answering side takes them out in order.
@@ -11,17 +11,20 @@
 use super::again::{Again, Among};
 use super::conversation::{Then, Turn};
 use super::delegated::Alone;
-use super::enforce::{self, Apart, Ruling, Written};
+use super::enforce::{self, Ruling, Written};
+use super::queue::{Awaited, Exchange, Held, Queue};
 use super::refusal::{refused, unserved, with_refused_resources};
 use super::rights::Rights;
+use super::throttle::{self, Charges, Meter, Muted, Owed};
+use super::throttle_time::tell_in_segments;
 use super::{SessionError, Shared, acls, audited, leaving, local, quotas, renewal, scram, topic_uses};
 use crate::apis::check::{Checked, Unserved, check};
 use crate::apis::{Verdict, row};
 use crate::audit::caller;
 use crate::audit::event::{Action, Event, Origin};
 use crate::authn::Identity;
-use crate::authz::{Authorizer, Requester};
-use crate::naming::request::{self, Asked, Refusal};
+use crate::authz::Requester;
+use crate::naming::request::{self, Refusal};
 use crate::naming::{Tenant, response};
 use crate::observe::metrics::{FrameRefusal, TenantMetrics};
 use crate::transport::connection::Connection;
@@ -32,89 +35,22 @@ use crate::upstream::security::{Link, Renewal};
 use serde_json::json;
 use std::future::poll_fn;
 use std::pin::pin;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::task::Poll;
 use std::time::Duration;
 use tokio::sync::mpsc::{self, error::TryRecvError};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use wire::schema::ApiKey;
 use wire::segments::Segments;
 use wire::walk::Stop;
 
 /// After the client's last request, its answers may take this long.
 const DRAIN: Duration = Duration::from_secs(30);
-/// What is kept for the answers of one connection: answers that were made here, and what the others need to know. Of a
-/// client that does not read, nothing more is read.
-const HELD: usize = 1 << 20;
 /// A topic id of an answer is looked for this often: what its broker knows, another one may learn a moment later, and a group's
 /// assignment is told once.
 const LOOKS: u32 = 4;
 /// Buffers for rewritten pieces keep this much between frames.
 const SCRATCH: usize = 4 << 10;
-
-/// One request in flight: everything that its answer needs lives here.
-#[derive(Debug)]
-pub(super) enum Exchange {
-    /// The broker answers. Boxed, since a queue keeps room for many and an idle connection needs none.
-    Upstream(Box<Awaited>),
-    /// The broker answers the gateway itself, which waits for the body.
-    Own(ApiKey, i16, oneshot::Sender<Vec<u8>>),
-    /// The answer was made here: a whole frame.
-    Local(Vec<u8>),
-}
-
-impl Exchange {
-    /// How much memory it holds beside itself, in bytes.
-    fn held(&self) -> usize {
-        match self {
-            Self::Upstream(awaited) => {
-                awaited.asked.held() + awaited.apart.as_ref().map_or(0, |apart| apart.body.len())
-            }
-            Self::Own(..) => 0,
-            Self::Local(answer) => answer.len(),
-        }
-    }
-}
-
-/// The queue between the two sides of a session, bounded in number and in memory.
-pub(super) struct Queue {
-    sender: mpsc::Sender<Held>,
-    room: Arc<Semaphore>,
-}
-
-/// An exchange, and the room that it takes up for as long as it exists.
-type Held = (Exchange, Option<OwnedSemaphorePermit>);
-
-impl Queue {
-    fn new(most: usize) -> (Self, mpsc::Receiver<Held>) {
-        let (sender, receiver) = mpsc::channel(most);
-        (Self { sender, room: Arc::new(Semaphore::new(HELD)) }, receiver)
-    }
-
-    pub(super) async fn put(&self, exchange: Exchange) -> Result<(), SessionError> {
-        const ENDED: SessionError = SessionError::Ended("the answering side ended");
-        // One that is larger than all the room waits until it is alone.
-        let room = match u32::try_from(exchange.held().min(HELD)) {
-            Ok(0) | Err(_) => None,
-            Ok(held) => Some(Arc::clone(&self.room).acquire_many_owned(held).await.map_err(|_| ENDED)?),
-        };
-        self.sender.send((exchange, room)).await.map_err(|_| ENDED)
-    }
-}
-
-/// What an answer from the broker must be the answer to.
-#[derive(Debug)]
-pub(super) struct Awaited {
-    key: ApiKey,
-    version: i16,
-    correlation_id: i32,
-    asked: Asked,
-    /// What was refused of the request.
-    apart: Option<Apart>,
-    /// The rights with which records were asked for, which may be others when they come.
-    then: Option<Arc<Authorizer>>,
-}
 
 /// What becomes of a frame.
 enum Course<'f> {
@@ -148,6 +84,7 @@ pub(super) struct Session<'a> {
     identity: &'a Identity,
     tenant: Tenant,
     metrics: &'a TenantMetrics,
+    muted: Muted,
     kafka_authorizes: bool,
     /// Whether the client is about to log in again.
     login: AtomicBool,
@@ -169,12 +106,14 @@ pub(super) async fn run(
 ) -> Result<(), SessionError> {
     let Entry { identity, tenant, mut again, link, kafka_authorizes } = entry;
     let (login, refused) = (AtomicBool::new(false), OnceLock::new());
-    let mut session = Session { client, broker, shared, identity, tenant, metrics, kafka_authorizes, login, refused };
-    let mut rights = session.rights();
+    let muted = Muted::default();
+    let mut session =
+        Session { client, broker, shared, identity, tenant, metrics, muted, kafka_authorizes, login, refused };
+    let (mut rights, mut charges) = (session.rights(), Charges::default());
     let link = match link {
         Some(link) => link,
         None => {
-            if !session.without_broker(&mut reader, &mut rights, &mut again).await? {
+            if !session.without_broker(&mut reader, &mut rights, &mut charges, &mut again).await? {
                 return Ok(());
             }
             let connected = shared.cluster.connect(broker).await;
@@ -185,7 +124,7 @@ pub(super) async fn run(
     let dialled = std::mem::replace(&mut session.broker, id);
     let (queue, exchanges) = Queue::new(shared.limits.max_in_flight);
     tokio::select! {
-        done = requests(&session, &upstream, reader, rights, queue, renewal, again) => done,
+        done = requests(&session, &upstream, reader, (rights, charges), queue, renewal, again) => done,
         done = answers(&session, &upstream, exchanges) => match session.refused.get() {
             Some(reason) => Err(SessionError::Authentication(reason.clone())),
             None => done,
@@ -201,7 +140,7 @@ async fn requests(
     session: &Session<'_>,
     upstream: &Connection,
     mut reader: FrameReader,
-    mut rights: Rights,
+    (mut rights, mut charges): (Rights, Charges),
     queue: Queue,
     mut renewal: Option<Renewal>,
     mut again: Again<'_>,
@@ -226,10 +165,13 @@ async fn requests(
         if renewal.as_mut().is_some_and(Renewal::is_due_for_use) {
             Box::pin(renewal::renew(renewal.as_mut(), upstream, &queue, &session.shared.metrics)).await?;
         }
+        let owed = session.admit(reader.bytes_mut(range.clone()), &mut charges, &mut rights).await;
         let frame = reader.bytes(range.clone());
         session.metrics.request(frame.len());
         match session.course(frame, &mut rights, &again).await? {
-            Course::Answer(answer) => queue.put(Exchange::Local(answer)).await?,
+            Course::Answer(answer) => {
+                queue.put(Exchange::Local(throttle::told(frame, answer, owed.as_deref(), session.meter()))).await?
+            }
             Course::Login(checked) => {
                 session.login.store(true, Ordering::Relaxed);
                 let mut kafka = Among { upstream, queue: &queue };
@@ -243,7 +185,7 @@ async fn requests(
                 }
             }
             Course::Forward(checked) => {
-                forward(session, upstream, checked, &mut rights, &mut memory, &mut segments, &queue).await?;
+                forward(session, upstream, checked, owed, &mut rights, &mut memory, &mut segments, &queue).await?;
             }
         }
         reader.consume(&range);
@@ -255,10 +197,12 @@ async fn requests(
     Ok(())
 }
 
+#[allow(clippy::too_many_arguments, reason = "each is a different owner's")]
 async fn forward(
     session: &Session<'_>,
     upstream: &Connection,
     checked: Checked<'_>,
+    owed: Option<Box<Owed>>,
     rights: &mut Rights,
     memory: &mut request::Memory,
     segments: &mut Segments,
@@ -290,7 +234,7 @@ async fn forward(
             Ok((physical, asked)) => {
                 let then = matches!(key, ApiKey::Fetch | ApiKey::ShareFetch).then(|| rights.authorizer().clone());
                 let silent = apart.as_ref().is_some_and(|apart| apart.silent);
-                let awaited = Awaited { key, version, correlation_id, asked, apart, then };
+                let awaited = Awaited { key, version, correlation_id, asked, apart, then, owed };
                 queue.put(Exchange::Upstream(Box::new(awaited))).await?;
                 let _ = broker::send(upstream, &physical).await.map_err(SessionError::Upstream)?;
                 return if silent { Err(SessionError::Ended(enforce::SILENT)) } else { Ok(()) };
@@ -436,7 +380,7 @@ async fn send_back(
     memory: &mut response::Memory,
     segments: &mut Segments,
 ) -> Result<(), SessionError> {
-    let Awaited { key, version, correlation_id, asked, apart, then } = awaited;
+    let Awaited { key, version, correlation_id, asked, apart, then, owed } = awaited;
     // A broker that does not know the version answers as version 0 does; the session asks for none such.
     let (answered, start) = wire::frame::response_header(key.response_header(*version), frame)
         .map_err(|e| SessionError::Answer(e.to_string()))?;
@@ -473,6 +417,11 @@ async fn send_back(
         let body = whole.unwrap_or_else(|| segments.to_vec(body));
         whole = Some(with_refused_resources(*key, *version, &body, asked)?);
     }
+    let length = whole.as_ref().map_or(front.len() + segments.len(), Vec::len);
+    let wait = throttle::answered(owed.as_deref(), *key, head.len() + length, session.meter());
+    if wait > 0 {
+        tell_in_segments((*key, *version), wait, &mut whole, &mut front, segments, body)?;
+    }
     if let Some(body) = whole {
         return session.answer(&wire::frame::response(*key, *version, *correlation_id, &body)).await;
     }
@@ -495,6 +444,7 @@ impl Session<'_> {
         &self,
         reader: &mut FrameReader,
         rights: &mut Rights,
+        charges: &mut Charges,
         again: &mut Again<'_>,
     ) -> Result<bool, SessionError> {
         let mut leave = leaving::leave(self.shared);
@@ -505,9 +455,16 @@ impl Session<'_> {
                 next = self.next(reader) => next?,
             };
             let Some(range) = next else { return Ok(false) };
-            match self.course(reader.bytes(range.clone()), rights, again).await? {
-                Course::Forward(_) => return Ok(true),
-                Course::Answer(answer) => self.answer(&answer).await?,
+            let owed = self.admit(reader.bytes_mut(range.clone()), charges, rights).await;
+            let frame = reader.bytes(range.clone());
+            match self.course(frame, rights, again).await? {
+                Course::Forward(_) => {
+                    charges.is_written();
+                    return Ok(true);
+                }
+                Course::Answer(answer) => {
+                    self.answer(&throttle::told(frame, answer, owed.as_deref(), self.meter())).await?
+                }
                 Course::Login(checked) => {
                     let mut kafka = Alone::new(self.shared, self.broker);
                     let Turn { frame, then } = Box::pin(again.answer(&checked, &mut kafka)).await?;
@@ -529,7 +486,13 @@ impl Session<'_> {
             // What has arrived is served, and nothing more.
             reader.arrived(most)
         } else {
-            let mut next = pin!(reader.next(self.client, most));
+            // An answer may mute the client while it is read from: the frame stays in the reader then.
+            let mut next = pin!(async {
+                self.muted.over(&self.shared.quotas).await;
+                let read = reader.next(self.client, most).await;
+                self.muted.over(&self.shared.quotas).await;
+                read
+            });
             poll_fn(|cx| match next.as_mut().poll(cx) {
                 Poll::Pending if self.shared.drain.has_begun() => Poll::Ready(Ok(None)),
                 read => read,
@@ -543,6 +506,16 @@ impl Session<'_> {
                 Err(SessionError::Frame { reason: FrameRefusal::Oversized, detail: e.to_string() })
             }
         }
+    }
+
+    fn meter(&self) -> Meter<'_> {
+        Meter { quotas: &self.shared.quotas, muted: &self.muted, metrics: self.metrics }
+    }
+
+    /// Writes a request down where a quota holds.
+    async fn admit(&self, frame: &mut [u8], charges: &mut Charges, rights: &mut Rights) -> Option<Box<Owed>> {
+        let Identity { virtual_cluster, username, .. } = self.identity;
+        charges.admit(frame, rights, virtual_cluster, username, self.meter()).await
     }
 
     /// Whether a frame is answered here or goes to the broker.

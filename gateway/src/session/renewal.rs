@@ -4,7 +4,7 @@
 //! nothing else in between.
 
 use super::SessionError;
-use super::pipeline::{Exchange, Queue};
+use super::queue::{Exchange, Queue};
 use crate::observe::metrics::Metrics;
 use crate::transport::connection::Connection;
 use crate::transport::vectored;

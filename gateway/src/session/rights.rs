@@ -5,6 +5,7 @@ use crate::authn::Identity;
 use crate::authz::{Access, Authorizer, Requester, Topics};
 use crate::naming::Tenant;
 use crate::naming::sessions::FetchSessions;
+use crate::quotas::rules::Rules;
 use crate::world::World;
 use std::collections::HashSet;
 use std::net::IpAddr;
@@ -26,6 +27,7 @@ pub(super) struct Rights {
     principal: String,
     host: IpAddr,
     authorizer: Arc<Authorizer>,
+    quotas: Option<Arc<Rules>>,
     /// Whether the gateway has no say.
     left_to_kafka: bool,
     sessions: Option<OwnSessions>,
@@ -63,6 +65,7 @@ impl Rights {
             principal: format!("User:{}", identity.username),
             host,
             authorizer: Arc::default(),
+            quotas: None,
             left_to_kafka: false,
             sessions: None,
             share_sessions: HashSet::new(),
@@ -93,6 +96,11 @@ impl Rights {
         self.authorizer = declared;
     }
 
+    /// How much the client may take, where a quota is declared.
+    pub(super) const fn quotas(&self) -> Option<&Arc<Rules>> {
+        self.quotas.as_ref()
+    }
+
     /// The rules for the next request.
     pub(super) const fn authorizer(&self) -> &Arc<Authorizer> {
         &self.authorizer
@@ -100,10 +108,12 @@ impl Rights {
 
     fn declared(&mut self) -> Arc<Authorizer> {
         let world = self.world.borrow_and_update();
+        let declared = world.virtual_cluster(&self.virtual_cluster);
+        self.quotas = declared.and_then(|declared| declared.quotas.clone());
         if self.left_to_kafka {
             return Arc::new(Authorizer::unrestricted());
         }
-        let declared = world.virtual_cluster(&self.virtual_cluster).map(|declared| Arc::clone(&declared.authorizer));
+        let declared = declared.map(|declared| Arc::clone(&declared.authorizer));
         // Of a virtual cluster that is gone, the session ends in a moment.
         declared.unwrap_or_else(|| Arc::new(Authorizer::new([], [])))
     }

@@ -120,6 +120,7 @@ pub(super) fn gateway_with(broker: &HostPort, login: Login, max_reauth: Option<D
         },
         api_versions: Arc::default(),
         fetch_sessions: Arc::default(),
+        quotas: Arc::default(),
         acls: Arc::new(NoRules),
         drain: Arc::default(),
     });

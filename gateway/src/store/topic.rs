@@ -99,6 +99,11 @@ impl StateLog {
         self.0.check().await
     }
 
+    /// Ends the connection: the next call makes a new one, and looks at the topic then.
+    pub fn disconnect(&mut self) {
+        self.0.disconnect();
+    }
+
     /// Waits for a record at or behind an offset, for at most this long.
     ///
     /// # Errors

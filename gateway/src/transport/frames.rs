@@ -83,6 +83,11 @@ impl FrameReader {
         &self.buffer[range]
     }
 
+    /// The same, to change in place.
+    pub fn bytes_mut(&mut self, range: Range<usize>) -> &mut [u8] {
+        &mut self.buffer[range]
+    }
+
     /// Goes on behind a frame.
     pub fn consume(&mut self, range: &Range<usize>) {
         self.start = range.end;

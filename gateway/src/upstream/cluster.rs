@@ -103,11 +103,7 @@ impl Cluster {
 
     /// Keeps the view of one of them fresh for as long as it is polled; `report` hears of each look, and whether the cluster serves
     /// clients.
-    pub async fn watch(
-        &self,
-        physical: &Arc<Physical>,
-        report: impl Fn(bool, Result<&Topology, &BrokerError>),
-    ) {
+    pub async fn watch(&self, physical: &Arc<Physical>, report: impl Fn(bool, Result<&Topology, &BrokerError>)) {
         let mut changes = self.follow();
         loop {
             let serves = Arc::ptr_eq(&changes.borrow_and_update().physical, physical);

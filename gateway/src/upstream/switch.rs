@@ -184,8 +184,12 @@ pub async fn follow(cluster: &Cluster, physical: &Arc<Physical>, key: &str) {
                 let behind = holds.filter(|holds| known.as_ref().is_none_or(|known| known.is_before(holds)));
                 if let Some(holds) = behind {
                     match timeout(PATIENCE, notice.write(&holds)).await {
-                        Ok(Ok(())) => tracing::info!(cluster = %physical.name(), epoch = holds.epoch, "told of the last switch"),
-                        Ok(Err(error)) => tracing::debug!(cluster = %physical.name(), %error, "not told of the last switch"),
+                        Ok(Ok(())) => {
+                            tracing::info!(cluster = %physical.name(), epoch = holds.epoch, "told of the last switch")
+                        }
+                        Ok(Err(error)) => {
+                            tracing::debug!(cluster = %physical.name(), %error, "not told of the last switch")
+                        }
                         Err(_) => tracing::debug!(cluster = %physical.name(), "not told of the last switch in time"),
                     }
                 }

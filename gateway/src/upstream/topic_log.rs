@@ -182,6 +182,11 @@ impl TopicLog {
         Ok(partition.map_or(0, |partition| partition.offset.max(0)))
     }
 
+    /// Ends the connection: the next call makes a new one.
+    pub fn disconnect(&mut self) {
+        self.leader = None;
+    }
+
     /// Looks the topic up once more: that it is there, and as it must be.
     ///
     /// # Errors

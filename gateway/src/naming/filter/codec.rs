@@ -127,7 +127,9 @@ mod tests {
     #[test]
     fn a_bomb_is_not_unpacked() {
         let zeros = vec![0; LARGEST + 1];
-        for (codec, bytes) in [(GZIP, gzip(&zeros)), (SNAPPY, xerial(&zeros)), (LZ4, lz4(&zeros)), (ZSTD, zstd_of(&zeros))] {
+        for (codec, bytes) in
+            [(GZIP, gzip(&zeros)), (SNAPPY, xerial(&zeros)), (LZ4, lz4(&zeros)), (ZSTD, zstd_of(&zeros))]
+        {
             assert!(bytes.len() < LARGEST / 10);
             assert_eq!(decompressed(codec, &bytes), None, "{codec}");
         }

@@ -90,7 +90,8 @@ impl Filter {
     }
 
     fn shows(&self, record: &Record<'_>) -> bool {
-        let json = if self.reads_value { record.value.and_then(|value| serde_json::from_slice(value).ok()) } else { None };
+        let json =
+            if self.reads_value { record.value.and_then(|value| serde_json::from_slice(value).ok()) } else { None };
         self.expression.holds(record, json.as_ref()) == Some(true)
     }
 }
@@ -189,11 +190,12 @@ impl Test {
 /// True where one is; false where all are false, and there are some.
 fn any(mut tests: impl Iterator<Item = Option<bool>>) -> Option<bool> {
     let mut found = None;
-    tests.find_map(|test| {
-        found = found.or(test);
-        (test == Some(true)).then_some(true)
-    })
-    .or(found)
+    tests
+        .find_map(|test| {
+            found = found.or(test);
+            (test == Some(true)).then_some(true)
+        })
+        .or(found)
 }
 
 impl Literal {

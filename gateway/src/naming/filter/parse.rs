@@ -240,9 +240,7 @@ impl<'a> Parser<'a> {
                 return Err(self.unexpected("a number or a text in quotes"));
             }
         }
-        Err(self.unexpected(
-            "'==', '!=', '<', '<=', '>', '>=', 'in', 'startsWith', 'endsWith', 'contains' or 'exists'",
-        ))
+        Err(self.unexpected("'==', '!=', '<', '<=', '>', '>=', 'in', 'startsWith', 'endsWith', 'contains' or 'exists'"))
     }
 
     fn list(&mut self, is_text: bool) -> Result<Test, Fault> {

@@ -55,7 +55,10 @@ pub fn filtered(filter: &Filter, records: &[u8], out: &mut Vec<u8>, room: usize)
             Shown::Some(_, shown) => batches::HEADER + shown.len(),
         };
         // The first batch of an answer goes out whole, so that readers get on.
-        if (rewritten || matches!(kept, Shown::Some(..))) && out.len().max(at) + length > room && (at > 0 || room < ROOM) {
+        if (rewritten || matches!(kept, Shown::Some(..)))
+            && out.len().max(at) + length > room
+            && (at > 0 || room < ROOM)
+        {
             unchanged(records, at, out, &mut rewritten);
             break;
         }
