@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
-use tokio::time::{Instant, timeout};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use super::cluster::Cluster;
 use super::physical::Physical;
@@ -144,29 +145,41 @@ async fn tell(physical: &Arc<Physical>, key: &str, switch: &Switch) -> Result<()
     }
 }
 
-/// Takes over the last switch that any cluster knows of, before clients are served: each cluster has `PATIENCE` to answer, and all
-/// together as long as it takes until one does. Returns the names of those that did not answer.
+/// Takes over the last switch that any cluster knows of, before clients are served: all have the same time to answer, and together
+/// as long as it takes until one does. Returns the names of those that did not answer.
 pub async fn recall(cluster: &Cluster, key: &str) -> Vec<Arc<str>> {
     loop {
-        let began = Instant::now();
-        let mut silent = Vec::new();
-        let mut answered = false;
-        for physical in cluster.all() {
-            let left = PATIENCE.saturating_sub(began.elapsed()).max(LOOK);
-            match timeout(left, Notice::new(physical, key).read()).await {
-                Ok(Ok(known)) => {
+        let mut asking = JoinSet::new();
+        for physical in cluster.all().cloned() {
+            let key = key.to_owned();
+            let _ = asking.spawn(async move { (timeout(PATIENCE, ask(&physical, &key)).await.ok(), physical) });
+        }
+        let (mut answered, mut silent) = (false, Vec::new());
+        while let Some(Ok((answer, physical))) = asking.join_next().await {
+            match answer {
+                Some(known) => {
                     answered = true;
-                    if let Some(switch) = &known {
+                    known.iter().for_each(|switch| {
                         let _ = cluster.activate(switch);
-                    }
+                    });
                 }
-                Ok(Err(_)) | Err(_) => silent.push(Arc::clone(physical.name())),
+                None => silent.push(Arc::clone(physical.name())),
             }
         }
         if answered {
             return silent;
         }
-        tokio::time::sleep(RETRY).await;
+    }
+}
+
+/// The last switch that a cluster knows of, as soon as it says so: a topic that was just made has no leader for a moment.
+async fn ask(physical: &Arc<Physical>, key: &str) -> Option<Switch> {
+    let mut notice = Notice::new(physical, key);
+    loop {
+        match notice.read().await {
+            Ok(known) => return known,
+            Err(_) => tokio::time::sleep(LOOK).await,
+        }
     }
 }
 
