@@ -6,7 +6,7 @@ use std::fs;
 use std::io;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -121,6 +121,29 @@ impl Gateway {
         let child = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
         // Whether it still runs shows by what it does next.
         let _ = child.map(|child| kill_process(child, Signal::HUP));
+    }
+
+    /// Asks it to leave.
+    pub fn terminate(&self) {
+        let child = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        let _ = child.map(|child| kill_process(child, Signal::TERM));
+    }
+
+    /// Kills it in the middle of whatever it does.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn kill(&mut self) -> io::Result<()> {
+        self.child.kill()?;
+        self.child.wait().map(drop)
+    }
+
+    /// How it ended, once it has.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn ended(&mut self) -> io::Result<Option<ExitStatus>> {
+        self.child.try_wait()
     }
 
     /// Where its admin API is, as `host:port`.

@@ -104,7 +104,7 @@ const ADMIN_PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
 pub async fn run(config: Config) -> Result<(), RunError> {
     let (sender, world) = watch::channel(Arc::new(World::empty()));
     let (health, metrics) = (Arc::<Health>::default(), Arc::<Metrics>::default());
-    let Material { servers, principals } = Material::read(&config)?;
+    let Material { servers, admin: admin_tls, principals } = Material::read(&config)?;
     let authenticator = authenticator(&config)?;
     let cluster = Arc::new(cluster(&config)?);
     let (audit, recorder) = audit_of(&config, &cluster, &metrics).await?;
@@ -127,7 +127,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         drain: Arc::default(),
     });
     let certificates = reload::watch(
-        servers.into_iter().flatten(),
+        servers.into_iter().flatten().chain(admin_tls.clone()),
         config.tls.update_every,
         Arc::clone(&health),
         Arc::clone(&shared.metrics),
@@ -158,7 +158,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
                 () = upstreams => Ok(()),
                 ended = certificates => ended.map_err(RunError::Signals),
                 done = follow_provider => done,
-                done = admin::serve(admin_listener, Arc::clone(&admin), admin_stops) => done.map_err(RunError::Admin),
+                done = admin::serve(admin_listener, admin_tls, Arc::clone(&admin), admin_stops) => done.map_err(RunError::Admin),
             }
         })
         .await

@@ -13,6 +13,8 @@ use crate::transport::tls::server::{ServerTls, ServerTlsError};
 pub struct Material {
     /// For each listener of the settings what it offers, if it speaks TLS.
     pub servers: Vec<Option<Arc<ServerTls>>>,
+    /// What the admin API offers, if it speaks TLS.
+    pub admin: Option<Arc<ServerTls>>,
     /// What the subjects of clients' certificates are called.
     pub principals: Arc<PrincipalRules>,
 }
@@ -22,6 +24,8 @@ pub struct Material {
 pub enum MaterialError {
     #[error("TLS of the listener '{listener}': {error}")]
     Tls { listener: String, error: ServerTlsError },
+    #[error("TLS of the admin API (admin.tls): {0}")]
+    Admin(ServerTlsError),
     #[error("tls.principalMappingRules (GATEWAY_SSL_PRINCIPAL_MAPPING_RULES): {0}")]
     Rules(RuleError),
 }
@@ -52,7 +56,9 @@ impl Material {
                 }
             });
         }
-        Ok(Self { servers, principals })
+        let admin = config.admin.tls.as_ref().map(|tls| ServerTls::load(&tls.settings, tls.client_auth));
+        let admin = admin.transpose().map_err(MaterialError::Admin)?.map(Arc::new);
+        Ok(Self { servers, admin, principals })
     }
 }
 

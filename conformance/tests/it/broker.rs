@@ -29,8 +29,12 @@ impl Broker {
             .with_wait_for(WaitFor::message_on_either_std("Kafka Server started"))
             .with_mapped_port(port, 9092.tcp())
             .with_startup_timeout(Duration::from_secs(90));
-        let own =
-            [("KAFKA_NODE_ID", id.to_string()), ("KAFKA_CONTROLLER_QUORUM_VOTERS", format!("{id}@localhost:9093"))];
+        let own = [
+            ("KAFKA_NODE_ID", id.to_string()),
+            ("KAFKA_CONTROLLER_QUORUM_VOTERS", format!("{id}@localhost:9093")),
+            // What an image brings along on its disk is broker 1's.
+            ("KAFKA_LOG_DIRS", if id == 1 { "/var/lib/kafka".to_owned() } else { format!("/tmp/kafka-{id}") }),
+        ];
         for (key, value) in settings(&address).into_iter().chain(own) {
             request = request.with_env_var(key, value);
         }
@@ -74,7 +78,7 @@ impl Broker {
 }
 
 /// All of them, because the official image forgets its defaults when one is given.
-fn settings(address: &str) -> Vec<(&'static str, String)> {
+pub(crate) fn settings(address: &str) -> Vec<(&'static str, String)> {
     let advertised = format!("PLAINTEXT://{address},BROKER://localhost:9094");
     let mut settings = vec![("KAFKA_ADVERTISED_LISTENERS", advertised)];
     let fixed = [

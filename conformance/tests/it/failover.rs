@@ -239,7 +239,10 @@ impl Clients {
         let mut now = before;
         while !now.iter().zip(before).all(|(now, before)| *now >= before + STRETCH) {
             let failed = format!("acked by Java and librdkafka, read by Java and librdkafka: {before:?}, then {now:?}");
-            assert!(began.elapsed() < PATIENCE, "{what}: not all went on by {STRETCH} records within {PATIENCE:?}: {failed}");
+            assert!(
+                began.elapsed() < PATIENCE,
+                "{what}: not all went on by {STRETCH} records within {PATIENCE:?}: {failed}"
+            );
             thread::sleep(Duration::from_millis(200));
             now = self.progress();
         }

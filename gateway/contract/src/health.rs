@@ -1,9 +1,10 @@
 //! The answer of `GET /health`.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Whether something works.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Status {
     /// It works.
@@ -13,7 +14,7 @@ pub enum Status {
 }
 
 /// The whole answer: down as soon as one check is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Health {
     /// The worst status among the checks.
     pub status: Status,
@@ -30,7 +31,7 @@ impl Health {
 }
 
 /// One thing looked at.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Check {
     /// What was looked at: `buildInfo`, `upstream`, …
     pub id: String,

@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::body::Bytes;
+use axum::extract::{FromRequest, Request};
 use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use contract::resources::ErrorBody;
@@ -45,6 +46,11 @@ impl ApiError {
         Self::new(StatusCode::CONFLICT, "Conflict", msg)
     }
 
+    /// The resource is not what the request was made for any more (RFC 9110, section 15.5.13).
+    pub(super) fn precondition(msg: impl Into<String>) -> Self {
+        Self::new(StatusCode::PRECONDITION_FAILED, "The resource has changed", msg)
+    }
+
     pub(super) fn internal(msg: impl Into<String>) -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "The gateway failed", msg)
     }
@@ -58,6 +64,20 @@ impl ApiError {
     pub(super) fn unavailable(error: &LogError) -> Self {
         let msg = format!("{error}; the change may or may not hold: ask again");
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "The declarations are out of reach", msg)
+    }
+
+    /// Everything that is wrong with a body.
+    pub(super) fn listed(flaws: impl Iterator<Item = String>) -> Self {
+        let told = flaws.collect::<Vec<_>>();
+        let mut error = Self::invalid(told.join("; "));
+        error.body.cause = Some(told.join("\n"));
+        error
+    }
+
+    /// The same, of one of many resources.
+    pub(super) fn about(mut self, resource: &str) -> Self {
+        self.body.msg = self.body.msg.map(|msg| format!("{resource}: {msg}"));
+        self
     }
 
     /// The status of the gravest problem, and all of them.
@@ -85,15 +105,29 @@ impl IntoResponse for ApiError {
 /// Reads a body, JSON or YAML whatever content type it claims; what is wrong with it is told all at once.
 pub(super) fn parse<T: DeserializeOwned + JsonSchema>(body: &Bytes) -> Result<T, ApiError> {
     documents::read_one(body).map_err(|flaws| {
-        let told = flaws.iter().map(|flaw| match flaw.path.as_str() {
+        ApiError::listed(flaws.iter().map(|flaw| match flaw.path.as_str() {
             "" => format!("the body: {flaw}"),
             _ => flaw.to_string(),
-        });
-        let told = told.collect::<Vec<_>>();
-        let mut error = ApiError::invalid(told.join("; "));
-        error.body.cause = Some(told.join("\n"));
-        error
+        }))
     })
+}
+
+/// A body of any type: what it is shows when it is read.
+#[derive(Debug)]
+pub(super) struct Text(pub(super) Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for Text {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        Bytes::from_request(request, state).await.map(Self).map_err(|rejection| match rejection.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => {
+                let msg = "the body is longer than is taken here: send fewer documents at once";
+                ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "Too large", msg)
+            }
+            _ => ApiError::invalid("the body ended before it was complete"),
+        })
+    }
 }
 
 /// `?dryMode=true`

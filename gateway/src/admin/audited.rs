@@ -8,6 +8,7 @@ use axum::extract::{ConnectInfo, Request};
 use axum::response::Response;
 
 use super::Admin;
+use super::doors::Peer;
 use crate::audit::event::{self, Action, Connection, Event, Origin};
 use crate::audit::{Audit, caller};
 use crate::observe::shown::Shown;
@@ -17,6 +18,7 @@ use crate::store::{Change, Declarations};
 #[derive(Debug, Clone)]
 pub(super) struct Caller {
     origin: Origin,
+    remote: Option<SocketAddr>,
     method: Shown,
     path: Shown,
 }
@@ -24,12 +26,19 @@ pub(super) struct Caller {
 impl Caller {
     /// The one behind a request; `user` is the name that it gave, right or wrong.
     pub(super) fn of(request: &Request, user: Option<&str>) -> Self {
-        let remote = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
+        let remote = request.extensions().get::<ConnectInfo<Peer>>().map(|info| info.0.0);
         Self {
             origin: Origin::new(user, Connection { local: None, remote }),
+            remote,
             method: request.method().as_str().into(),
             path: request.uri().path().into(),
         }
+    }
+
+    /// The same, now that it is known who it is.
+    pub(super) fn named(mut self, name: &str) -> Self {
+        self.origin = Origin::new(Some(name), Connection { local: None, remote: self.remote });
+        self
     }
 
     fn event(&self, action: Action) -> Event {

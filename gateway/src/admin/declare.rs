@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use contract::resources::{PASSTHROUGH, UpsertResult, VirtualCluster};
+use contract::resources::{PASSTHROUGH, VirtualCluster};
 use tokio::sync::{Notify, watch};
 
 use super::answer::ApiError;
@@ -295,14 +295,5 @@ impl Declare {
         self.metrics.state.set_resources(declarations.len());
         *self.now.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(declarations);
         self.world.send_replace(Arc::new(world));
-    }
-}
-
-/// What putting `new` in the place of `old` means.
-pub(super) fn upsert_result<T: PartialEq>(old: Option<&T>, new: &T) -> UpsertResult {
-    match old {
-        None => UpsertResult::Created,
-        Some(old) if old == new => UpsertResult::NotChanged,
-        Some(_) => UpsertResult::Updated,
     }
 }

@@ -1,49 +1,52 @@
 //! The admin API: HTTP in, declarations and tokens out. The order of a change is: parse, change the declarations,
 //! build the world from them, keep them, publish the world.
 
+mod absent;
 mod acls;
 mod answer;
+mod apply;
 mod audited;
-mod basic_auth;
 mod declare;
+mod doors;
 mod health;
+mod login;
 mod metrics;
+mod openapi;
+mod operations;
 pub mod pclusters;
 mod resources;
-mod service_accounts;
+mod revisions;
+mod roles;
+mod secrets;
+mod stored;
+mod table;
 mod tokens;
 mod virtual_clusters;
 
 use std::future::Future;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use axum::extract::DefaultBodyLimit;
-use axum::routing::{get, post};
-use axum::{Router, middleware};
-use contract::resources::{
-    AliasTopic, GatewayGroup, IdentityProvider, PASSTHROUGH, Quota, VirtualCluster, service_account, token,
-    virtual_cluster,
-};
+use axum::{Extension, Router};
+use contract::resources::{PASSTHROUGH, VirtualCluster};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::audit::Audit;
 use crate::authn::sasl::Authenticator;
-use crate::config::{AdminUser, Passthrough, SecurityProtocol};
+use crate::config::{AdminRole, AdminUser, Passthrough, SecurityProtocol};
 use crate::observe::health::{Health, Part};
 use crate::observe::metrics::Metrics;
 use crate::routing::Routes;
 use crate::store::topic::StateLog;
+use crate::transport::tls::server::ServerTls;
 use crate::upstream::topic_log::LogError;
 use crate::world::{World, is_super_user};
 use declare::Declare;
+use doors::{Door, Peer};
 use pclusters::PClusters;
 
-/// No resource is longer.
-const LONGEST_BODY: usize = 256 * 1024;
 /// After a failure to read the log, the next attempt waits this long.
 const RETRY: Duration = Duration::from_millis(500);
 
@@ -172,7 +175,7 @@ impl Admin {
 fn passthrough_of(settings: Passthrough, users: &[AdminUser]) -> VirtualCluster {
     let mut passthrough = VirtualCluster::new(PASSTHROUGH);
     if settings.acl_enabled {
-        let names = users.iter().filter(|user| user.admin && is_super_user(&user.username));
+        let names = users.iter().filter(|user| user.role == AdminRole::Admin && is_super_user(&user.username));
         passthrough.spec.acl_enabled = Some(true);
         passthrough.spec.super_users = Some(names.map(|user| user.username.clone()).collect());
     }
@@ -182,40 +185,22 @@ fn passthrough_of(settings: Passthrough, users: &[AdminUser]) -> VirtualCluster 
 /// Serves until `shutdown` ends and the requests under way are answered.
 pub async fn serve(
     listener: TcpListener,
+    tls: Option<Arc<ServerTls>>,
     admin: Arc<Admin>,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
-    let service = router(admin).into_make_service_with_connect_info::<SocketAddr>();
-    axum::serve(listener, service).with_graceful_shutdown(shutdown).await
+    let service = router(admin).into_make_service_with_connect_info::<Peer>();
+    axum::serve(Door::new(listener, tls), service).with_graceful_shutdown(shutdown).await
 }
 
-/// THE TABLE of routes.
+/// Every operation of THE TABLE, and what is answered to all else.
 fn router(admin: Arc<Admin>) -> Router {
-    let virtual_cluster = format!("{}/{{name}}", virtual_cluster::KIND.path);
-    let protected = Router::new()
-        .route(virtual_cluster::KIND.path, get(virtual_clusters::list).put(virtual_clusters::put))
-        .route(&virtual_cluster, get(virtual_clusters::get).delete(virtual_clusters::delete))
-        .route(
-            service_account::KIND.path,
-            get(service_accounts::list).put(service_accounts::put).delete(service_accounts::delete),
-        )
-        .route(token::PATH, post(tokens::issue))
-        .merge(resources::routes::<GatewayGroup>())
-        .merge(resources::routes::<AliasTopic>())
-        .merge(resources::routes::<Quota>())
-        .merge(pclusters::routes())
-        .merge(resources::routes::<IdentityProvider>())
-        .route("/metrics", get(metrics::render))
-        .route_layer(middleware::from_fn_with_state(Arc::clone(&admin), basic_auth::check));
-    Router::new()
-        .merge(protected)
-        // Probes carry no credentials, and learn nothing about tenants.
-        .route("/health", get(health::all))
-        .route("/health/live", get(health::live))
-        .route("/health/ready", get(health::ready))
+    let operations = table::operations();
+    let document = openapi::Document::of(&operations);
+    operations::routes(operations, &admin)
         .fallback(answer::no_such_path)
         .method_not_allowed_fallback(answer::no_such_method)
-        .layer(DefaultBodyLimit::max(LONGEST_BODY))
+        .layer(Extension(document))
         .with_state(admin)
 }
 

@@ -3,17 +3,20 @@
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
+use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::Uri;
-use axum::routing::{get as getting, post};
-use axum::{Json, Router};
 use contract::resources::upstream_cluster::{UpstreamRole, UpstreamStatus};
 use contract::resources::{Declared as _, UpsertResult, Upserted, UpstreamCluster};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Admin;
 use super::answer::ApiError;
+use super::operations::Verb::{Get, Post, Put};
+use super::operations::{Operation, Parameter, ParameterKind};
+use super::roles::Needs;
 use crate::audit::caller;
 use crate::upstream::cluster::Cluster;
 use crate::upstream::physical::Physical;
@@ -38,7 +41,7 @@ struct To {
 }
 
 /// A physical cluster as it is now.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct PCluster {
     name: String,
@@ -49,7 +52,7 @@ struct PCluster {
 }
 
 /// What became of a switch.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct Switched {
     result: &'static str,
@@ -62,7 +65,7 @@ struct Switched {
     msg: String,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct NotTold {
     cluster: String,
     cause: String,
@@ -184,18 +187,50 @@ fn unreachable(to: &str, from: &str, cause: &str) -> ApiError {
 }
 
 /// The switch and its clusters at the path that existing tools know, and the same clusters as resources.
-pub(super) fn routes() -> Router<Arc<Admin>> {
-    let kind = UpstreamCluster::KIND.path;
-    Router::new()
-        .route("/admin/pclusters/v1/pcluster", getting(list))
-        .route("/admin/pclusters/v1/pcluster/{name}", getting(get))
-        .route("/admin/pclusters/v1/pcluster/{name}/switch", post(switch))
-        .route(kind, getting(resources).put(put))
-        .route(&format!("{kind}/{{name}}"), getting(resource).delete(delete))
+pub(super) fn operations() -> Vec<Operation> {
+    let (kind, path) = (UpstreamCluster::KIND.path, "/admin/pclusters/v1/pcluster");
+    let to = Parameter { name: "to", kind: ParameterKind::Text, about: "The cluster that serves from then on." };
+    let name = Parameter { name: "name", kind: ParameterKind::Text, about: "Only the cluster of this name." };
+    let (see, change) = (Needs::SeeAll, Needs::Administer);
+    let below = format!("{path}/{{name}}");
+    let one = format!("{kind}/{{name}}");
+    let resource_tag = "cli_upstream-cluster_anabranch_v1_5";
+    vec![
+        Operation::new(Get, path, "listPclusters", "Every physical cluster, and which serves", see, list)
+            .answers_list::<PCluster>(),
+        Operation::new(Get, &below, "getPcluster", "The physical cluster of this name", see, get)
+            .answers::<PCluster>()
+            .refuses(&[404]),
+        Operation::new(Post, &format!("{below}/switch"), "switchPcluster", "Let another cluster serve", change, switch)
+            .query(&[to])
+            .answers::<Switched>()
+            .refuses(&[404, 503]),
+        Operation::new(Get, kind, "listUpstreamCluster", "Every UpstreamCluster", see, resources)
+            .query(&[name])
+            .answers_list::<UpstreamCluster>()
+            .tag(resource_tag),
+        Operation::new(Put, kind, "putUpstreamCluster", "Compare an UpstreamCluster with the settings", change, put)
+            .takes::<UpstreamCluster>(None)
+            .answers::<Upserted<UpstreamCluster>>()
+            .tag(resource_tag),
+        Operation::new(Get, &one, "getUpstreamCluster", "The UpstreamCluster of this name", see, resource)
+            .answers::<UpstreamCluster>()
+            .refuses(&[404])
+            .tag(resource_tag),
+    ]
 }
 
-async fn resources(State(admin): State<Arc<Admin>>) -> Json<Vec<UpstreamCluster>> {
-    Json(admin.pclusters.resources())
+/// `?name=`
+#[derive(Debug, Default, Deserialize)]
+struct Filter {
+    name: Option<String>,
+}
+
+async fn resources(State(admin): State<Arc<Admin>>, uri: Uri) -> Result<Json<Vec<UpstreamCluster>>, ApiError> {
+    let Filter { name } = super::answer::query(&uri)?;
+    let mut all = admin.pclusters.resources();
+    all.retain(|resource| name.as_ref().is_none_or(|name| *name == resource.metadata.name));
+    Ok(Json(all))
 }
 
 async fn resource(
@@ -220,13 +255,6 @@ async fn put(State(admin): State<Arc<Admin>>, body: Bytes) -> Result<Json<Upsert
         )));
     }
     Ok(Json(Upserted { resource, upsert_result: UpsertResult::NotChanged }))
-}
-
-async fn delete(State(admin): State<Arc<Admin>>, Path(name): Path<String>) -> Result<(), ApiError> {
-    let _ = admin.pclusters.named(&name)?;
-    Err(ApiError::conflict(format!(
-        "'{name}' is one of the gateway's settings: take it out there, and start the gateway anew"
-    )))
 }
 
 async fn list(State(admin): State<Arc<Admin>>) -> Json<Vec<PCluster>> {

@@ -1,110 +1,210 @@
-//! The routes of the kinds that have none of their own.
+//! The routes of every kind: its collection, and below it, where its names need no virtual cluster, each resource.
 
 use std::sync::Arc;
 
-use axum::body::Bytes;
 use axum::extract::{Path, State};
-use axum::http::{StatusCode, Uri};
-use axum::routing::get;
-use axum::{Json, Router};
-use contract::resources::{Declared, PASSTHROUGH, Resource, ResourceKey, Upserted};
+use axum::http::header::ETAG;
+use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+use contract::resources::{AccountType, Declared, Kind, PASSTHROUGH, Resource, ResourceKey, Upserted, VirtualCluster};
 use schemars::JsonSchema;
 use serde::Deserialize;
+use serde_json::Value;
 
-use super::Admin;
-use super::answer::{ApiError, PutQuery, parse, query};
-use super::declare::upsert_result;
+use super::answer::{ApiError, PutQuery, Text, parse, query};
+use super::revisions::{self, Condition};
+use super::roles::Asker;
+use super::{Admin, secrets, stored, virtual_clusters};
 use crate::store::Declarations;
 
-/// `?name=&vcluster=`
+/// What a list may be asked for; which of it a kind takes says the table of operations.
 #[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Filter {
     name: Option<String>,
     vcluster: Option<String>,
+    #[serde(rename = "type")]
+    account_type: Option<AccountType>,
+    #[serde(default)]
+    show_defaults: bool,
 }
 
-/// Names one resource, as the body of a DELETE.
+/// Names one resource of a virtual cluster, as the body of a DELETE.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Named {
+pub(super) struct Named {
+    /// The resource's name.
     name: String,
+    /// Its virtual cluster; `passthrough` if not given.
     v_cluster: Option<String>,
 }
 
-/// The routes of a kind: its collection, and below it, where its names need no virtual cluster, each resource.
-pub(super) fn routes<T>() -> Router<Arc<Admin>>
-where
-    T: Declared + Send + Sync + 'static,
-    for<'a> &'a T: TryFrom<&'a Resource>,
-{
-    let (path, one) = (T::KIND.path, format!("{}/{{name}}", T::KIND.path));
-    if T::KIND.in_virtual_cluster {
-        return Router::new().route(path, get(list::<T>).put(put::<T>).delete(delete_named::<T>));
+impl Filter {
+    fn takes(&self, resource: &Resource) -> bool {
+        let key = resource.key();
+        self.name.as_ref().is_none_or(|name| *name == key.name)
+            && self.vcluster.as_deref().is_none_or(|vcluster| key.virtual_cluster.as_deref() == Some(vcluster))
+            && self.account_type.is_none_or(|wanted| match resource {
+                Resource::GatewayServiceAccount(account) => account.spec.account_type == wanted,
+                _ => true,
+            })
     }
-    Router::new().route(path, get(list::<T>).put(put::<T>)).route(&one, get(one_of::<T>).delete(delete::<T>))
 }
 
-async fn list<T>(State(admin): State<Arc<Admin>>, uri: Uri) -> Result<Json<Vec<T>>, ApiError>
-where
-    T: Declared,
-    for<'a> &'a T: TryFrom<&'a Resource>,
-{
-    let filter: Filter = query(&uri)?;
-    let now = admin.declare.now();
-    let wanted = |key: &ResourceKey| {
-        filter.name.as_ref().is_none_or(|name| *name == key.name)
-            && filter.vcluster.as_deref().is_none_or(|vcluster| Some(vcluster) == key.virtual_cluster.as_deref())
-    };
-    Ok(Json(now.of::<T>().filter(|resource| wanted(&resource.key())).cloned().collect()))
+impl Admin {
+    /// What is declared and what holds without being declared, as far as somebody sees it.
+    pub(super) fn seen_by(&self, asker: &Asker, declared: &Declarations) -> Vec<Resource> {
+        let mut all = stored::all(declared);
+        if !declared.virtual_clusters.contains_key(PASSTHROUGH) {
+            let behind = all.iter().rposition(|resource| matches!(resource, Resource::VirtualCluster(_)));
+            let first = all.iter().position(|resource| !before_clusters(resource)).unwrap_or(all.len());
+            all.insert(behind.map_or(first, |last| last + 1), self.declare.passthrough().into());
+        }
+        all.retain(|resource| asker.sees(resource, declared));
+        all
+    }
+
+    /// The resource as an answer shows it.
+    fn shown(&self, resource: Resource) -> Result<Value, ApiError> {
+        let resource = match secrets::hidden(resource) {
+            Resource::VirtualCluster(cluster) => virtual_clusters::filled_in(cluster, self).into(),
+            resource => resource,
+        };
+        resource.to_json().map_err(|error| ApiError::internal(format!("{} cannot be written: {error}", resource.key())))
+    }
 }
 
-async fn one_of<T>(State(admin): State<Arc<Admin>>, Path(name): Path<String>) -> Result<Json<T>, ApiError>
-where
-    T: Declared,
-    for<'a> &'a T: TryFrom<&'a Resource>,
-{
-    let now = admin.declare.now();
-    let found = now.of::<T>().find(|resource| resource.key().name == name).cloned();
-    found.map(Json).ok_or_else(|| none_such(&ResourceKey::new(T::KIND, None, &name)))
+fn before_clusters(resource: &Resource) -> bool {
+    matches!(resource, Resource::UpstreamCluster(_) | Resource::IdentityProvider(_))
 }
 
-async fn put<T: Declared>(
+pub(super) async fn list(
+    kind: Kind,
     State(admin): State<Arc<Admin>>,
+    Extension(asker): Extension<Asker>,
     uri: Uri,
-    body: Bytes,
-) -> Result<Json<Upserted<T>>, ApiError> {
-    let PutQuery { dry_mode } = query(&uri)?;
-    let resource: T = parse(&body)?;
-    let change = |declared: &mut Declarations| {
-        let new: Resource = resource.clone().into();
-        let old = declared.others.insert(new.key(), new.clone());
-        Ok(upsert_result(old.as_ref(), &new))
-    };
-    let upsert_result = admin.declare.change(dry_mode, change).await?;
-    Ok(Json(Upserted { resource, upsert_result }))
+) -> Result<Json<Vec<Value>>, ApiError> {
+    let filter: Filter = query(&uri)?;
+    let wanted = admin.seen_by(&asker, &admin.declare.now()).into_iter();
+    let wanted = wanted.filter(|resource| resource.kind() == kind && filter.takes(resource));
+    let shown = wanted.map(|resource| {
+        let cluster = resource.key().virtual_cluster;
+        let mut shown = admin.shown(resource)?;
+        if let (true, Some(cluster)) = (filter.show_defaults, cluster) {
+            shown["metadata"]["vCluster"] = cluster.into();
+        }
+        Ok(shown)
+    });
+    Ok(Json(shown.collect::<Result<_, ApiError>>()?))
 }
 
-async fn delete<T: Declared>(
+pub(super) async fn one(
+    kind: Kind,
     State(admin): State<Arc<Admin>>,
+    Extension(asker): Extension<Asker>,
     Path(name): Path<String>,
-) -> Result<StatusCode, ApiError> {
-    remove(&admin, &ResourceKey::new(T::KIND, None, &name)).await
+) -> Result<Response, ApiError> {
+    let key = ResourceKey::new(kind, None, &name);
+    let declared = admin.declare.now();
+    let default =
+        || (kind.name == VirtualCluster::KIND.name && name == PASSTHROUGH).then(|| admin.declare.passthrough());
+    let found = stored::find(&declared, &key).or_else(|| default().map(Resource::from));
+    let found = found.filter(|resource| asker.sees(resource, &declared)).ok_or_else(|| stored::none_such(&key))?;
+    let tag = revisions::of(&found, &declared);
+    Ok(tagged(&tag, Json(admin.shown(found)?).into_response()))
 }
 
-async fn delete_named<T: Declared>(State(admin): State<Arc<Admin>>, body: Bytes) -> Result<StatusCode, ApiError> {
+pub(super) async fn put<T: Declared + Send>(
+    State(admin): State<Arc<Admin>>,
+    Extension(asker): Extension<Asker>,
+    headers: HeaderMap,
+    uri: Uri,
+    Text(body): Text,
+) -> Result<Response, ApiError> {
+    let PutQuery { dry_mode } = query(&uri)?;
+    let condition = Condition::read(&headers)?;
+    let resource: T = parse(&body)?;
+    asker.may_touch(&resource.key())?;
+    let prepared = admin.prepare(resource.into()).await?;
+    let change = |declared: &mut Declarations| {
+        condition.check(&prepared.key(), declared)?;
+        let upsert_result = prepared.put(declared)?;
+        let tag = stored::find(declared, &prepared.key()).map(|resource| revisions::of(&resource, declared));
+        Ok((upsert_result, tag.unwrap_or_default()))
+    };
+    let (upsert_result, tag) = admin.change(&asker, dry_mode, change).await?;
+    let resource = prepared.shown().to_json();
+    let resource = resource.map_err(|error| ApiError::internal(format!("the answer cannot be written: {error}")))?;
+    Ok(tagged(&tag, Json(Upserted { resource, upsert_result }).into_response()))
+}
+
+pub(super) async fn delete(
+    kind: Kind,
+    State(admin): State<Arc<Admin>>,
+    Extension(asker): Extension<Asker>,
+    headers: HeaderMap,
+    Path(name): Path<String>,
+    uri: Uri,
+) -> Result<StatusCode, ApiError> {
+    admin.remove(&asker, &ResourceKey::new(kind, None, &name), &Condition::read(&headers)?, &uri).await
+}
+
+pub(super) async fn delete_named(
+    kind: Kind,
+    State(admin): State<Arc<Admin>>,
+    Extension(asker): Extension<Asker>,
+    headers: HeaderMap,
+    uri: Uri,
+    Text(body): Text,
+) -> Result<StatusCode, ApiError> {
     let Named { name, v_cluster } = parse(&body)?;
     let cluster = v_cluster.unwrap_or_else(|| PASSTHROUGH.to_owned());
-    remove(&admin, &ResourceKey::new(T::KIND, Some(&cluster), &name)).await
+    admin.remove(&asker, &ResourceKey::new(kind, Some(&cluster), &name), &Condition::read(&headers)?, &uri).await
 }
 
-async fn remove(admin: &Admin, key: &ResourceKey) -> Result<StatusCode, ApiError> {
-    let change = |declared: &mut Declarations| match declared.others.remove(key) {
-        Some(_) => Ok(StatusCode::NO_CONTENT),
-        None => Err(none_such(key)),
-    };
-    admin.declare.change(false, change).await
+impl Admin {
+    async fn remove(
+        &self,
+        asker: &Asker,
+        key: &ResourceKey,
+        condition: &Condition,
+        uri: &Uri,
+    ) -> Result<StatusCode, ApiError> {
+        let PutQuery { dry_mode } = query(uri)?;
+        asker.may_touch(key)?;
+        let change = |declared: &mut Declarations| {
+            condition.check(key, declared)?;
+            stored::delete(declared, key)?;
+            stored::still_needed(declared, key)
+        };
+        self.change(asker, dry_mode, change).await?;
+        if key.kind == VirtualCluster::KIND.name && !dry_mode {
+            self.metrics.forget_tenant(&key.name);
+        }
+        Ok(StatusCode::NO_CONTENT)
+    }
+
+    /// Changes what is declared, if whoever asks may make each step of it.
+    pub(super) async fn change<T>(
+        &self,
+        asker: &Asker,
+        dry_run: bool,
+        change: impl FnOnce(&mut Declarations) -> Result<T, ApiError>,
+    ) -> Result<T, ApiError> {
+        let changed = |declared: &mut Declarations| {
+            let before = declared.clone();
+            let answer = change(declared)?;
+            before.changes_to(declared).iter().try_for_each(|step| asker.may(&before, step))?;
+            Ok(answer)
+        };
+        self.declare.change(dry_run, changed).await.map_err(|error| asker.told(error))
+    }
 }
 
-fn none_such(key: &ResourceKey) -> ApiError {
-    ApiError::not_found(format!("there is no {key}"))
+fn tagged(tag: &str, mut answer: Response) -> Response {
+    if let Some(tag) = revisions::header(tag) {
+        let _ = answer.headers_mut().insert(ETAG, tag);
+    }
+    answer
 }

@@ -5,9 +5,7 @@ use std::collections::BTreeMap;
 use contract::client::{AdminClient, ClientError};
 use contract::resources::acl::{AclBinding, AclMode};
 use contract::resources::service_account::ServiceAccountFilter;
-use contract::resources::{
-    AccountType, GatewayServiceAccount, PASSTHROUGH, TokenRequest, UpsertResult, VirtualCluster,
-};
+use contract::resources::{AccountType, GatewayServiceAccount, TokenRequest, UpsertResult, virtual_cluster};
 use contract::secret::Secret;
 
 use super::*;
@@ -48,16 +46,26 @@ fn pclusters() -> pclusters::PClusters {
     pclusters::PClusters::new(Arc::new(cluster), "gateways".into())
 }
 
+fn user(name: &str, role: AdminRole) -> AdminUser {
+    AdminUser { username: name.into(), password: Some(Secret::new("secret")), token: None, role }
+}
+
+fn users() -> Vec<AdminUser> {
+    vec![
+        user("root", AdminRole::Admin),
+        user("reader", AdminRole::Operator),
+        user("shop-team", AdminRole::Tenant("shop".into())),
+    ]
+}
+
 impl Gateway {
     fn start() -> Self {
-        let user = |name: &str, admin| AdminUser { username: name.into(), password: Secret::new("secret"), admin };
-        Self::start_with(vec![user("root", true), user("reader", false)], false)
+        Self::start_with(users(), false)
     }
 
     /// With access control in passthrough.
     fn start_closed() -> Self {
-        let user = |name: &str, admin| AdminUser { username: name.into(), password: Secret::new("secret"), admin };
-        Self::start_with(vec![user("root", true), user("reader", false)], true)
+        Self::start_with(users(), true)
     }
 
     fn start_with(users: Vec<AdminUser>, acl_enabled: bool) -> Self {
@@ -83,7 +91,7 @@ impl Gateway {
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let admin = Arc::new(admin);
-        runtime.spawn(serve(listener, Arc::clone(&admin), std::future::pending()));
+        runtime.spawn(serve(listener, None, Arc::clone(&admin), std::future::pending()));
         Self { admin, address, world, health, authenticator, events, runtime }
     }
 
@@ -161,7 +169,7 @@ fn what_cannot_be_is_refused_with_its_place() {
     let (status, msg) = refusal(client.delete_virtual_cluster("dev"));
     assert_eq!(
         (status, msg.as_str()),
-        (409, "virtual cluster 'dev' is referred to: delete GatewayServiceAccount/dev/app first")
+        (409, "virtual cluster 'dev' is referred to: change or delete GatewayServiceAccount/dev/app first")
     );
     assert_eq!(refusal(client.put_service_account(&GatewayServiceAccount::local("app", "none", None), false)).0, 404);
     let elsewhere = GatewayServiceAccount::local("app", PASSTHROUGH, None);

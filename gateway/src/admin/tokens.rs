@@ -3,19 +3,24 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use axum::Json;
-use axum::body::Bytes;
 use axum::extract::State;
-use contract::resources::{PASSTHROUGH, TokenRequest, TokenResponse};
+use axum::{Extension, Json};
+use contract::resources::{PASSTHROUGH, ResourceKey, TokenRequest, TokenResponse, service_account};
 
 use super::Admin;
-use super::answer::{ApiError, parse};
+use super::answer::{ApiError, Text, parse};
+use super::roles::Asker;
 use crate::authn::tokens::Claims;
 
-pub(super) async fn issue(State(admin): State<Arc<Admin>>, body: Bytes) -> Result<Json<TokenResponse>, ApiError> {
+pub(super) async fn issue(
+    State(admin): State<Arc<Admin>>,
+    Extension(asker): Extension<Asker>,
+    Text(body): Text,
+) -> Result<Json<TokenResponse>, ApiError> {
     let request: TokenRequest = parse(&body)?;
     let username = request.username;
     let vcluster = request.v_cluster.unwrap_or_else(|| PASSTHROUGH.to_owned());
+    asker.may_touch(&ResourceKey::new(service_account::KIND, Some(&vcluster), &username))?;
     let key = (vcluster.clone(), username.clone());
     match admin.declare.now().accounts.get(&key) {
         Some(account) if account.is_local() => {}

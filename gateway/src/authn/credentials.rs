@@ -135,7 +135,8 @@ impl Verifier {
         Self { hash, salt, iterations: ITERATIONS, stored_key: keyed("stored key"), server_key: keyed("server key") }
     }
 
-    pub(super) fn salt(&self) -> &[u8] {
+    /// Made anew for each password.
+    pub fn salt(&self) -> &[u8] {
         &self.salt
     }
 

@@ -23,18 +23,19 @@ pub struct Apply {
     #[arg(long)]
     dry_run: bool,
     /// Delete what has this label and is not in the files
-    #[arg(long, value_name = "LABEL=VALUE", value_parser = label)]
+    #[arg(long, value_name = "LABEL[=VALUE]", value_parser = label)]
     prune: Option<String>,
     /// The form of what is printed
     #[arg(short, long, value_enum, default_value_t)]
     output: Form,
 }
 
-fn label(text: &str) -> Result<String, String> {
-    match text.split_once('=') {
-        Some((name, value)) if !name.is_empty() && !value.is_empty() => Ok(text.to_owned()),
-        _ => Err("a label and its value are needed, as in team=payments".to_owned()),
+/// Without a name everything would be meant.
+pub(super) fn label(text: &str) -> Result<String, String> {
+    if text.is_empty() || text.starts_with('=') {
+        return Err("a label is needed, such as team or team=payments".to_owned());
     }
+    Ok(text.to_owned())
 }
 
 impl Apply {
@@ -42,14 +43,14 @@ impl Apply {
         let client = self.connection.client()?;
         let resources = Files::read(&self.files)?.flawless()?;
         let answer = client.apply(&as_json(&resources)?, self.prune.as_deref(), self.dry_run)?;
-        let results = answer.results.iter().map(serde_json::to_value).collect::<Result<Vec<_>, _>>();
+        let results = answer.iter().map(serde_json::to_value).collect::<Result<Vec<_>, _>>();
         let results = results.map_err(|error| CliError::CannotTell(error.to_string()))?;
         let titles = ["KIND", "VIRTUAL CLUSTER", "NAME", "RESULT"];
         let row = |one: &Value| [text(one, "/kind"), text(one, "/vCluster"), text(one, "/name"), text(one, "/result")];
         print(&self.output.of(&results, titles, row)?);
         if self.output == Form::Table {
-            let changed = answer.results.iter().filter(|one| one.result != ApplyResult::NotChanged).count();
-            let (of, would) = (answer.results.len(), if self.dry_run { "would change" } else { "changed" });
+            let changed = answer.iter().filter(|one| one.result != ApplyResult::NotChanged).count();
+            let (of, would) = (answer.len(), if self.dry_run { "would change" } else { "changed" });
             eprintln!("{changed} of {of} {would}");
         }
         Ok(ExitCode::SUCCESS)

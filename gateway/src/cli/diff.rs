@@ -8,7 +8,7 @@ use contract::resources::apply::{Applied, ApplyResult};
 use contract::resources::{Kind, ResourceKey};
 use serde_json::{Map, Value};
 
-use super::apply::as_json;
+use super::apply::{as_json, label};
 use super::connection::Connection;
 use super::files::Files;
 use super::output::yaml;
@@ -26,7 +26,7 @@ pub struct Diff {
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     /// Count as deleted what has this label and is not in the files
-    #[arg(long, value_name = "LABEL=VALUE")]
+    #[arg(long, value_name = "LABEL[=VALUE]", value_parser = label)]
     prune: Option<String>,
 }
 
@@ -42,7 +42,7 @@ impl Diff {
         let json = as_json(&resources)?;
         let answer = client.apply(&json, self.prune.as_deref(), true)?;
         let mut differ = false;
-        for one in answer.results.iter().filter(|one| one.result != ApplyResult::NotChanged) {
+        for one in answer.iter().filter(|one| one.result != ApplyResult::NotChanged) {
             differ = true;
             let new = json.iter().zip(&resources).find(|(_, read)| Some(read.resource.key()) == key(one));
             print(&changes(&client, one, new.map(|(json, _)| json))?);

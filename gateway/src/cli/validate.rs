@@ -78,13 +78,17 @@ fn check(files: &mut Files) -> Vec<String> {
     let Declarations { virtual_clusters, accounts, acls, others } = &declarations;
     problems
         .extend(build(virtual_clusters.values(), accounts.values(), acls, others.values()).err().unwrap_or_default());
-    let place = |called: &str| {
-        let named = files.resources.iter().find(|read| {
+    let at = |called: &str| {
+        files.resources.iter().position(|read| {
             let key = read.resource.key();
             key.to_string() == called || format!("{}/{}", key.kind, key.name) == called
-        });
-        named.map(|read| format!("{}, ", read.place)).unwrap_or_default()
+        })
     };
-    let told = problems.iter().map(|problem| format!("{}{problem}", place(&problem.resource)));
+    problems.sort_by_key(|problem| at(&problem.resource));
+    let place = |called: &str| at(called).and_then(|at| files.resources.get(at)).map(|read| read.place.as_str());
+    let told = problems.iter().map(|problem| match place(&problem.resource) {
+        Some(place) => format!("{place}, {problem}"),
+        None => problem.to_string(),
+    });
     told.collect()
 }

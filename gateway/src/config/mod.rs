@@ -4,6 +4,7 @@
 //! understood is an error; a `GATEWAY_*` or `KAFKA_*` variable that means nothing here is a warning by name.
 
 mod addresses;
+mod admin;
 mod audit;
 mod clients;
 mod clusters;
@@ -27,6 +28,7 @@ use std::time::Duration;
 use contract::secret::Secret;
 
 pub use addresses::HostPort;
+pub use admin::{Admin, AdminRole, AdminTls, AdminUser};
 pub use audit::{Audit, AuditFile, AuditTopic, NamePattern};
 pub use logins::{Logins, MECHANISMS, OAUTHBEARER, Unmapped};
 pub use nodes::Nodes;
@@ -183,28 +185,11 @@ impl SecurityProtocol {
     }
 }
 
-/// The admin API.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Admin {
-    pub bind_host: String,
-    pub port: u16,
-    pub users: Vec<AdminUser>,
-}
-
 /// The virtual cluster that renames nothing, for as long as nobody declares it otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Passthrough {
     /// Whether nothing is allowed in it without a rule. The admin API's users are its super users.
     pub acl_enabled: bool,
-}
-
-/// Who may use the admin API.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AdminUser {
-    pub username: String,
-    pub password: Secret,
-    /// Whether the user may change things; others may read.
-    pub admin: bool,
 }
 
 /// Where resources are kept.

@@ -3,12 +3,10 @@
 use contract::secret::Secret;
 use serde_yaml::Value;
 
-use contract::strict::nearest;
-
-use super::reader::{Reader, listed, text};
+use super::reader::{Reader, text};
 use super::{
-    Admin, AdminUser, Clients, Config, INTERNAL_TOPICS, Listener, Passthrough, State, Tokens, audit, clients, clusters,
-    logins, nodes, oauth, tls, upstream,
+    Config, INTERNAL_TOPICS, Passthrough, State, Tokens, admin, audit, clients, clusters, logins, nodes, oauth, tls,
+    upstream,
 };
 
 /// One setting: where it stands in the file, and the variable that overrides it.
@@ -33,9 +31,6 @@ pub(super) const fn structured(path: &'static str, variable: &'static str) -> Se
 
 /// The settings of this file; the other parts have their own.
 const SETTINGS: &[Setting] = &[
-    file_only("admin.bindHost"),
-    setting("admin.port", "GATEWAY_HTTP_PORT"),
-    structured("admin.users", "GATEWAY_ADMIN_API_USERS"),
     setting("passthrough.aclEnabled", "GATEWAY_ACL_STORE_ENABLED"),
     file_only("state.store"),
     file_only("state.topic"),
@@ -44,7 +39,7 @@ const SETTINGS: &[Setting] = &[
 
 /// Every setting.
 pub(super) fn settings() -> impl Iterator<Item = &'static Setting> + Clone {
-    let parts: [&[Setting]; 9] = [
+    let parts: [&[Setting]; 10] = [
         upstream::SETTINGS,
         clusters::SETTINGS,
         clients::SETTINGS,
@@ -52,6 +47,7 @@ pub(super) fn settings() -> impl Iterator<Item = &'static Setting> + Clone {
         oauth::SETTINGS,
         tls::SETTINGS,
         audit::SETTINGS,
+        admin::SETTINGS,
         nodes::SETTINGS,
         SETTINGS,
     ];
@@ -59,7 +55,7 @@ pub(super) fn settings() -> impl Iterator<Item = &'static Setting> + Clone {
 }
 
 const STATE_TOPIC: &str = "_anabranch.state";
-const LOOPBACK: &str = "127.0.0.1";
+pub(super) const LOOPBACK: &str = "127.0.0.1";
 /// A key that is shorter can be guessed from one token, or one line of a chain.
 pub(super) const SHORTEST_KEY: usize = 32;
 
@@ -70,7 +66,7 @@ pub(super) fn read(reader: &mut Reader) -> Option<Config> {
     let oauth = oauth::read(reader);
     let logins = logins::read(reader, &clients);
     let tls = tls::read(reader, &clients.listeners);
-    let admin = admin(reader, &clients);
+    let admin = admin::read(reader, &clients, &tls);
     let passthrough = Passthrough { acl_enabled: reader.flag("passthrough.aclEnabled", false) };
     let state = state(reader);
     let nodes = nodes::read(reader, &state);
@@ -96,62 +92,6 @@ pub(super) fn read(reader: &mut Reader) -> Option<Config> {
         nodes,
         tokens,
     })
-}
-
-fn admin(reader: &mut Reader, clients: &Clients) -> Admin {
-    let bind_host = reader.text("admin.bindHost").unwrap_or_else(|| LOOPBACK.to_owned());
-    let port = as_u16(reader.number("admin.port", 8888, 1, u16::MAX.into()));
-    if let Some(ports) = clients.listeners.iter().map(Listener::ports).find(|ports| ports.contains(&port)) {
-        let place = reader.place("admin.port").to_owned();
-        let (start, end) = (ports.start(), ports.end());
-        reader.problem(&place, format!("{port} is one of the client ports {start} to {end}"));
-    }
-    let users = reader.value("admin.users", admin_users).unwrap_or_default();
-    if users.is_empty() {
-        reader.warning("admin.users is not set: the admin API refuses everybody");
-    }
-    Admin { bind_host, port, users }
-}
-
-const USER_KEYS: [&str; 3] = ["username", "password", "admin"];
-
-fn admin_users(value: &Value) -> Result<Vec<AdminUser>, String> {
-    let entries = value.as_sequence().ok_or("must be a list of {username, password}")?;
-    let mut users: Vec<AdminUser> = Vec::with_capacity(entries.len());
-    for (at, entry) in entries.iter().enumerate() {
-        let user = admin_user(entry).map_err(|message| format!("entry {}: {message}", at + 1))?;
-        if users.iter().any(|known| known.username == user.username) {
-            return Err(format!("user '{}' is there twice", user.username));
-        }
-        users.push(user);
-    }
-    Ok(users)
-}
-
-fn admin_user(entry: &Value) -> Result<AdminUser, String> {
-    let entry = entry.as_mapping().ok_or("must be {username, password}")?;
-    for key in entry.keys() {
-        let key = text(key)?;
-        if !USER_KEYS.contains(&key.as_str()) {
-            return Err(match nearest(&key, USER_KEYS.into_iter()) {
-                Some(name) => format!("unknown key '{key}'; did you mean '{name}'?"),
-                None => format!("unknown key '{key}'; known here are {}", listed(USER_KEYS.into_iter())),
-            });
-        }
-    }
-    let field = |name: &str| {
-        let value = entry.get(name).ok_or_else(|| format!("{name} is missing"))?;
-        text(value).map_err(|message| format!("{name} {message}"))
-    };
-    let username = field("username")?;
-    if username.contains(':') {
-        return Err(format!("username '{username}' holds a colon, which HTTP's basic authentication cannot carry"));
-    }
-    let admin = match entry.get("admin") {
-        None => true,
-        Some(value) => value.as_bool().ok_or("admin must be true or false")?,
-    };
-    Ok(AdminUser { username, password: Secret::new(field("password")?), admin })
 }
 
 fn state(reader: &mut Reader) -> State {

@@ -63,7 +63,8 @@ fn the_documented_file_says_the_defaults() {
     let mut clients = bare.clients;
     clients.listeners[0].protocol = SecurityProtocol::SaslPlaintext;
     assert_eq!(shown.clients, clients);
-    assert_eq!(shown.admin, Admin { users: shown.admin.users.clone(), ..bare.admin });
+    assert_eq!(shown.admin.tls.as_ref().map(|tls| tls.client_auth), Some(ClientAuth::None));
+    assert_eq!(shown.admin, Admin { users: shown.admin.users.clone(), tls: shown.admin.tls.clone(), ..bare.admin });
     assert_eq!(shown.state, bare.state);
     assert_eq!(bare.oauth, None);
     assert_eq!(bare.logins.mechanisms, ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]);
@@ -240,4 +241,33 @@ fn two_clusters_are_described_by_a_file_as_by_variables() {
     let settings = load("failover.yaml");
     assert_eq!((settings.upstream.security.protocol(), settings.failover.len()), (SecurityProtocol::Plaintext, 1));
     assert_eq!(settings.failover[0].security.protocol(), SecurityProtocol::SaslSsl);
+}
+
+#[test]
+fn users_of_the_admin_api_have_a_role() {
+    let loaded = |users: &str| {
+        let text = format!("{{upstream: {{bootstrapServers: 'k:1'}}, admin: {{users: [{users}]}}}}");
+        Config::parse(&text, [])
+            .map(|loaded| loaded.config.admin.users[0].role.clone())
+            .map_err(|error| error.to_string())
+    };
+    let token = "0123456789abcdef0123456789abcdef";
+    assert_eq!(loaded("{username: a, password: b}"), Ok(AdminRole::Admin));
+    assert_eq!(loaded("{username: a, password: b, admin: false}"), Ok(AdminRole::Operator));
+    assert_eq!(loaded(&format!("{{username: a, token: {token}, role: operator}}")), Ok(AdminRole::Operator));
+    assert_eq!(
+        loaded("{username: a, password: b, role: tenant, vCluster: shop}"),
+        Ok(AdminRole::Tenant("shop".into()))
+    );
+    for (user, complaint) in [
+        ("{username: a, password: b, role: tenant}", "vCluster is missing"),
+        ("{username: a, password: b, role: root}", "role must be admin, operator or tenant"),
+        ("{username: a, password: b, vCluster: shop}", "vCluster has no meaning for the role 'admin'"),
+        ("{username: a, password: b, role: admin, admin: true}", "admin and role say the same"),
+        ("{username: a, token: hunter2}", "token must have at least 32 letters"),
+        ("{username: a}", "password is missing"),
+    ] {
+        let error = loaded(user).unwrap_err();
+        assert!(error.contains(&format!("admin.users: entry 1: {complaint}")) && !error.contains("hunter2"), "{error}");
+    }
 }

@@ -93,6 +93,11 @@ impl Namespace {
         self.view().is_some_and(View::is_enforced)
     }
 
+    /// Whether [`Self::forbids`] may ever say so.
+    pub fn may_forbid(&self) -> bool {
+        self.view().is_some_and(|view| view.is_enforced() || view.lends_topics())
+    }
+
     /// Whether an operation is forbidden on what clients call `name`, whatever the rules say: it lies outside of an enforced
     /// prefix, or what is lent is not lent for it.
     pub fn forbids(&self, operation: Operation, ty: ResourceType, name: &str) -> bool {

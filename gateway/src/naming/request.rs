@@ -3,6 +3,7 @@
 use super::embedded::{self, Embedded};
 use super::paging::{self, Page};
 use super::share_key::{self, ShareKey};
+use super::twins::Subscribed;
 use super::{OwnIds, Tenant, growth_allowed, regex};
 use crate::apis::{plans, settings};
 use crate::authz::Permitted;
@@ -139,6 +140,8 @@ pub struct Memory {
     joined: Option<(String, bool)>,
     /// Ids that went veiled into share sessions: their brokers answer for them as long as the sessions last.
     veiled: HashSet<[u8; 16]>,
+    /// By which names topics with several are subscribed to.
+    pub subscribed: Subscribed,
     buffer: String,
     key: String,
     bytes: Vec<u8>,
@@ -297,8 +300,10 @@ impl Names<'_> {
         }
         self.named = true;
         self.growth = self.growth.checked_sub(self.tenant.namespace.growth()).ok_or(Refusal::TooMany)?;
-        if role == Role::CoordinatorKey && self.asked.coordinator == Some(Coordinator::Share) {
-            return self.share_key(text);
+        match role {
+            Role::CoordinatorKey => return self.coordinator_key(text),
+            Role::TopicRegex | Role::TransactionalIdRegex => return self.pattern(text),
+            _ => {}
         }
         let namespace = &self.tenant.namespace;
         let buffer = &mut self.memory.buffer;
@@ -320,10 +325,7 @@ impl Names<'_> {
             }
             // An empty transactional id is refused by the broker; with a prefix it would be a good one.
             Role::TransactionalId if text.is_empty() => Action::Keep,
-            Role::CoordinatorKey if self.asked.coordinator != Some(Coordinator::Transaction) => {
-                Action::Str(namespace.map_group(text, buffer))
-            }
-            Role::TransactionalId | Role::CoordinatorKey => Action::Str(namespace.map_id(text, buffer)),
+            Role::TransactionalId => Action::Str(namespace.map_id(text, buffer)),
             Role::ProtocolType => {
                 self.asked.consumer_protocol = Some(text == "consumer");
                 Action::Keep
@@ -343,17 +345,31 @@ impl Names<'_> {
             },
             // A follower's field; the physical id is nobody's business.
             Role::ClusterId => Action::Null,
-            Role::TopicRegex | Role::TransactionalIdRegex => {
-                *buffer = regex::rewrite(namespace, text).map_err(|fault| {
-                    let what = pattern_of(self.key);
-                    Refusal::Pattern { what, pattern: beginning(text).to_owned(), fault }
-                })?;
-                // The prefix is escaped in it, and an anchor becomes a group.
-                let longer = buffer.len().saturating_sub(text.len());
-                self.growth = self.growth.checked_sub(longer).ok_or(Refusal::TooMany)?;
-                Action::Str(buffer)
-            }
             _ => Action::Keep,
+        })
+    }
+
+    fn pattern(&mut self, text: &str) -> Result<Action<'_>, Refusal> {
+        let buffer = &mut self.memory.buffer;
+        *buffer = regex::rewrite(&self.tenant.namespace, text).map_err(|fault| {
+            let what = pattern_of(self.key);
+            Refusal::Pattern { what, pattern: beginning(text).to_owned(), fault }
+        })?;
+        // The prefix is escaped in it, and an anchor becomes a group.
+        let longer = buffer.len().saturating_sub(text.len());
+        self.growth = self.growth.checked_sub(longer).ok_or(Refusal::TooMany)?;
+        Ok(Action::Str(buffer))
+    }
+
+    fn coordinator_key(&mut self, text: &str) -> Result<Action<'_>, Refusal> {
+        if self.asked.coordinator == Some(Coordinator::Share) {
+            return self.share_key(text);
+        }
+        let (namespace, buffer) = (&self.tenant.namespace, &mut self.memory.buffer);
+        Ok(match self.asked.coordinator {
+            Some(Coordinator::Transaction) => Action::Str(namespace.map_id(text, buffer)),
+            // Version 0 knows of groups only.
+            _ => Action::Str(namespace.map_group(text, buffer)),
         })
     }
 

@@ -34,6 +34,7 @@ pub struct Said {
 
 /// The broker's text as the tenant is shown it. `said` tells what the client itself said, if that is needed.
 pub fn shown<'s>(namespace: &Namespace, text: &str, said: impl FnOnce() -> &'s Said) -> String {
+    // The transparent one sees every physical name under some name of its own.
     if namespace.is_transparent() {
         return text.to_owned();
     }
@@ -46,6 +47,12 @@ pub fn shown<'s>(namespace: &Namespace, text: &str, said: impl FnOnce() -> &'s S
         let (word, behind) = from.split_at(from.find(|c| !in_words(c)).unwrap_or(from.len()));
         out.push_str(between);
         rest = behind;
+        let bare = word.trim_end_matches(is_punctuation);
+        if let Some(lent) = namespace.unmap_lent(bare) {
+            out.push_str(lent);
+            out.push_str(&word[bare.len()..]);
+            continue;
+        }
         match namespace.unmap_id(word) {
             // A bare prefix is an empty name, unless it is a word at the end of a sentence: "it has no data."
             Some(name) if !name.is_empty() || !is_harmless(word) => {

@@ -16,13 +16,14 @@ pub(super) const MARK: &[u8] = b"\xff";
 /// A reader gets no further, and is told why: to go on without these records is for its owner to decide.
 const CORRUPT_MESSAGE: i32 = 2;
 
-/// The answer with each marked partition refused.
+/// The answer with each marked partition refused, and how many these are.
 ///
 /// # Errors
 /// [`Stop::Malformed`] for a body that is not the answer.
-pub fn refused(key: ApiKey, version: i16, body: &[u8]) -> Result<Vec<u8>, Stop<Infallible>> {
+pub fn refused(key: ApiKey, version: i16, body: &[u8]) -> Result<(Vec<u8>, usize), Stop<Infallible>> {
     let mut marks = Marks::default();
     scan(plans::response(key, version), body, &mut marks)?;
+    let count = marks.marked.iter().filter(|marked| **marked).count();
     let with_codes = |place: Place<'_>| match place.path {
         "Responses.Partitions.ErrorCode" => Some(Role::ErrorCode),
         _ => role_of(place),
@@ -30,7 +31,7 @@ pub fn refused(key: ApiKey, version: i16, body: &[u8]) -> Result<Vec<u8>, Stop<I
     let plan = Plan::compile(key.response(), version, &with_codes);
     let (mut refusal, mut segments) = (Refusal { marks: marks.marked, codes: 0 }, Segments::default());
     walk(&plan, body, &mut refusal, &mut segments)?;
-    Ok(segments.to_vec(body))
+    Ok((segments.to_vec(body), count))
 }
 
 /// Whether the records of each partition are marked.
@@ -91,7 +92,9 @@ mod tests {
                     { "Partitions": [partition(0, &mark), partition(1, "AAAA")] },
                 ] });
                 let body = value::encode(key.response(), version, &answer).unwrap();
-                let out = value::decode(key.response(), version, &refused(key, version, &body).unwrap()).unwrap();
+                let (out, count) = refused(key, version, &body).unwrap();
+                assert_eq!(count, 2);
+                let out = value::decode(key.response(), version, &out).unwrap();
                 let of = |topic: usize, partition: usize| {
                     let partition = &out["Responses"][topic]["Partitions"][partition];
                     (partition["ErrorCode"].clone(), partition["Records"].clone())

@@ -77,6 +77,7 @@ pub struct Metrics {
     logins: Mutex<BTreeMap<LoginLabels, u64>>,
     sessions_expired: AtomicU64,
     isolation_violations: AtomicU64,
+    records_unreadable: AtomicU64,
     upstream_connection_failures: AtomicU64,
     upstream_login_renewals: AtomicU64,
     answers_withheld: AtomicU64,
@@ -191,6 +192,11 @@ impl Metrics {
         self.isolation_violations.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// The records of a partition were refused, since nobody could tell which of them a filter shows.
+    pub fn records_unreadable(&self) {
+        self.records_unreadable.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// A broker could not be reached.
     pub fn upstream_connection_failed(&self) {
         self.upstream_connection_failures.fetch_add(1, Ordering::Relaxed);
@@ -283,6 +289,9 @@ impl Metrics {
         let help = "Answers held back because they held something of another tenant. Anything but 0 is a bug.";
         text.family("gateway_isolation_violations_total", "counter", help);
         text.sample("gateway_isolation_violations_total", &[], count(&self.isolation_violations));
+        let help = "Partitions of filtered topics that were refused because their records can't be read.";
+        text.family("gateway_unreadable_records_total", "counter", help);
+        text.sample("gateway_unreadable_records_total", &[], count(&self.records_unreadable));
         text.family("gateway_upstream_connection_failures_total", "counter", "Brokers that could not be reached.");
         text.sample("gateway_upstream_connection_failures_total", &[], count(&self.upstream_connection_failures));
         let renewals = "Logins at brokers that were renewed before they expired, on connections that went on.";

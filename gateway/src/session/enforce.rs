@@ -151,7 +151,8 @@ pub(super) fn shown(
     rights.renew();
     let now = rights.authorizer();
     let changed = then.is_some_and(|then| !Arc::ptr_eq(then, now) && then != now);
-    let looked_at = !now.is_unrestricted() && (answer::depends_on_rights(key, changed) || key == ApiKey::CreateTopics);
+    let looked_at =
+        !rights.is_unrestricted() && (answer::depends_on_rights(key, changed) || key == ApiKey::CreateTopics);
     if !looked_at {
         let Some(apart) = apart else { return Ok(None) };
         if matches!(key, ApiKey::Fetch | ApiKey::ShareFetch) {
@@ -218,8 +219,15 @@ struct KnownTopics<'a> {
 
 impl Topics for KnownTopics<'_> {
     fn name(&self, id: &[u8; 16]) -> Option<String> {
-        let physical = self.tenant.topic_ids.name(id)?;
-        self.tenant.namespace.unmap_topic(&physical).map(str::to_owned)
+        self.tenant.topic_ids.meant(id, &self.tenant.namespace).map(|meant| meant.name.to_string())
+    }
+
+    fn forbids(&self, operation: Operation, ty: ResourceType, name: &str) -> bool {
+        self.tenant.namespace.forbids(operation, ty, name)
+    }
+
+    fn may_forbid(&self) -> bool {
+        self.tenant.namespace.may_forbid()
     }
 
     fn exists(&self, name: &str) -> bool {

@@ -7,11 +7,14 @@ pub mod acls;
 mod again;
 pub mod attempts;
 pub mod audited;
+mod awaited;
 pub mod certificate;
 mod conversation;
 pub mod delegated;
 mod denied;
 pub mod drain;
+#[cfg(test)]
+mod drain_tests;
 mod enforce;
 pub mod handshake;
 mod joined;
@@ -20,6 +23,7 @@ mod lifetime;
 pub mod local;
 #[cfg(test)]
 mod login_tests;
+mod outgoing;
 pub mod pipeline;
 mod queue;
 pub mod quotas;
@@ -29,6 +33,7 @@ mod rights;
 #[cfg(test)]
 mod rights_tests;
 pub mod scram;
+mod several;
 #[cfg(test)]
 mod tests;
 mod throttle;
@@ -39,7 +44,7 @@ use crate::audit::Audit;
 use crate::authn::sasl::Authenticator;
 use crate::authn::{Identity, external};
 use crate::naming::sessions::FetchSessions;
-use crate::naming::{Addresses, Tenant, prefix::Namespace};
+use crate::naming::{Addresses, Tenant};
 use crate::nodes::View;
 use crate::observe::metrics::{FrameRefusal, Metrics};
 use crate::quotas::ledger::{Admitted, TooMany};
@@ -254,6 +259,7 @@ pub async fn serve(
     let lifetime = Lifetime::new(left);
     let again = Again::new(conversation, &lifetime);
     let kafka_authorizes = matches!(&listener.login, Login::Delegated(delegation) if delegation.kafka_authorizes);
+    let tenant = Arc::new(tenant);
     let entry = pipeline::Entry { identity: &identity, tenant, again, link, kafka_authorizes };
     let ended = tokio::select! {
         done = pipeline::run(&client, reader, dialled.broker, &shared, open.metrics(), entry) => done,
@@ -328,7 +334,7 @@ fn tenant(shared: &Shared, listener: &Arc<Listener>, world: &World, identity: &I
     let prefixes = || world.virtual_clusters().map(|v| v.prefix.as_deref().unwrap_or_default());
     shared.fetch_sessions.retain(prefixes().count(), |owner| prefixes().any(|prefix| prefix == owner));
     Some(Tenant {
-        namespace: Namespace::new(virtual_cluster.prefix.clone()),
+        namespace: virtual_cluster.namespace.clone(),
         cluster_id: virtual_cluster.cluster_id.as_str().into(),
         topic_ids: shared.cluster.topic_ids.clone(),
         addresses: Arc::new(TenantAddresses {

@@ -9,34 +9,34 @@
 //! A client that does not read its answers fills the queue, and then nothing more is read from it.
 
 use super::again::{Again, Among};
+use super::awaited::{answer_of, answer_unless_leaving, nothing_yet};
 use super::conversation::{Then, Turn};
 use super::delegated::Alone;
-use super::enforce::{self, Ruling, Written};
+use super::enforce::{self, Ruling};
+use super::outgoing::{self, Reading};
 use super::queue::{Awaited, Exchange, Held, Queue};
-use super::refusal::{refused, unserved, with_refused_resources};
+use super::refusal::{refused, unserved};
 use super::rights::Rights;
 use super::throttle::{self, Charges, Meter, Muted, Owed};
-use super::throttle_time::tell_in_segments;
-use super::{SessionError, Shared, acls, audited, leaving, local, quotas, renewal, scram, topic_uses};
+use super::{SessionError, Shared, acls, audited, leaving, local, quotas, renewal, scram, several, topic_uses};
 use crate::apis::check::{Checked, Unserved, check};
 use crate::apis::{Verdict, row};
 use crate::audit::caller;
 use crate::audit::event::{Action, Event, Origin};
 use crate::authn::Identity;
 use crate::authz::Requester;
-use crate::naming::request::{self, Refusal};
-use crate::naming::{Tenant, response};
+use crate::naming::request::{self, Asked, Refusal};
+use crate::naming::{Tenant, twins};
 use crate::observe::metrics::{FrameRefusal, TenantMetrics};
 use crate::transport::connection::Connection;
 use crate::transport::frames::{FrameError, FrameReader};
 use crate::transport::vectored;
 use crate::upstream::broker;
 use crate::upstream::security::{Link, Renewal};
-use serde_json::json;
 use std::future::poll_fn;
 use std::pin::pin;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::Poll;
 use std::time::Duration;
 use tokio::sync::mpsc::{self, error::TryRecvError};
@@ -46,11 +46,8 @@ use wire::walk::Stop;
 
 /// After the client's last request, its answers may take this long.
 const DRAIN: Duration = Duration::from_secs(30);
-/// A topic id of an answer is looked for this often: what its broker knows, another one may learn a moment later, and a group's
-/// assignment is told once.
-const LOOKS: u32 = 4;
 /// Buffers for rewritten pieces keep this much between frames.
-const SCRATCH: usize = 4 << 10;
+pub(super) const SCRATCH: usize = 4 << 10;
 
 /// What becomes of a frame.
 enum Course<'f> {
@@ -67,7 +64,7 @@ pub(super) struct Entry<'a> {
     /// Who it is.
     pub(super) identity: &'a Identity,
     /// Of which virtual cluster.
-    pub(super) tenant: Tenant,
+    pub(super) tenant: Arc<Tenant>,
     /// Its further logins.
     pub(super) again: Again<'a>,
     /// The connection on which Kafka itself has let it in.
@@ -78,12 +75,13 @@ pub(super) struct Entry<'a> {
 
 /// The two ends, and who the client is.
 pub(super) struct Session<'a> {
-    client: &'a Connection,
-    broker: i32,
+    pub(super) client: &'a Connection,
+    pub(super) broker: i32,
     pub(super) shared: &'a Shared,
     identity: &'a Identity,
-    tenant: Tenant,
-    metrics: &'a TenantMetrics,
+    /// The names that it began with.
+    tenant: Arc<Tenant>,
+    pub(super) metrics: &'a TenantMetrics,
     muted: Muted,
     kafka_authorizes: bool,
     /// Whether the client is about to log in again.
@@ -202,7 +200,7 @@ async fn forward(
     session: &Session<'_>,
     upstream: &Connection,
     checked: Checked<'_>,
-    owed: Option<Box<Owed>>,
+    mut owed: Option<Box<Owed>>,
     rights: &mut Rights,
     memory: &mut request::Memory,
     segments: &mut Segments,
@@ -214,10 +212,11 @@ async fn forward(
         segments.clear(SCRATCH);
         // Decided anew after each look: an id that was nobody's may have become a topic's.
         let tell = |action| session.record(action);
-        let ruling = enforce::rule(checked, rights, &session.tenant, session.shared, last_word, &tell)?;
+        let tenant = Arc::clone(rights.tenant());
+        let ruling = enforce::rule(checked, rights, &tenant, session.shared, last_word, &tell)?;
         let (permitted, apart) = match ruling {
             Ruling::Serve(permitted, apart) => {
-                topic_uses::tell(&permitted, &session.tenant, session.shared.audit.watched(), &tell);
+                topic_uses::tell(&permitted, &tenant, session.shared.audit.watched(), &tell);
                 (permitted, apart)
             }
             Ruling::Answer(answer) => {
@@ -230,33 +229,49 @@ async fn forward(
                 continue;
             }
         };
-        match request::map(permitted, &session.tenant, session.broker, last_word, memory, segments) {
-            Ok((physical, asked)) => {
-                let then = matches!(key, ApiKey::Fetch | ApiKey::ShareFetch).then(|| rights.authorizer().clone());
-                let silent = apart.as_ref().is_some_and(|apart| apart.silent);
-                let awaited = Awaited { key, version, correlation_id, asked, apart, then, owed };
-                queue.put(Exchange::Upstream(Box::new(awaited))).await?;
-                let _ = broker::send(upstream, &physical).await.map_err(SessionError::Upstream)?;
-                return if silent { Err(SessionError::Ended(enforce::SILENT)) } else { Ok(()) };
+        let silent = apart.as_ref().is_some_and(|apart| apart.silent);
+        let then = matches!(key, ApiKey::Fetch | ApiKey::ShareFetch).then(|| rights.authorizer().clone());
+        let (asked, more) = (Asked::default(), false);
+        let mut awaited = Awaited { key, version, correlation_id, asked, apart, then, owed: owed.take(), tenant, more };
+        let sent = if twins::concerns(&awaited.tenant.namespace) {
+            Box::pin(several::send(session, upstream, permitted, &mut awaited, last_word, memory, queue)).await?
+        } else {
+            match request::map(permitted, &awaited.tenant, session.broker, last_word, memory, segments) {
+                Ok((physical, asked)) => {
+                    awaited.asked = asked;
+                    queue.put(Exchange::Upstream(Box::new(awaited))).await?;
+                    let _ = broker::send(upstream, &physical).await.map_err(SessionError::Upstream)?;
+                    return if silent { Err(SessionError::Ended(enforce::SILENT)) } else { Ok(()) };
+                }
+                Err(stop) => Err(unsent(key, version, stop)?),
             }
-            Err(Stop::Refused(Refusal::UnknownTopicId)) if !last_word => {
+        };
+        owed = awaited.owed;
+        match sent {
+            Ok(()) if silent => return Err(SessionError::Ended(enforce::SILENT)),
+            Ok(()) => return Ok(()),
+            Err(Refusal::UnknownTopicId) if !last_word => {
                 // Without a broker to ask, the id stays unknown.
                 let _ = session.shared.cluster.refresh().await;
                 last_word = true;
             }
-            Err(Stop::Refused(refusal)) => break refusal,
-            Err(other) => {
-                return Err(SessionError::Frame {
-                    reason: FrameRefusal::Malformed,
-                    detail: format!("{key:?} {version}: {other}"),
-                });
-            }
+            Err(refusal) => break refusal,
         }
     };
     session.record(Action::RequestRefused { api: key.name().into(), reason: refusal.to_string().into() });
     session.metrics.request_refused();
     let answer = refused(&refusal, key, version, correlation_id, checked.body())?;
     queue.put(Exchange::Local(answer)).await
+}
+
+/// Why a request was not sent, unless its frame is not what it claims to be.
+pub(super) fn unsent(key: ApiKey, version: i16, stop: Stop<Refusal>) -> Result<Refusal, SessionError> {
+    match stop {
+        Stop::Refused(refusal) => Ok(refusal),
+        other => {
+            Err(SessionError::Frame { reason: FrameRefusal::Malformed, detail: format!("{key:?} {version}: {other}") })
+        }
+    }
 }
 
 /// Broker → client.
@@ -266,12 +281,11 @@ async fn answers(
     mut exchanges: mpsc::Receiver<Held>,
 ) -> Result<(), SessionError> {
     let mut reader = FrameReader::default();
-    let (mut segments, mut memory) = (Segments::default(), response::Memory::default());
-    let mut rights = session.rights();
+    let (mut segments, mut reading) = (Segments::default(), Reading::new(session.rights()));
     // So many answers of the broker are still to come to what was answered without it.
-    let mut owed = 0;
+    let mut unread = 0;
     loop {
-        let exchange = if owed > 0 {
+        let exchange = if unread > 0 {
             exchanges.recv().await
         } else if reader.buffered() == 0 {
             tokio::select! {
@@ -299,19 +313,23 @@ async fn answers(
             Exchange::Local(answer) => session.answer(&answer).await?,
             Exchange::Upstream(awaited) if awaited.asked.silent => {}
             Exchange::Own(key, version, waiting) => {
-                let range = answer_of(session, upstream, &mut reader, &mut owed).await?;
+                let range = answer_of(session, upstream, &mut reader, &mut unread).await?;
                 renewal::hand_over(key, version, reader.bytes(range.clone()), waiting)?;
                 reader.consume(&range);
             }
             Exchange::Upstream(awaited) => {
-                let Some(range) = answer_unless_leaving(session, upstream, &mut reader, &mut owed, &awaited).await?
+                let Some(range) = answer_unless_leaving(session, upstream, &mut reader, &mut unread, &awaited).await?
                 else {
-                    session.answer(&nothing_yet(&awaited)?).await?;
-                    owed += 1;
+                    reading.forget_parts();
+                    // Of several parts, the last one is answered.
+                    if !awaited.more {
+                        session.answer(&nothing_yet(&awaited)?).await?;
+                    }
+                    unread += 1;
                     continue;
                 };
                 let frame = reader.bytes(range.clone());
-                send_back(session, &awaited, frame, &mut rights, &mut memory, &mut segments).await?;
+                outgoing::send_back(session, &awaited, frame, &mut reading, &mut segments).await?;
                 reader.consume(&range);
                 segments.clear(SCRATCH);
             }
@@ -319,122 +337,11 @@ async fn answers(
     }
 }
 
-/// The next frame of the broker behind those that are owed.
-async fn answer_of(
-    session: &Session<'_>,
-    upstream: &Connection,
-    reader: &mut FrameReader,
-    owed: &mut u32,
-) -> Result<std::ops::Range<usize>, SessionError> {
-    let most = session.shared.limits.max_answer_bytes;
-    loop {
-        let range = match reader.next(upstream, |_| most).await {
-            Ok(Some(range)) => range,
-            Ok(None) => return Err(SessionError::Upstream(std::io::ErrorKind::UnexpectedEof.into())),
-            Err(FrameError::Io(e)) => return Err(SessionError::Upstream(e)),
-            Err(e @ FrameError::TooLong { .. }) => return Err(SessionError::Answer(e.to_string())),
-        };
-        if *owed == 0 {
-            return Ok(range);
-        }
-        *owed -= 1;
-        reader.consume(&range);
-    }
-}
-
-/// As [`answer_of`]; `None` where the gateway stops while the broker waits for records. Whatever else was asked for is waited
-/// for, because it may have changed something.
-async fn answer_unless_leaving(
-    session: &Session<'_>,
-    upstream: &Connection,
-    reader: &mut FrameReader,
-    owed: &mut u32,
-    awaited: &Awaited,
-) -> Result<Option<std::ops::Range<usize>>, SessionError> {
-    if awaited.key == ApiKey::Fetch {
-        let leaving = poll_fn(|_| if session.shared.drain.has_begun() { Poll::Ready(()) } else { Poll::Pending });
-        tokio::select! {
-            biased;
-            range = answer_of(session, upstream, reader, owed) => return range.map(Some),
-            () = leaving => {}
-        }
-        // An answer that has begun to come is on its way.
-        if *owed > 0 || reader.buffered() == 0 {
-            return Ok(None);
-        }
-    }
-    answer_of(session, upstream, reader, owed).await.map(Some)
-}
-
-/// No records, as a broker says it that would rather be asked later. The client's fetch session is over.
-fn nothing_yet(awaited: &Awaited) -> Result<Vec<u8>, SessionError> {
-    let Awaited { key, version, correlation_id, .. } = awaited;
-    local::encode(*key, *version, *correlation_id, &json!({ "ThrottleTimeMs": 1, "Responses": [] }))
-}
-
-async fn send_back(
-    session: &Session<'_>,
-    awaited: &Awaited,
-    frame: &[u8],
-    rights: &mut Rights,
-    memory: &mut response::Memory,
-    segments: &mut Segments,
-) -> Result<(), SessionError> {
-    let Awaited { key, version, correlation_id, asked, apart, then, owed } = awaited;
-    // A broker that does not know the version answers as version 0 does; the session asks for none such.
-    let (answered, start) = wire::frame::response_header(key.response_header(*version), frame)
-        .map_err(|e| SessionError::Answer(e.to_string()))?;
-    if answered != *correlation_id {
-        return Err(SessionError::Answer(format!("correlation id {answered} instead of {correlation_id}")));
-    }
-    let (head, body) = frame.split_at(start);
-    let mut map = |segments: &mut Segments| {
-        response::map(*key, *version, body, asked, &session.tenant, session.broker, memory, segments)
-            .map_err(|e| SessionError::Answer(format!("{key:?} {version}: {e}")))
-    };
-    let mut found = map(segments)?;
-    let mut looks = 0..LOOKS;
-    while found.unknown_ids > 0 && looks.next().is_some() {
-        // A topic that was made a moment ago. Only this connection waits; without a broker to ask, the id stays unknown.
-        let _ = session.shared.cluster.refresh().await;
-        segments.clear(SCRATCH);
-        found = map(segments)?;
-    }
-    for _ in 0..found.violations + found.unknown_ids {
-        session.shared.metrics.isolation_violated();
-    }
-    if let Some(broker) = found.unreachable {
-        tracing::warn!(broker, "a coordinator has no port on this gateway: raise clients.portCount");
-    }
-    let (mut whole, mut front) = (None, Vec::new());
-    let (apart, then) = (apart.as_ref(), then.as_ref());
-    match enforce::shown((*key, *version), segments, body, apart, then, rights, &session.tenant, session.shared)? {
-        Some(Written::Body(body)) => whole = Some(body),
-        Some(Written::Front(bytes)) => front = bytes,
-        None => {}
-    }
-    if !asked.refused.is_empty() {
-        let body = whole.unwrap_or_else(|| segments.to_vec(body));
-        whole = Some(with_refused_resources(*key, *version, &body, asked)?);
-    }
-    let length = whole.as_ref().map_or(front.len() + segments.len(), Vec::len);
-    let wait = throttle::answered(owed.as_deref(), *key, head.len() + length, session.meter());
-    if wait > 0 {
-        tell_in_segments((*key, *version), wait, &mut whole, &mut front, segments, body)?;
-    }
-    if let Some(body) = whole {
-        return session.answer(&wire::frame::response(*key, *version, *correlation_id, &body)).await;
-    }
-    let length = head.len() + front.len() + segments.len();
-    let prefix = u32::try_from(length).map_err(|_| SessionError::Answer(format!("{length} bytes")))?.to_be_bytes();
-    session.metrics.answer(length + 4);
-    vectored::write(session.client, &[&prefix, head, &front], segments, body).await.map_err(SessionError::Client)
-}
-
 impl Session<'_> {
     /// The rights of the client as they are now. Each side has its own, so that none waits for the other.
     fn rights(&self) -> Rights {
-        let rights = Rights::new(self.shared.world.clone(), self.identity, self.client.remote().ip());
+        let rights =
+            Rights::new(self.shared.world.clone(), self.identity, self.client.remote().ip(), Arc::clone(&self.tenant));
         if self.kafka_authorizes { rights.left_to_kafka() } else { rights }
     }
 
@@ -508,7 +415,7 @@ impl Session<'_> {
         }
     }
 
-    fn meter(&self) -> Meter<'_> {
+    pub(super) fn meter(&self) -> Meter<'_> {
         Meter { quotas: &self.shared.quotas, muted: &self.muted, metrics: self.metrics }
     }
 
@@ -539,7 +446,8 @@ impl Session<'_> {
             return Ok(Course::Forward(checked));
         }
         let tell = |action| self.record(action);
-        if let Ruling::Answer(answer) = enforce::rule(checked, rights, &self.tenant, self.shared, true, &tell)? {
+        let tenant = Arc::clone(rights.tenant());
+        if let Ruling::Answer(answer) = enforce::rule(checked, rights, &tenant, self.shared, true, &tell)? {
             self.metrics.request_refused();
             // Rules have answers of their own for those who may not see them.
             if !matches!(checked.key(), ApiKey::DescribeAcls | ApiKey::CreateAcls | ApiKey::DeleteAcls) {
@@ -548,7 +456,7 @@ impl Session<'_> {
         }
         let answer = match checked.key() {
             ApiKey::ApiVersions => local::api_versions(&checked, self.broker, self.shared).await,
-            ApiKey::DescribeClientQuotas => quotas::describe(&checked, &self.tenant.namespace),
+            ApiKey::DescribeClientQuotas => quotas::describe(&checked, &tenant.namespace),
             ApiKey::DescribeUserScramCredentials => {
                 let world = self.shared.world.borrow().clone();
                 scram::describe(&checked, &world, &self.identity.virtual_cluster)
@@ -598,7 +506,7 @@ impl Session<'_> {
         Origin::of(self.identity, audited::ends(self.client))
     }
 
-    async fn answer(&self, frame: &[u8]) -> Result<(), SessionError> {
+    pub(super) async fn answer(&self, frame: &[u8]) -> Result<(), SessionError> {
         self.metrics.answer(frame.len());
         vectored::write(self.client, &[frame], &Segments::default(), &[]).await.map_err(SessionError::Client)
     }

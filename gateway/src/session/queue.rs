@@ -4,6 +4,7 @@ use super::SessionError;
 use super::enforce::Apart;
 use super::throttle::Owed;
 use crate::authz::Authorizer;
+use crate::naming::Tenant;
 use crate::naming::request::Asked;
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
@@ -50,6 +51,10 @@ pub(super) struct Awaited {
     pub(super) then: Option<Arc<Authorizer>>,
     /// What the answer is written down in, where a quota holds.
     pub(super) owed: Option<Box<Owed>>,
+    /// The names that the request was in.
+    pub(super) tenant: Arc<Tenant>,
+    /// The client's answer has more to it, which the broker answers next.
+    pub(super) more: bool,
 }
 
 /// The queue between the two sides of a session, bounded in number and in memory.

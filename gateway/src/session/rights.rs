@@ -27,6 +27,8 @@ pub(super) struct Rights {
     principal: String,
     host: IpAddr,
     authorizer: Arc<Authorizer>,
+    /// The names of the present world.
+    tenant: Arc<Tenant>,
     quotas: Option<Arc<Rules>>,
     /// Whether the gateway has no say.
     left_to_kafka: bool,
@@ -58,13 +60,19 @@ impl Drop for OwnSessions {
 }
 
 impl Rights {
-    pub(super) fn new(world: watch::Receiver<Arc<World>>, identity: &Identity, host: IpAddr) -> Self {
+    pub(super) fn new(
+        world: watch::Receiver<Arc<World>>,
+        identity: &Identity,
+        host: IpAddr,
+        tenant: Arc<Tenant>,
+    ) -> Self {
         let mut rights = Self {
             world,
             virtual_cluster: Arc::clone(&identity.virtual_cluster),
             principal: format!("User:{}", identity.username),
             host,
             authorizer: Arc::default(),
+            tenant,
             quotas: None,
             left_to_kafka: false,
             sessions: None,
@@ -88,12 +96,38 @@ impl Rights {
             return;
         }
         let declared = self.declared();
+        self.renew_names();
         // Rules that say the same are the same rules.
         if !Arc::ptr_eq(&declared, &self.authorizer) && declared != self.authorizer {
             self.sessions = None;
             self.share_sessions.clear();
         }
         self.authorizer = declared;
+    }
+
+    /// Takes the names of the present world over. What is lent no more is not read on: sessions begin anew.
+    fn renew_names(&mut self) {
+        let namespace = {
+            let world = self.world.borrow();
+            let Some(declared) = world.virtual_cluster(&self.virtual_cluster) else { return };
+            if declared.namespace.is_of(&self.tenant.namespace) {
+                return;
+            }
+            declared.namespace.clone()
+        };
+        self.tenant = Arc::new(Tenant { namespace, ..Tenant::clone(&self.tenant) });
+        self.sessions = None;
+        self.share_sessions.clear();
+    }
+
+    /// The names for the next request.
+    pub(super) const fn tenant(&self) -> &Arc<Tenant> {
+        &self.tenant
+    }
+
+    /// Whether there is nothing to decide.
+    pub(super) fn is_unrestricted(&self) -> bool {
+        self.authorizer.is_unrestricted() && !self.tenant.namespace.may_forbid()
     }
 
     /// How much the client may take, where a quota is declared.
@@ -137,7 +171,7 @@ impl Rights {
     /// # Errors
     /// [`Malformed`]
     pub(super) fn may_fetch_share(&mut self, body: &[u8]) -> Result<bool, Malformed> {
-        if self.authorizer.is_unrestricted() {
+        if self.is_unrestricted() {
             return Ok(true);
         }
         let mut cursor = Cursor::new(body);

@@ -355,7 +355,13 @@ async fn a_topic_that_was_made_a_moment_ago_is_looked_for_before_it_is_assigned(
         let reader = frames::FrameReader::default();
         let lifetime = Lifetime::new(None);
         let again = Again::new(None, &lifetime);
-        let entry = pipeline::Entry { identity: &identity, tenant, again, link: None, kafka_authorizes: false };
+        let entry = pipeline::Entry {
+            identity: &identity,
+            tenant: Arc::new(tenant),
+            again,
+            link: None,
+            kafka_authorizes: false,
+        };
         pipeline::run(&accepted, reader, 1, &shared, open.metrics(), entry).await
     }));
     let (key, version) = (ApiKey::ConsumerGroupHeartbeat, 1);
@@ -547,4 +553,22 @@ async fn a_client_that_understands_it_is_sent_to_its_bootstrap_addresses_where_n
         assert_eq!(client.read(&mut [0; 1]).await.unwrap_or(0), 0);
         assert!(session.await.unwrap().is_ok());
     }
+}
+
+#[tokio::test]
+async fn a_gap_in_sequence_numbers_is_a_producer_unknown_where_gateways_have_switched() {
+    let (gateway, cluster, _) = with_second(1).await;
+    let answer = |code: i16| {
+        json!({ "Responses": [{ "Name": "t", "PartitionResponses": [
+            { "Index": 0, "ErrorCode": code, "BaseOffset": -1, "LogAppendTimeMs": -1, "LogStartOffset": -1 },
+        ] }] })
+    };
+    let encoded = |code| value::encode(ApiKey::Produce.response(), 9, &answer(code)).unwrap();
+    let told = |code| leaving::with_sequences_anew(&gateway.shared, ApiKey::Produce, 9, &encoded(code));
+    assert_eq!(told(45), None, "nobody has switched");
+    assert!(cluster.activate(&to_failover()));
+    let changed = value::decode(ApiKey::Produce.response(), 9, &told(45).unwrap()).unwrap();
+    let partition = &changed["Responses"][0]["PartitionResponses"][0];
+    assert_eq!((&partition["ErrorCode"], &partition["LogStartOffset"]), (&json!(59), &json!(0)));
+    assert_eq!((told(0), told(6)), (None, None), "other answers are as they were");
 }

@@ -49,8 +49,7 @@ impl Visitor for Names<'_> {
         let name = match (role, value) {
             (Role::Topic, Value::Str(Some(name))) => Some(name.to_owned()),
             (Role::TopicId, Value::Uuid(id)) => {
-                let physical = self.tenant.topic_ids.name(&id);
-                physical.and_then(|name| self.tenant.namespace.unmap_topic(&name).map(str::to_owned))
+                self.tenant.topic_ids.meant(&id, &self.tenant.namespace).map(|meant| meant.name.to_string())
             }
             _ => None,
         };

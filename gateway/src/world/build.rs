@@ -8,10 +8,11 @@ use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use contract::resources::acl::{AclBinding, AclMode};
-use contract::resources::{self, AccountType, PASSTHROUGH, Resource};
+use contract::resources::{self, AccountType, AliasTopic, PASSTHROUGH, Resource};
 
 use super::acls::{self, MOST_RULES, check_rule};
 use super::names::{check_cluster_name, check_prefix, check_username, comparable};
+use super::views::{self, Aliases};
 use super::{Problem, ProblemKind, VirtualCluster, World, others, quotas};
 use crate::authn::Account;
 use crate::authn::external::check_name;
@@ -33,11 +34,21 @@ pub fn build<'a>(
     let mut problems = Vec::new();
     let rules: BTreeMap<&str, &BTreeSet<AclBinding>> =
         rules.into_iter().map(|(name, rules)| (name.as_str(), &**rules)).collect();
-    for declared in virtual_clusters {
+    let (others, virtual_clusters): (Vec<_>, Vec<_>) =
+        (others.into_iter().collect(), virtual_clusters.into_iter().collect());
+    let mut aliases = Aliases::new();
+    for alias in others.iter().filter_map(|resource| <&AliasTopic>::try_from(*resource).ok()) {
+        aliases.entry(alias.virtual_cluster()).or_default().push(alias);
+    }
+    let undeclared = resources::VirtualCluster::new(PASSTHROUGH);
+    for declared in [&undeclared].into_iter().chain(virtual_clusters.iter().copied()) {
         check_cluster(declared, &mut problems);
-        let cluster = Arc::new(VirtualCluster::declared(declared, rules.get(&*declared.metadata.name).copied()));
+        let name = declared.metadata.name.as_str();
+        let aliases = aliases.get(name).map(Vec::as_slice).unwrap_or_default();
+        let cluster = Arc::new(VirtualCluster::declared(declared, rules.get(name).copied(), aliases));
         world.virtual_clusters.insert(Arc::clone(&cluster.name), cluster);
     }
+    views::check(&virtual_clusters, &aliases, &world, &mut problems);
     rules.iter().for_each(|(name, rules)| check_rules(name, rules, &world, &mut problems));
     check_overlaps(&world, &mut problems);
     for account in accounts {
@@ -57,16 +68,21 @@ pub fn build<'a>(
 
 impl VirtualCluster {
     pub(super) fn passthrough() -> Self {
-        Self::declared(&resources::VirtualCluster::new(PASSTHROUGH), None)
+        Self::declared(&resources::VirtualCluster::new(PASSTHROUGH), None, &[])
     }
 
-    fn declared(declared: &resources::VirtualCluster, rules: Option<&BTreeSet<AclBinding>>) -> Self {
+    fn declared(
+        declared: &resources::VirtualCluster,
+        rules: Option<&BTreeSet<AclBinding>>,
+        aliases: &[&AliasTopic],
+    ) -> Self {
         let name = declared.metadata.name.as_str();
-        let prefix = (name != PASSTHROUGH).then(|| prefix_of(declared));
+        let prefix: Option<Arc<str>> = (name != PASSTHROUGH).then(|| prefix_of(declared).into());
         Self {
             name: Arc::from(name),
             cluster_id: cluster_id(name, prefix.as_deref().unwrap_or_default()),
-            prefix: prefix.map(Arc::from),
+            namespace: views::namespace(declared, prefix.clone(), aliases),
+            prefix,
             authorizer: Arc::new(acls::authorizer(declared, rules)),
             acl_mode: declared.spec.acl_mode.unwrap_or_default(),
             quotas: None,

@@ -6,6 +6,7 @@ mod names;
 mod others;
 mod passwords;
 mod quotas;
+mod views;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ use contract::resources::acl::AclMode;
 
 use crate::authn::{Account, AccountLookup};
 use crate::authz::Authorizer;
+use crate::naming::prefix::Namespace;
 use crate::quotas::rules::Rules;
 
 pub use acls::{MOST_RULES, Wrong, check_rule, is_super_user};
@@ -40,6 +42,8 @@ pub struct VirtualCluster {
     pub name: Arc<str>,
     /// Put before its names on the physical cluster; `None` for `passthrough`, which renames nothing.
     pub prefix: Option<Arc<str>>,
+    /// What its clients call what is on the physical cluster.
+    pub namespace: Namespace,
     /// What its clients see as the cluster's id: stable, and different for every virtual cluster.
     pub cluster_id: String,
     /// What its clients may do.

@@ -1,5 +1,7 @@
 //! Which names and prefixes a declaration may use.
 
+use crate::naming::prefix::TOPIC_NAME_MAX;
+
 /// Kafka's limit for a topic is 249: this leaves the tenants at least 149.
 const LONGEST_PREFIX: usize = 100;
 const LONGEST_NAME: usize = 64;
@@ -26,6 +28,20 @@ pub(super) fn check_prefix(prefix: &str) -> Result<(), String> {
     // Kafka's internal topics begin with an underscore: a tenant with the prefix "__" would own them.
     if !prefix.starts_with(|first: char| first.is_ascii_alphanumeric()) {
         return Err(format!("'{prefix}' must begin with a letter or digit"));
+    }
+    Ok(())
+}
+
+/// What is wrong with a topic's name on the physical cluster, or in a virtual one, if anything.
+pub(super) fn check_topic(name: &str) -> Result<(), String> {
+    if name.is_empty() || name.len() > TOPIC_NAME_MAX {
+        return Err(format!("'{name}' must have 1 to {TOPIC_NAME_MAX} characters"));
+    }
+    if !name.bytes().all(is_topic_byte) {
+        return Err(format!("'{name}' may hold only letters, digits, '.', '_' and '-'"));
+    }
+    if matches!(name, "." | "..") {
+        return Err(format!("'{name}' is no name that Kafka takes"));
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{AdminClient, ClientError, encode_segment};
-use crate::resources::apply::{APPLY, ApplyAnswer, EXPORT};
+use crate::resources::apply::{APPLY, Applied, EXPORT};
 use crate::resources::{Kind, ResourceKey};
 
 impl AdminClient {
@@ -56,9 +56,9 @@ impl AdminClient {
         self.deleted(status, text)
     }
 
-    /// Declares many resources, all or nothing; with `prune`, a label and its value, deletes those that have it and are not
+    /// Declares many resources, all or nothing; with `prune`, a label or a label and its value, deletes those that have it and are not
     /// among them; with `dry_run` only says what would happen.
-    pub fn apply(&self, resources: &[Value], prune: Option<&str>, dry_run: bool) -> Result<ApplyAnswer, ClientError> {
+    pub fn apply(&self, resources: &[Value], prune: Option<&str>, dry_run: bool) -> Result<Vec<Applied>, ClientError> {
         let mut request = self.authorized(self.agent.post(self.url(APPLY)?));
         if dry_run {
             request = request.query("dryMode", "true");

@@ -6,17 +6,11 @@ use serde::{Deserialize, Serialize};
 use super::{ResourceKey, UpsertResult};
 
 /// Takes many resources, YAML documents or JSON, all or nothing. `?dryMode=true` only says what would happen;
-/// `?prune=<label>=<value>` deletes what has that label and is not among them.
+/// `?prune=<label>` or `<label>=<value>` deletes what has that label and is not among them. Answers a list of
+/// [`Applied`]: one for each resource, in the order in which they came, then those that were deleted.
 pub const APPLY: &str = "/anabranch/v1/apply";
 /// Gives everything that is declared, as a list that can be applied again. Without secrets.
 pub const EXPORT: &str = "/anabranch/v1/export";
-
-/// The answer to an apply: one entry for each resource, in the order in which they came, then those that were deleted.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct ApplyAnswer {
-    /// What became of each.
-    pub results: Vec<Applied>,
-}
 
 /// What became of one resource.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

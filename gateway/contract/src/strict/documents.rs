@@ -34,10 +34,11 @@ pub struct DocumentFlaw {
 
 impl fmt::Display for DocumentFlaw {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.number, self.resource.as_str()) {
-            (None, _) => write!(f, "{}", self.flaw),
-            (Some(number), "") => write!(f, "document {number}: {}", self.flaw),
-            (Some(number), resource) => write!(f, "document {number}, {resource}: {}", self.flaw),
+        let Some(number) = self.number else { return write!(f, "{}", self.flaw) };
+        match (self.resource.as_str(), self.flaw.path.as_str()) {
+            ("", _) => write!(f, "document {number}: {}", self.flaw),
+            (resource, "") => write!(f, "document {number}, {resource}: {}", self.flaw),
+            (resource, _) => write!(f, "document {number}, {resource} {}", self.flaw),
         }
     }
 }
@@ -77,9 +78,17 @@ pub fn read_all(text: &str) -> (Vec<Document>, Vec<DocumentFlaw>) {
     (documents, flaws)
 }
 
-/// Whether a text holds resources, and not the settings of a program.
+/// Whether a text holds resources, and not the settings of a program; of one that cannot be read, whether it looks so.
 pub fn holds_resources(text: &str) -> bool {
-    trees(text).found.iter().any(|(_, tree)| tree.get("kind").is_some() || tree.get("apiVersion").is_some())
+    const KEYS: [&str; 2] = ["kind", "apiVersion"];
+    let trees = trees(text);
+    let is_unreadable = trees.flaws.iter().any(|flaw| flaw.number.is_none());
+    let has_key = |line: &str| {
+        let line = line.trim_start_matches(['{', '[', ' ', '"']);
+        KEYS.iter().any(|key| line.strip_prefix(key).is_some_and(|rest| rest.trim_start_matches('"').starts_with(':')))
+    };
+    trees.found.iter().any(|(_, tree)| KEYS.iter().any(|key| tree.get(key).is_some()))
+        || is_unreadable && text.lines().any(has_key)
 }
 
 /// What a tree declares.
@@ -269,22 +278,22 @@ mod tests {
         assert_eq!(
             told(text),
             [
-                "document 1, VirtualCluster: apiVersion: must be gateway/v2",
-                "document 1, VirtualCluster: metadata.nam: unknown field; did you mean 'name'?",
-                "document 1, VirtualCluster: metadata.name: is missing",
-                "document 1, VirtualCluster: spec.aclEnabled: must be true or false, and is a text",
-                "document 1, VirtualCluster: spec.acls[0].resourcePattern.resourceType: must be one of TOPIC, GROUP, \
+                "document 1, VirtualCluster apiVersion: must be gateway/v2",
+                "document 1, VirtualCluster metadata.nam: unknown field; did you mean 'name'?",
+                "document 1, VirtualCluster metadata.name: is missing",
+                "document 1, VirtualCluster spec.aclEnabled: must be true or false, and is a text",
+                "document 1, VirtualCluster spec.acls[0].resourcePattern.resourceType: must be one of TOPIC, GROUP, \
                  CLUSTER, TRANSACTIONAL_ID, DELEGATION_TOKEN, USER; did you mean 'TOPIC'?",
-                "document 1, VirtualCluster: spec.acls[0].resourcePattern.name: must be a text, and is a number: put it \
+                "document 1, VirtualCluster spec.acls[0].resourcePattern.name: must be a text, and is a number: put it \
                  in quotes",
-                "document 1, VirtualCluster: spec.acls[0].resourcePattern.patternType: must be one of LITERAL, PREFIXED; \
+                "document 1, VirtualCluster spec.acls[0].resourcePattern.patternType: must be one of LITERAL, PREFIXED; \
                  did you mean 'LITERAL'?",
-                "document 1, VirtualCluster: spec.acls[0].operation: must be one of ALL, READ, WRITE, CREATE, DELETE, \
+                "document 1, VirtualCluster spec.acls[0].operation: must be one of ALL, READ, WRITE, CREATE, DELETE, \
                  ALTER, DESCRIBE, CLUSTER_ACTION, DESCRIBE_CONFIGS, ALTER_CONFIGS, IDEMPOTENT_WRITE, CREATE_TOKENS, \
                  DESCRIBE_TOKENS, TWO_PHASE_COMMIT; did you mean 'READ'?",
-                "document 1, VirtualCluster: spec.acls[0].host: is missing",
-                "document 2, GatewayServiceAcount: kind: is not served; did you mean 'GatewayServiceAccount'?",
-                "document 3, Interceptor/x: kind: Interceptor is not supported yet; served are UpstreamCluster, \
+                "document 1, VirtualCluster spec.acls[0].host: is missing",
+                "document 2, GatewayServiceAcount kind: is not served; did you mean 'GatewayServiceAccount'?",
+                "document 3, Interceptor/x kind: Interceptor is not supported yet; served are UpstreamCluster, \
                  IdentityProvider, VirtualCluster, AliasTopic, GatewayServiceAccount, GatewayGroup, Quota",
                 "document 4: must hold keys and values: apiVersion, kind, metadata, spec",
             ]
@@ -297,7 +306,7 @@ mod tests {
             "kind: VirtualCluster\napiVersion: gateway/v2\nmetadata: {name: a, name: b}\n",
             r#"{"kind": "VirtualCluster", "apiVersion": "gateway/v2", "metadata": {"name": "a", "name": "b"}}"#,
         ] {
-            assert_eq!(told(text), ["document 1, VirtualCluster/a: metadata.name: stands twice: keep one of them"]);
+            assert_eq!(told(text), ["document 1, VirtualCluster/a metadata.name: stands twice: keep one of them"]);
         }
     }
 
@@ -361,7 +370,10 @@ mod tests {
     #[test]
     fn settings_are_no_resources() {
         assert!(!holds_resources("upstream: {bootstrapServers: k}\n"));
+        assert!(!holds_resources("upstream: [1\nclients: {}\n"));
         assert!(holds_resources("upstream: 1\n---\nkind: Quota\n"));
+        assert!(holds_resources("kind: Quota\nmetadata: !name x\n"));
+        assert!(holds_resources("{ \"kind\": \"Quota\" \"metadata\": {} }"));
     }
 
     #[test]

@@ -106,7 +106,9 @@ impl<'a> Rewriter<'a> {
             }
             Direction::Out => {
                 let marked = name.strip_prefix(namespace.prefix()).and_then(|name| name.strip_prefix(NOT_IN_NAMES));
-                if let Some(lent) = marked.and_then(alias) {
+                if let Some(marked) = marked {
+                    // Of what is lent no more, the physical name that follows is nobody's.
+                    let Some(lent) = alias(marked) else { return Vec::new() };
                     *stands_for = Some(&lent.physical);
                     return vec![lent.name.to_string()];
                 }

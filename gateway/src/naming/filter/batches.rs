@@ -69,7 +69,7 @@ impl<'a> Batch<'a> {
         let records = &self.bytes[HEADER..];
         match self.attributes() & CODEC {
             0 => Some(records.into()),
-            codec => codec::decompressed(codec, records).map(Into::into),
+            codec => codec::decompressed(codec, records, codec::LARGEST).map(Into::into),
         }
     }
 

@@ -108,20 +108,8 @@ impl Expression {
     /// `None` where it can't be said.
     fn holds(&self, record: &Record<'_>, json: Option<&Value>) -> Option<bool> {
         match self {
-            Self::All(parts) => {
-                parts.iter().map(|part| part.holds(record, json)).fold(Some(true), |all, one| match (all, one) {
-                    (Some(false), _) | (_, Some(false)) => Some(false),
-                    (Some(true), Some(true)) => Some(true),
-                    _ => None,
-                })
-            }
-            Self::Any(parts) => {
-                parts.iter().map(|part| part.holds(record, json)).fold(Some(false), |any, one| match (any, one) {
-                    (Some(true), _) | (_, Some(true)) => Some(true),
-                    (Some(false), Some(false)) => Some(false),
-                    _ => None,
-                })
-            }
+            Self::All(parts) => decided(parts.iter().map(|part| part.holds(record, json)), false),
+            Self::Any(parts) => decided(parts.iter().map(|part| part.holds(record, json)), true),
             Self::Not(part) => part.holds(record, json).map(|holds| !holds),
             Self::Test(Field::Key, test) => test.of_text(record.key),
             Self::Test(Field::Header(name), test) => match record.headers.only(name) {
@@ -160,7 +148,7 @@ impl Test {
             Self::Exists => Some(true),
             Self::Is(literal) => same(literal),
             Self::IsNot(literal) => same(literal).map(|same| !same),
-            Self::In(literals) => any(literals.iter().map(same)),
+            Self::In(literals) => decided(literals.iter().map(same), true),
             Self::Order(wanted, Literal::Text(other)) => Some(wanted.contains(&text.cmp(other))),
             Self::Order(..) => None,
             Self::Starts(start) => Some(text.starts_with(start.as_str())),
@@ -180,22 +168,24 @@ impl Test {
         match self {
             Self::Is(literal) => literal.is(value),
             Self::IsNot(literal) => literal.is(value).map(|same| !same),
-            Self::In(literals) => any(literals.iter().map(|literal| literal.is(value))),
+            Self::In(literals) => decided(literals.iter().map(|literal| literal.is(value)), true),
             Self::Order(wanted, Literal::Number(other)) => Some(wanted.contains(&order(value.as_number()?, other)?)),
             _ => None,
         }
     }
 }
 
-/// True where one is; false where all are false, and there are some.
-fn any(mut tests: impl Iterator<Item = Option<bool>>) -> Option<bool> {
-    let mut found = None;
-    tests
-        .find_map(|test| {
-            found = found.or(test);
-            (test == Some(true)).then_some(true)
-        })
-        .or(found)
+/// One that is `decisive` decides, and else one that can't be said does.
+fn decided(tests: impl Iterator<Item = Option<bool>>, decisive: bool) -> Option<bool> {
+    let mut all = Some(!decisive);
+    for test in tests {
+        match test {
+            Some(test) if test == decisive => return Some(decisive),
+            Some(_) => {}
+            None => all = None,
+        }
+    }
+    all
 }
 
 impl Literal {
@@ -259,7 +249,7 @@ mod tests {
             r#"value.nothing != 1"#,
             r#"value.customer.id == "7""#,
             r#"value.customer.id != "7""#,
-            r#"not value.customer.id in ["7"]"#,
+            r#"not value.customer.id in ["7", 8]"#,
             r#"headers.empty == "x""#,
             r#"headers.two == "a""#,
             r#"not headers.two == "c""#,

@@ -279,18 +279,23 @@ impl<'a> Parser<'a> {
 
     /// As JSON writes it.
     fn literal(&mut self) -> Result<Literal, Fault> {
-        let expected = "a text in quotes, a number, true, false or null";
-        let mut values = serde_json::Deserializer::from_str(self.rest()).into_iter::<Value>();
-        // A list or an object would be read to its end only to be refused.
-        let starts = self.rest().starts_with(|c: char| c == '"' || c == '-' || c.is_ascii_alphanumeric());
-        let literal = match values.next().filter(|_| starts) {
-            Some(Ok(Value::Null)) => Literal::Null,
-            Some(Ok(Value::Bool(bool))) => Literal::Bool(bool),
-            Some(Ok(Value::Number(number))) => Literal::Number(number),
-            Some(Ok(Value::String(text))) => Literal::Text(text),
-            _ => return Err(self.unexpected(expected)),
+        let rest = self.rest();
+        let (value, length) = if rest.starts_with('"') {
+            let mut values = serde_json::Deserializer::from_str(rest).into_iter::<Value>();
+            (values.next().and_then(Result::ok), values.byte_offset())
+        } else {
+            let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.')));
+            let word = &rest[..end.unwrap_or(rest.len())];
+            (serde_json::from_str(word).ok(), word.len())
         };
-        self.at += values.byte_offset();
+        let literal = match value {
+            Some(Value::Null) => Literal::Null,
+            Some(Value::Bool(bool)) => Literal::Bool(bool),
+            Some(Value::Number(number)) => Literal::Number(number),
+            Some(Value::String(text)) => Literal::Text(text),
+            _ => return Err(self.unexpected("a text in quotes, a number, true, false or null")),
+        };
+        self.at += length;
         Ok(literal)
     }
 }
@@ -327,8 +332,7 @@ mod tests {
             ("value. == 1", "at character 7: a name of"),
         ] {
             let fault = parse(text).unwrap_err().to_string();
-            let place = if text == "key == 1" { fault.replace("character 8:", "character 8:") } else { fault.clone() };
-            assert!(place.starts_with(told), "{text}: {fault}");
+            assert!(fault.starts_with(told), "{text}: {fault}");
         }
         assert_eq!(parse(&"(".repeat(40)), Err(Fault::TooDeep));
         assert_eq!(parse(&format!("{}key exists", "not ".repeat(40))), Err(Fault::TooDeep));

@@ -333,7 +333,7 @@ pub(super) mod tests {
     fn an_answer_takes_no_more_than_its_room() {
         let both = [keyed(0, &["a", "b"]), keyed(2, &["a", "b"])].concat();
         let mut out = Vec::new();
-        assert_eq!(filtered(&mine(), &both, &mut out, 100), Ok(Kept::Rewritten));
+        assert_eq!(filtered(&mine(), &both, &mut out, 60), Ok(Kept::Rewritten));
         assert_eq!(out, [0; 0], "another partition took it");
         assert_eq!(filtered(&mine(), &both, &mut out, ROOM), Ok(Kept::Rewritten));
         assert_eq!(batches_of(&out).len(), 2);

@@ -29,6 +29,8 @@ const TEXT_START: &str = "(?m-m:)";
 const NEVER: &str = "[^\\x00-\\x{10FFFF}]";
 /// Begins each half of a pattern that was taken apart.
 const HALF: &str = "(?U-U:)";
+/// Begins patterns that match whatever the prefix is.
+const ANYTHING: &str = ".*";
 /// Closes a quote that the tenant left open.
 const QUOTE_END: &str = "\\E(?U-U:)";
 
@@ -86,6 +88,9 @@ pub enum Fault {
     /// `\b` beside a prefix that ends in a letter.
     #[error("\\b and \\B are not taken at the start of a name")]
     Boundary,
+    /// An enforced prefix that it does not begin with.
+    #[error("the names of this virtual cluster begin with its prefix, and so must the pattern (or with .*)")]
+    Outside,
     /// It looks as if it were rewritten already.
     #[error("(?s-s:), (?m-m:) and (?U-U:) have no effect and are not taken")]
     Reserved,
@@ -106,6 +111,7 @@ pub fn rewrite(namespace: &Namespace, pattern: &str) -> Result<String, Fault> {
     if [LINE_START, TEXT_START, HALF].iter().any(|reserved| pattern.contains(reserved)) {
         return Err(Fault::Reserved);
     }
+    let pattern = if namespace.is_enforced() { behind_prefix(namespace, pattern)? } else { pattern };
     let (start, end) = around(namespace);
     let word = namespace.prefix().ends_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
     let inside = match inside(pattern, word, [LINE_START, TEXT_START]) {
@@ -113,6 +119,36 @@ pub fn rewrite(namespace: &Namespace, pattern: &str) -> Result<String, Fault> {
         done => done?,
     };
     Ok(start + &inside + end)
+}
+
+/// The rest of a pattern that begins with an enforced prefix: what it matches behind the prefix is what the whole matches. One
+/// that begins with `.*` is taken as it is, since that can stand for the prefix.
+fn behind_prefix<'p>(namespace: &Namespace, pattern: &'p str) -> Result<&'p str, Fault> {
+    if pattern.starts_with(ANYTHING) {
+        return Ok(pattern);
+    }
+    let mut rest = pattern.strip_prefix('^').unwrap_or(pattern);
+    for c in namespace.prefix().chars() {
+        let escaped = rest.strip_prefix('\\').filter(|_| c.is_ascii_punctuation()).unwrap_or(rest);
+        rest = escaped.strip_prefix(c).ok_or(Fault::Outside)?;
+    }
+    // What repeats the prefix's end, or stands for something else than what begins with it, begins with something else.
+    let repeats = rest.starts_with(['*', '+', '?', '{']);
+    if repeats || has_alternatives(rest) { Err(Fault::Outside) } else { Ok(rest) }
+}
+
+/// Whether a pattern has alternatives that no group holds.
+fn has_alternatives(pattern: &str) -> bool {
+    let (mut depth, mut tokens) = (0_usize, Tokens::new(pattern));
+    while let Ok(Some((_, token))) = tokens.next() {
+        match token {
+            Token::Open => depth += 1,
+            Token::Close => depth = depth.saturating_sub(1),
+            Token::Or if depth == 0 => return true,
+            _ => {}
+        }
+    }
+    false
 }
 
 /// The pattern with something else for each start of the text at its own start.
@@ -166,7 +202,17 @@ fn searched_group(pattern: &str) -> Option<&str> {
 }
 
 /// The pattern of which [`rewrite`] made `physical`; `None` if it did not.
+///
+/// An enforced prefix is shown escaped, however it was written.
 pub fn restore(namespace: &Namespace, physical: &str) -> Option<String> {
+    let inside = restored(namespace, physical)?;
+    if namespace.is_enforced() && !inside.is_empty() && !inside.starts_with(ANYTHING) {
+        return Some(escaped(namespace.prefix()) + &inside);
+    }
+    Some(inside)
+}
+
+fn restored(namespace: &Namespace, physical: &str) -> Option<String> {
     if namespace.is_transparent() || physical.is_empty() {
         return Some(physical.to_owned());
     }
@@ -186,15 +232,18 @@ fn starts_restored(inside: &str) -> String {
 
 /// What stands before and behind the tenant's pattern.
 fn around(namespace: &Namespace) -> (String, &'static str) {
-    let mut start = String::with_capacity(namespace.prefix().len() * 2 + 3);
-    for c in namespace.prefix().chars() {
+    (escaped(namespace.prefix()) + "(?:", ")")
+}
+
+fn escaped(prefix: &str) -> String {
+    let mut out = String::with_capacity(prefix.len() * 2 + 3);
+    for c in prefix.chars() {
         if c.is_ascii_punctuation() {
-            start.push('\\');
+            out.push('\\');
         }
-        start.push(c);
+        out.push(c);
     }
-    start.push_str("(?:");
-    (start, ")")
+    out
 }
 
 /// Where in a name a token can be met.
