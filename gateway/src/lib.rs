@@ -11,6 +11,7 @@ pub mod authz;
 pub mod certs;
 pub mod cli;
 pub mod config;
+pub mod crypto;
 pub mod failover;
 pub mod leaving;
 pub mod listeners;
@@ -32,7 +33,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
 
 use admin::pclusters::PClusters;
-use admin::{Admin, ClientAccess, Reports};
+use admin::{Admin, ClientAccess, Keep, Reports};
 use audit::event::{Action, Event};
 use audit::recorder::Recorder;
 use audit::sinks::SinkError;
@@ -45,6 +46,7 @@ use authn::tokens::TokenKey;
 use config::tls::ClientAuth;
 use config::{Config, HostPort, State};
 use contract::resources::PASSTHROUGH;
+use crypto::sealed::SealingKeys;
 use failover::{Followers, StateAt};
 use leaving::Signals;
 use listeners::{ListenError, Listeners};
@@ -57,6 +59,7 @@ use routing::Routes;
 use session::certificate::ByCertificate;
 use session::delegated::Delegation;
 use session::{Limits, Listener, Login, Shared};
+use store::folder::Folder;
 use store::topic::StateLog;
 use transport::tls::reload;
 use transport::tls::server::ServerTls;
@@ -104,11 +107,18 @@ const ADMIN_PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
 pub async fn run(config: Config) -> Result<(), RunError> {
     let (sender, world) = watch::channel(Arc::new(World::empty()));
     let (health, metrics) = (Arc::<Health>::default(), Arc::<Metrics>::default());
-    let Material { servers, admin: admin_tls, principals } = Material::read(&config)?;
+    let Material { servers, admin: admin_tls, principals, sealing } = Material::read(&config)?;
     let authenticator = authenticator(&config)?;
     let cluster = Arc::new(cluster(&config)?);
     let (audit, recorder) = audit_of(&config, &cluster, &metrics).await?;
-    let admin = admin_of(&config, sender, &cluster, &authenticator, reports(&config, &health, &metrics, &audit));
+    let admin = admin_of(
+        &config,
+        sender,
+        &cluster,
+        &authenticator,
+        reports(&config, &health, &metrics, &audit),
+        sealing.clone(),
+    );
     let admin_listener = listen(&config.admin.bind_host, config.admin.port, "the admin API").await?;
     let members = Members::new(&config.nodes, &config.clients.listeners, &machine(), &name_of(&config));
     let (listeners, bootstrap) = client_listeners(&config, &authenticator, &servers, &principals, &members).await?;
@@ -124,6 +134,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         fetch_sessions: Arc::default(),
         quotas: Arc::default(),
         acls: Arc::clone(&admin) as Arc<dyn session::acls::AclKeeper>,
+        quota_keeper: Arc::clone(&admin) as Arc<dyn session::quotas::QuotaKeeper>,
         drain: Arc::default(),
     });
     let certificates = reload::watch(
@@ -137,7 +148,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     let signals = Signals::new().map_err(RunError::Signals)?;
     let (stop_admin, admin_stops) = oneshot::channel::<()>();
     let present = Arc::new(watch::Sender::new(Arc::clone(&shared)));
-    let followers = followers(&config, &cluster, &present, &admin);
+    let followers = followers(&config, &cluster, &present, &admin, sealing.clone());
     let upstreams = failover::watch_upstreams(Arc::clone(&cluster), Arc::clone(&health), Arc::clone(&shared.metrics));
     let clients = async {
         tokio::select! {
@@ -155,6 +166,8 @@ pub async fn run(config: Config) -> Result<(), RunError> {
                 () = clients => Ok(()),
                 () = admin.follow() => Ok(()),
                 () = members.run(&cluster) => Ok(()),
+                () = session::usage::divide(&shared, &members) => Ok(()),
+                () = session::usage::look(&shared) => Ok(()),
                 () = upstreams => Ok(()),
                 ended = certificates => ended.map_err(RunError::Signals),
                 done = follow_provider => done,
@@ -165,9 +178,12 @@ pub async fn run(config: Config) -> Result<(), RunError> {
 }
 
 /// Where declarations are kept at a physical cluster.
-fn state_at(config: &Config) -> Option<StateAt> {
-    let State::Topic(topic) = config.state.clone() else { return None };
-    Some(Box::new(move |physical| StateLog::new(Arc::new(Cluster::new(physical, Vec::new())), topic.clone(), None)))
+fn state_at(config: &Config, topic: &str, sealing: Option<Arc<SealingKeys>>) -> StateAt {
+    let (topic, replicas) = (topic.to_owned(), config.at_rest.replication_factor);
+    Box::new(move |physical| {
+        let only = Arc::new(Cluster::new(physical, Vec::new()));
+        StateLog::new(only, topic.clone(), replicas).sealed_by(sealing.clone())
+    })
 }
 
 /// Who hears of a switch to another physical cluster.
@@ -176,10 +192,15 @@ fn followers(
     cluster: &Arc<Cluster>,
     shared: &Arc<watch::Sender<Arc<Shared>>>,
     admin: &Arc<Admin>,
+    sealing: Option<Arc<SealingKeys>>,
 ) -> Followers {
     let (audit, metrics) = (shared.borrow().audit.clone(), Arc::clone(&shared.borrow().metrics));
     let (cluster, shared, admin) = (Arc::clone(cluster), Arc::clone(shared), Arc::clone(admin));
-    Followers { cluster, key: config.nodes.cluster_id.clone(), shared, admin, state: state_at(config), audit, metrics }
+    let state = match &config.state {
+        State::Topic(topic) => Some(state_at(config, topic, sealing)),
+        State::Memory | State::Folder(_) => None,
+    };
+    Followers { cluster, key: config.nodes.cluster_id.clone(), shared, admin, state, audit, metrics }
 }
 
 /// The admin API over what is declared, kept as the settings say.
@@ -189,12 +210,17 @@ fn admin_of(
     cluster: &Arc<Cluster>,
     authenticator: &Arc<Authenticator>,
     reports: Reports,
+    sealing: Option<Arc<SealingKeys>>,
 ) -> Arc<Admin> {
-    let log = state_at(config).map(|log| log(Arc::clone(cluster.main())));
+    let keep = match &config.state {
+        State::Memory => Keep::Memory,
+        State::Folder(path) => Keep::Folder(Folder::new(path.clone())),
+        State::Topic(topic) => Keep::Log(state_at(config, topic, sealing)(Arc::clone(cluster.main()))),
+    };
     let pclusters = PClusters::new(Arc::clone(cluster), config.nodes.cluster_id.clone());
     Arc::new(Admin::new(
         world,
-        log,
+        keep,
         config.admin.users.clone(),
         Arc::clone(authenticator),
         client_access(config),

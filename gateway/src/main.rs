@@ -33,6 +33,9 @@ enum Command {
         /// The settings file; environment variables (GATEWAY_*, KAFKA_*) override it.
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
+        /// Where resources are kept, in the place of state.store: memory, topic, topic:NAME, dir:PATH.
+        #[arg(long, value_name = "STORE")]
+        state: Option<String>,
     },
     /// Check files of settings and of resources without starting anything.
     Validate(Validate),
@@ -107,8 +110,8 @@ fn main() -> ExitCode {
 
 fn execute(command: Command) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Run { config } => {
-            let config = load(config)?;
+        Command::Run { config, state } => {
+            let config = load(config, state)?;
             #[cfg(feature = "gssapi")]
             start_over_for_kerberos(&config)?;
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -132,7 +135,7 @@ fn execute(command: Command) -> anyhow::Result<ExitCode> {
 
 fn check_settings(file: &Path) -> Result<(), String> {
     let check = || -> anyhow::Result<()> {
-        let config = load(Some(file.to_owned()))?;
+        let config = load(Some(file.to_owned()), None)?;
         Material::read(&config)?;
         for upstream in std::iter::once(&config.upstream).chain(&config.failover) {
             upstream.security.tls.as_ref().map(gateway::upstream::tls::Client::new).transpose()?;
@@ -178,10 +181,12 @@ fn start_over_for_kerberos(config: &Config) -> anyhow::Result<()> {
     Err(again.args(std::env::args_os().skip(1)).envs(missing).exec().into())
 }
 
-fn load(path: Option<PathBuf>) -> Result<Config, ConfigError> {
+fn load(path: Option<PathBuf>, state: Option<String>) -> Result<Config, ConfigError> {
     // A variable that is not Unicode is none of ours.
     let environment =
         std::env::vars_os().filter_map(|(name, value)| name.into_string().ok().zip(value.into_string().ok()));
+    // What stands behind the program's name counts more than a variable.
+    let environment = environment.chain(state.map(|state| ("GATEWAY_STATE".to_owned(), state)));
     let Loaded { config, warnings } = Config::load(path.as_deref(), environment)?;
     for warning in warnings {
         tracing::warn!("{warning}");

@@ -4,9 +4,15 @@
 
 use std::sync::Arc;
 
+use contract::secret::Secret;
+
 use crate::authn::principal::{PrincipalRules, RuleError};
-use crate::config::Config;
+use crate::config::{Config, KeySource};
+use crate::crypto::sealed::{SealError, SealingKeys};
 use crate::transport::tls::server::{ServerTls, ServerTlsError};
+
+/// A key that is shorter can be guessed.
+const SHORTEST_KEY: usize = 32;
 
 /// Everything, read.
 #[derive(Debug)]
@@ -17,6 +23,8 @@ pub struct Material {
     pub admin: Option<Arc<ServerTls>>,
     /// What the subjects of clients' certificates are called.
     pub principals: Arc<PrincipalRules>,
+    /// By what declarations that are secret are encrypted, if they are.
+    pub sealing: Option<Arc<SealingKeys>>,
 }
 
 /// What cannot be used of it. Each tells the whole story itself, so that none is said twice.
@@ -24,6 +32,10 @@ pub struct Material {
 pub enum MaterialError {
     #[error("TLS of the listener '{listener}': {error}")]
     Tls { listener: String, error: ServerTlsError },
+    #[error("state.encryptionKeyFile {path}: {reason}")]
+    KeyFile { path: String, reason: String },
+    #[error("state.encryptionKey: {0}")]
+    Key(SealError),
     #[error("TLS of the admin API (admin.tls): {0}")]
     Admin(ServerTlsError),
     #[error("tls.principalMappingRules (GATEWAY_SSL_PRINCIPAL_MAPPING_RULES): {0}")]
@@ -58,8 +70,28 @@ impl Material {
         }
         let admin = config.admin.tls.as_ref().map(|tls| ServerTls::load(&tls.settings, tls.client_auth));
         let admin = admin.transpose().map_err(MaterialError::Admin)?.map(Arc::new);
-        Ok(Self { servers, admin, principals })
+        Ok(Self { servers, admin, principals, sealing: sealing(config)? })
     }
+}
+
+fn sealing(config: &Config) -> Result<Option<Arc<SealingKeys>>, MaterialError> {
+    let current = match &config.at_rest.key {
+        None => return Ok(None),
+        Some(KeySource::Given(key)) => key.clone(),
+        Some(KeySource::File(path)) => {
+            let failed = |reason: String| MaterialError::KeyFile { path: path.display().to_string(), reason };
+            let text = std::fs::read_to_string(path).map_err(|error| failed(format!("cannot be read: {error}")))?;
+            let key = text.trim_end_matches(['\r', '\n']);
+            if key.len() < SHORTEST_KEY {
+                return Err(failed(format!(
+                    "must hold at least {SHORTEST_KEY} characters; make it with: openssl rand -base64 32"
+                )));
+            }
+            Secret::new(key)
+        }
+    };
+    let keys = SealingKeys::new(&current, &config.at_rest.former_keys).map_err(MaterialError::Key)?;
+    Ok(Some(Arc::new(keys)))
 }
 
 #[cfg(test)]

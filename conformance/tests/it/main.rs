@@ -21,6 +21,7 @@ mod lying_proxy;
 mod matrix;
 mod members;
 mod needs;
+mod node_addresses;
 mod nodes;
 mod oauth;
 mod openid;

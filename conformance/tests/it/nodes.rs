@@ -19,19 +19,19 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const KEY: &str = "a key that all nodes have, of 32 bytes or more";
 /// Each client produces and copies so many records between two disturbances.
 const STRETCH: u64 = 800;
-const PORTS: u16 = 4;
+pub(crate) const PORTS: u16 = 4;
 const PARTITIONS: u32 = 6;
 
 /// One of several gateways; it comes back at the same ports.
-struct Node {
-    name: &'static str,
-    port: u16,
+pub(crate) struct Node {
+    pub(crate) name: &'static str,
+    pub(crate) port: u16,
     settings: Value,
     gateway: Option<Gateway>,
 }
 
 impl Node {
-    fn new(name: &'static str, upstream: &str, more: &Value) -> Self {
+    pub(crate) fn new(name: &'static str, upstream: &str, more: &Value) -> Self {
         let port = free_ports(PORTS).unwrap();
         let mut settings = json!({
             "upstream": { "bootstrapServers": upstream },
@@ -42,22 +42,24 @@ impl Node {
             "audit": { "sinks": [] },
         });
         for (section, values) in more.as_object().unwrap() {
-            settings[section].as_object_mut().unwrap().extend(values.as_object().unwrap().clone());
+            let mut merged = settings[section].as_object().cloned().unwrap_or_default();
+            merged.extend(values.as_object().unwrap().clone());
+            settings[section] = merged.into();
         }
         Self { name, port, settings, gateway: None }
     }
 
-    fn start(&mut self) -> &Gateway {
+    pub(crate) fn start(&mut self) -> &Gateway {
         let gateway =
             Gateway::start(&needs::sandbox_program(), &self.settings).unwrap_or_else(|error| panic!("{error}"));
         self.gateway.insert(gateway)
     }
 
-    fn running(&mut self) -> &mut Gateway {
+    pub(crate) fn running(&mut self) -> &mut Gateway {
         self.gateway.as_mut().expect("the node runs")
     }
 
-    fn address(&self) -> String {
+    pub(crate) fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
     }
 
@@ -66,7 +68,7 @@ impl Node {
     }
 }
 
-fn within(what: &str, mut done: impl FnMut() -> bool) -> Duration {
+pub(crate) fn within(what: &str, mut done: impl FnMut() -> bool) -> Duration {
     let began = Instant::now();
     while !done() {
         assert!(began.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}");

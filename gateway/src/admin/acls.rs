@@ -36,7 +36,7 @@ impl AclKeeper for Admin {
     }
 }
 
-fn not_kept(error: &ApiError) -> NotKept {
+pub(super) fn not_kept(error: &ApiError) -> NotKept {
     let msg = error.body.msg.clone().unwrap_or_else(|| error.body.title.clone());
     match error.status {
         StatusCode::SERVICE_UNAVAILABLE => NotKept::Unavailable(msg),

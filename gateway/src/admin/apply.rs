@@ -176,7 +176,8 @@ fn prunable(declared: &Declarations, label: &Label, kept: &BTreeSet<ResourceKey>
     let all = stored::all(declared).into_iter().rev();
     let gone = all.filter(|resource| label.is_on(resource) && asker.sees(resource, declared));
     let keys = gone.map(|resource| resource.key());
-    keys.filter(|key| !kept.contains(key) && !(key.kind == "VirtualCluster" && key.name == PASSTHROUGH)).collect()
+    let stays = |key: &ResourceKey| key.kind == "VirtualCluster" && key.name == PASSTHROUGH;
+    keys.filter(|key| !kept.contains(key) && !stays(key)).collect()
 }
 
 pub(super) async fn export(

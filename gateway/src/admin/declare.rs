@@ -11,10 +11,13 @@ use contract::resources::{PASSTHROUGH, VirtualCluster};
 use tokio::sync::{Notify, watch};
 
 use super::answer::ApiError;
+use super::folder::{Files, Watched};
 use super::{Reports, audited};
 use crate::audit::Audit;
 use crate::audit::event::{Action, Event};
+use crate::observe::health::Health;
 use crate::observe::metrics::Metrics;
+use crate::store::folder::Folder;
 use crate::store::follower::{Follower, News};
 use crate::store::ledger::Rejected;
 use crate::store::topic::{Skipped, StateLog};
@@ -27,6 +30,9 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// How often the topic is looked at: whether it is there, and keeps what is in it.
 const CHECK_EVERY: Duration = Duration::from_secs(10);
 
+/// How often the files of a folder are looked at: a change is taken over at the second look.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
 /// The only way to change the world.
 #[derive(Debug)]
 pub(super) struct Declare {
@@ -37,10 +43,39 @@ pub(super) struct Declare {
     audit: Audit,
     metrics: Arc<Metrics>,
     /// Held during a change: two at once would each build a world without the other.
-    log: tokio::sync::Mutex<Option<Follower>>,
+    kept: tokio::sync::Mutex<Kept>,
+    health: Arc<Health>,
     /// How often the log was replaced by another one.
     moves: AtomicU64,
     moved: Notify,
+}
+
+/// Where declarations are kept.
+#[derive(Debug)]
+pub enum Keep {
+    /// In the process: gone when it ends.
+    Memory,
+    /// In a log that other gateways read and write too.
+    Log(StateLog),
+    /// In files that somebody else writes.
+    Folder(Folder),
+}
+
+/// The same, and how far it was read.
+#[derive(Debug)]
+enum Kept {
+    Memory,
+    Log(Box<Follower>),
+    Folder(Watched),
+}
+
+/// Why it could not be read.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ReadError {
+    #[error(transparent)]
+    Log(#[from] LogError),
+    #[error("{0}")]
+    Files(String),
 }
 
 /// Hears of what is new in the log, over a connection of its own: a change does not wait for it.
@@ -55,7 +90,7 @@ impl Declare {
     /// Starts with nothing declared but `passthrough`, which holds from the first moment.
     pub(super) fn new(
         world: watch::Sender<Arc<World>>,
-        log: Option<StateLog>,
+        keep: Keep,
         passthrough: VirtualCluster,
         reports: &Reports,
     ) -> Self {
@@ -65,7 +100,12 @@ impl Declare {
             passthrough,
             audit: reports.audit.clone(),
             metrics: Arc::clone(&reports.metrics),
-            log: tokio::sync::Mutex::new(log.map(Follower::new)),
+            kept: tokio::sync::Mutex::new(match keep {
+                Keep::Memory => Kept::Memory,
+                Keep::Log(log) => Kept::Log(Box::new(Follower::new(log))),
+                Keep::Folder(folder) => Kept::Folder(Watched::new(folder)),
+            }),
+            health: Arc::clone(&reports.health),
             moves: AtomicU64::new(0),
             moved: Notify::new(),
         };
@@ -102,24 +142,35 @@ impl Declare {
     }
 
     /// Takes over what others have written since the last time; tells where that was read.
-    pub(super) async fn catch_up(&self) -> Result<String, LogError> {
-        match &mut *self.log.lock().await {
-            Some(follower) => {
+    pub(super) async fn catch_up(&self) -> Result<String, ReadError> {
+        match &mut *self.kept.lock().await {
+            Kept::Log(follower) => {
                 self.read_on(follower, None).await?;
                 Ok(format!("topic {}, {} resources", follower.log().topic(), self.now().len()))
             }
-            None => Ok("in memory".to_owned()),
+            Kept::Folder(watched) => {
+                self.read_files(watched).await?;
+                Ok(format!("folder {}, {} resources", watched.path(), self.now().len()))
+            }
+            Kept::Memory => Ok("in memory".to_owned()),
         }
     }
 
     /// Waits until there is something to catch up with, or for some seconds; for ever where there is no log.
-    pub(super) async fn wait(&self, ear: &mut Option<Ear>) -> Result<(), LogError> {
+    pub(super) async fn wait(&self, ear: &mut Option<Ear>) -> Result<(), ReadError> {
         let next = {
-            let mut log = self.log.lock().await;
-            let Some(follower) = &mut *log else {
-                // Nobody else could change anything.
-                drop(log);
-                return std::future::pending().await;
+            let mut kept = self.kept.lock().await;
+            let follower = match &mut *kept {
+                Kept::Log(follower) => follower,
+                Kept::Folder(_) => {
+                    drop(kept);
+                    tokio::time::sleep(LOOK_EVERY).await;
+                    return Ok(());
+                }
+                Kept::Memory => {
+                    drop(kept);
+                    return std::future::pending().await;
+                }
             };
             let moves = self.moves.load(Ordering::Relaxed);
             if ear.as_ref().is_none_or(|ear| ear.moves != moves) {
@@ -131,10 +182,10 @@ impl Declare {
         if ear.checked.elapsed() > CHECK_EVERY {
             if let Err(error) = ear.log.check().await {
                 // Nothing is written to it either, until it is right again.
-                if let Some(follower) = &mut *self.log.lock().await {
+                if let Kept::Log(follower) = &mut *self.kept.lock().await {
                     follower.log().disconnect();
                 }
-                return Err(error);
+                return Err(error.into());
             }
             ear.checked = Instant::now();
         }
@@ -143,7 +194,7 @@ impl Declare {
             heard = ear.log.wait(next, LONGEST_WAIT) => match heard {
                 // The log begins anew: whoever catches up finds that out.
                 Err(error) if error.is_out_of_range() => Ok(()),
-                heard => heard.map(drop),
+                heard => Ok(heard.map(drop)?),
             },
         }
     }
@@ -154,8 +205,8 @@ impl Declare {
     /// # Errors
     /// [`LogError`]: everything is as before, but for what may be in the new log.
     pub(super) async fn move_to(&self, log: StateLog, move_number: i64) -> Result<(), LogError> {
-        let mut kept = self.log.lock().await;
-        let Some(before) = &mut *kept else { return Ok(()) };
+        let mut kept = self.kept.lock().await;
+        let Kept::Log(before) = &mut *kept else { return Ok(()) };
         let mut follower = Follower::new(log);
         let mut news = follower.read_on(None).await?;
         if before.has_read() && follower.copied().is_none_or(|copied| copied < move_number) {
@@ -166,7 +217,7 @@ impl Declare {
             news.skipped.extend(more.skipped);
         }
         self.take_over(&mut follower, news);
-        *before = follower;
+        **before = follower;
         self.moves.fetch_add(1, Ordering::Relaxed);
         self.moved.notify_one();
         Ok(())
@@ -178,8 +229,8 @@ impl Declare {
         dry_run: bool,
         change: impl FnOnce(&mut Declarations) -> Result<T, ApiError>,
     ) -> Result<T, ApiError> {
-        let mut log = self.log.lock().await;
-        if let Some(follower) = &mut *log {
+        let mut kept = self.kept.lock().await;
+        if let Kept::Log(follower) = &mut *kept {
             self.read_on(follower, None).await.map_err(|error| ApiError::unavailable(&error))?;
         }
         let now = self.now();
@@ -190,9 +241,15 @@ impl Declare {
         if dry_run || changes.is_empty() {
             return Ok(answer);
         }
-        match &mut *log {
-            None => self.publish(target, world),
-            Some(follower) => self.write(follower, &changes, &target).await?,
+        match &mut *kept {
+            Kept::Memory => self.publish(target, world),
+            Kept::Log(follower) => self.write(follower, &changes, &target).await?,
+            Kept::Folder(watched) => {
+                let path = watched.path();
+                let msg =
+                    format!("what is declared are the files in {path} (state.store), and nothing else: change them");
+                return Err(ApiError::conflict(msg));
+            }
         }
         audited::changed(&self.audit, &now, &changes);
         Ok(answer)
@@ -200,6 +257,9 @@ impl Declare {
 
     /// Appends changes, behind what takes back others that do not hold; tells whether they hold now.
     async fn write(&self, follower: &mut Follower, changes: &[Change], target: &Declarations) -> Result<(), ApiError> {
+        if let Some(reason) = changes.iter().find_map(|change| follower.log().refuses(change)) {
+            return Err(ApiError::invalid(reason));
+        }
         let mut appended = self.taking_back(follower);
         appended.extend_from_slice(changes);
         let last = follower.log().append(&appended).await.map_err(|error| ApiError::unavailable(&error))?;
@@ -219,6 +279,42 @@ impl Declare {
     /// Overwrites changes that did not take effect with what holds: else they would, once what they do not go with is gone.
     fn taking_back(&self, follower: &Follower) -> Vec<Change> {
         if follower.rejected().is_empty() { Vec::new() } else { follower.all().changes_to(&self.now()) }
+    }
+
+    /// Takes over what the files of a folder say. Once they were right, files that are wrong change nothing but what is told.
+    async fn read_files(&self, watched: &mut Watched) -> Result<(), ReadError> {
+        let now = self.now();
+        let built = match watched.look(Arc::clone(&now)).await {
+            Files::Unchanged => return if watched.has_read { Ok(()) } else { Err(self.still_wrong()) },
+            Files::Wrong(reason) => Err(reason),
+            Files::Declare(declared) => match self.build(&declared) {
+                Ok(world) => Ok((declared, world)),
+                Err(problems) => Err(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")),
+            },
+        };
+        match built {
+            Ok((declared, world)) => {
+                let changes = now.changes_to(&declared);
+                self.publish(declared, world);
+                audited::changed(&self.audit, &now, &changes);
+                tracing::info!(folder = watched.path(), changes = changes.len(), "took over the files of declarations");
+                self.health.set_declarations(None);
+                watched.has_read = true;
+                Ok(())
+            }
+            Err(reason) => {
+                if self.health.declarations().as_ref() != Some(&reason) {
+                    self.metrics.state.failed();
+                    tracing::warn!("the files of declarations are wrong, and the former ones go on holding: {reason}");
+                }
+                self.health.set_declarations(Some(reason.clone()));
+                if watched.has_read { Ok(()) } else { Err(ReadError::Files(reason)) }
+            }
+        }
+    }
+
+    fn still_wrong(&self) -> ReadError {
+        ReadError::Files(self.health.declarations().unwrap_or_else(|| "the files are being written".to_owned()))
     }
 
     /// Reads the log to its end.

@@ -8,12 +8,14 @@ mod apply;
 mod audited;
 mod declare;
 mod doors;
+mod folder;
 mod health;
 mod login;
 mod metrics;
 mod openapi;
 mod operations;
 pub mod pclusters;
+mod quotas;
 mod resources;
 mod revisions;
 mod roles;
@@ -43,7 +45,8 @@ use crate::store::topic::StateLog;
 use crate::transport::tls::server::ServerTls;
 use crate::upstream::topic_log::LogError;
 use crate::world::{World, is_super_user};
-use declare::Declare;
+pub use declare::Keep;
+use declare::{Declare, ReadError};
 use doors::{Door, Peer};
 use pclusters::PClusters;
 
@@ -87,7 +90,7 @@ impl Admin {
     /// Starts with nothing declared; `world` gets every change. Without a log declarations end with the process.
     pub fn new(
         world: watch::Sender<Arc<World>>,
-        log: Option<StateLog>,
+        keep: Keep,
         users: Vec<AdminUser>,
         authenticator: Arc<Authenticator>,
         clients: ClientAccess,
@@ -95,7 +98,7 @@ impl Admin {
         pclusters: PClusters,
         reports: Reports,
     ) -> Self {
-        let declare = Declare::new(world, log, passthrough_of(passthrough, &users), &reports);
+        let declare = Declare::new(world, keep, passthrough_of(passthrough, &users), &reports);
         let Reports { health, metrics, audit, record_requests } = reports;
         Self {
             declare,
@@ -152,7 +155,7 @@ impl Admin {
     }
 
     /// One failure is none: a topic that was just made has no leader for a moment. The second in a row is told.
-    fn report_state(&self, result: Result<String, LogError>) {
+    fn report_state(&self, result: Result<String, ReadError>) {
         match result {
             Ok(place) => {
                 if self.failures.swap(0, Ordering::Relaxed) > 1 {
@@ -204,5 +207,9 @@ fn router(admin: Arc<Admin>) -> Router {
         .with_state(admin)
 }
 
+#[cfg(test)]
+mod access_tests;
+#[cfg(test)]
+mod change_tests;
 #[cfg(test)]
 mod tests;

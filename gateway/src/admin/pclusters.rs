@@ -30,7 +30,9 @@ const NOT_REPLICATED: [&str; 5] = [
     "topics, their partitions and settings",
     "committed offsets of groups: consumers go on where the other cluster's offsets say, else by auto.offset.reset",
     "producer ids and transactions: open transactions of the former cluster end there by their timeout; transactional producers begin \
-     anew; idempotent ones go on with a producer id that the other cluster does not know",
+     anew; idempotent ones go on with a producer id that the other cluster does not know, and on the way back the former cluster finds \
+     a gap in their sequence numbers: Java producers begin a new sequence, those of librdkafka stop with a fatal error and have to be \
+     started anew",
     "Kafka's own ACLs, quotas, SCRAM users and delegation tokens",
 ];
 

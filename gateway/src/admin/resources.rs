@@ -123,7 +123,7 @@ pub(super) async fn put<T: Declared + Send>(
     Text(body): Text,
 ) -> Result<Response, ApiError> {
     let PutQuery { dry_mode } = query(&uri)?;
-    let condition = Condition::read(&headers)?;
+    let condition = Condition::read(&headers);
     let resource: T = parse(&body)?;
     asker.may_touch(&resource.key())?;
     let prepared = admin.prepare(resource.into()).await?;
@@ -147,7 +147,7 @@ pub(super) async fn delete(
     Path(name): Path<String>,
     uri: Uri,
 ) -> Result<StatusCode, ApiError> {
-    admin.remove(&asker, &ResourceKey::new(kind, None, &name), &Condition::read(&headers)?, &uri).await
+    admin.remove(&asker, &ResourceKey::new(kind, None, &name), &Condition::read(&headers), &uri).await
 }
 
 pub(super) async fn delete_named(
@@ -160,7 +160,7 @@ pub(super) async fn delete_named(
 ) -> Result<StatusCode, ApiError> {
     let Named { name, v_cluster } = parse(&body)?;
     let cluster = v_cluster.unwrap_or_else(|| PASSTHROUGH.to_owned());
-    admin.remove(&asker, &ResourceKey::new(kind, Some(&cluster), &name), &Condition::read(&headers)?, &uri).await
+    admin.remove(&asker, &ResourceKey::new(kind, Some(&cluster), &name), &Condition::read(&headers), &uri).await
 }
 
 impl Admin {
@@ -172,7 +172,7 @@ impl Admin {
         uri: &Uri,
     ) -> Result<StatusCode, ApiError> {
         let PutQuery { dry_mode } = query(uri)?;
-        asker.may_touch(key)?;
+        asker.may_delete(key)?;
         let change = |declared: &mut Declarations| {
             condition.check(key, declared)?;
             stored::delete(declared, key)?;

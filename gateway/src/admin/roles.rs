@@ -3,7 +3,9 @@
 //! Invariant: whatever route a change takes, [`Asker::may`] is asked about each step of it, and knows every kind of step.
 
 use contract::resources::acl::Acls;
-use contract::resources::{AccountType, GatewayGroup, PASSTHROUGH, Resource, ResourceKey, VirtualCluster};
+use contract::resources::{
+    AccountType, GatewayGroup, PASSTHROUGH, Resource, ResourceKey, VirtualCluster, service_account, virtual_cluster,
+};
 
 use super::answer::ApiError;
 use crate::config::AdminRole;
@@ -79,11 +81,19 @@ impl Asker {
         let Some(own) = self.only() else { return Ok(()) };
         let cluster = key.virtual_cluster.as_deref();
         let touches = match key.kind {
-            "VirtualCluster" => key.name == own,
-            "GatewayServiceAccount" => cluster == Some(own),
+            name if name == virtual_cluster::KIND.name => key.name == own,
+            name if name == service_account::KIND.name => cluster == Some(own),
             _ => false,
         };
         if touches { Ok(()) } else { Err(self.refused(&key.to_string())) }
+    }
+
+    /// The same, to take it away: a tenant does not end itself.
+    pub(super) fn may_delete(&self, key: &ResourceKey) -> Result<(), ApiError> {
+        if self.only().is_some() && key.kind == virtual_cluster::KIND.name {
+            return Err(self.refused(&key.to_string()));
+        }
+        self.may_touch(key)
     }
 
     /// Whether the asker may make this step.

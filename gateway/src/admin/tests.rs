@@ -21,10 +21,10 @@ use crate::routing::port::Ports;
 use crate::session::acls::{AclKeeper as _, NotKept};
 use tokio::sync::mpsc;
 
-struct Gateway {
+pub(super) struct Gateway {
     admin: Arc<Admin>,
-    address: String,
-    world: watch::Receiver<Arc<World>>,
+    pub(super) address: String,
+    pub(super) world: watch::Receiver<Arc<World>>,
     health: Arc<Health>,
     authenticator: Arc<Authenticator>,
     events: mpsc::Receiver<Event>,
@@ -46,11 +46,11 @@ fn pclusters() -> pclusters::PClusters {
     pclusters::PClusters::new(Arc::new(cluster), "gateways".into())
 }
 
-fn user(name: &str, role: AdminRole) -> AdminUser {
+pub(super) fn user(name: &str, role: AdminRole) -> AdminUser {
     AdminUser { username: name.into(), password: Some(Secret::new("secret")), token: None, role }
 }
 
-fn users() -> Vec<AdminUser> {
+pub(super) fn users() -> Vec<AdminUser> {
     vec![
         user("root", AdminRole::Admin),
         user("reader", AdminRole::Operator),
@@ -59,7 +59,7 @@ fn users() -> Vec<AdminUser> {
 }
 
 impl Gateway {
-    fn start() -> Self {
+    pub(super) fn start() -> Self {
         Self::start_with(users(), false)
     }
 
@@ -69,6 +69,10 @@ impl Gateway {
     }
 
     fn start_with(users: Vec<AdminUser>, acl_enabled: bool) -> Self {
+        Self::start_by(users, acl_enabled, None)
+    }
+
+    pub(super) fn start_by(users: Vec<AdminUser>, acl_enabled: bool, tls: Option<Arc<ServerTls>>) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let (sender, world) = watch::channel(Arc::new(World::empty()));
         let authenticator = Arc::new(Authenticator::new(TokenKey::random().unwrap()).unwrap());
@@ -80,7 +84,7 @@ impl Gateway {
         let (audit, events) = Audit::new(100, crate::audit::Watched::default(), Arc::clone(&metrics));
         let admin = Admin::new(
             sender,
-            None,
+            Keep::Memory,
             users,
             Arc::clone(&authenticator),
             clients,
@@ -91,11 +95,11 @@ impl Gateway {
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let admin = Arc::new(admin);
-        runtime.spawn(serve(listener, None, Arc::clone(&admin), std::future::pending()));
+        runtime.spawn(serve(listener, tls, Arc::clone(&admin), std::future::pending()));
         Self { admin, address, world, health, authenticator, events, runtime }
     }
 
-    fn client(&self) -> AdminClient {
+    pub(super) fn client(&self) -> AdminClient {
         AdminClient::new(&self.address, "root", "secret")
     }
 

@@ -112,9 +112,9 @@ pub const fn row(key: ApiKey) -> Row {
         K::DescribeAcls => own(1, 3, "the rules of the virtual cluster, where aclEnabled"),
         K::CreateAcls | K::DeleteAcls => own(1, 3, "the rules of the virtual cluster, where clients keep them"),
         K::DescribeClientQuotas => {
-            own(0, 1, "none, since a virtual cluster can have none yet; the physical cluster's are not shown")
+            own(0, 1, "those of the virtual cluster's users and client ids; the physical cluster's are not shown")
         }
-        K::AlterClientQuotas => deny("a virtual cluster can have no quotas yet"),
+        K::AlterClientQuotas => own(0, 1, "bytes a second of users and client ids, within what the operator allows"),
         K::DescribeUserScramCredentials => {
             own(0, 0, "the service accounts of the virtual cluster that have a password")
         }

@@ -17,6 +17,7 @@ mod oauth;
 mod properties;
 mod reader;
 mod settings;
+mod state;
 pub mod tls;
 pub mod upstream;
 
@@ -34,6 +35,7 @@ pub use logins::{Logins, MECHANISMS, OAUTHBEARER, Unmapped};
 pub use nodes::Nodes;
 pub use oauth::{JwksSource, OAuth, RequiredClaim, TOKEN_ALGORITHMS};
 use reader::Reader;
+pub use state::{AtRest, KeySource, State};
 use tls::{ClientAuth, Tls};
 
 /// What the names of the gateway's own topics on the physical cluster begin with. No client sees or reaches them.
@@ -54,6 +56,7 @@ pub struct Config {
     pub passthrough: Passthrough,
     pub audit: Audit,
     pub state: State,
+    pub at_rest: AtRest,
     pub nodes: Nodes,
     pub tokens: Tokens,
 }
@@ -190,15 +193,6 @@ impl SecurityProtocol {
 pub struct Passthrough {
     /// Whether nothing is allowed in it without a rule. The admin API's users are its super users.
     pub acl_enabled: bool,
-}
-
-/// Where resources are kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum State {
-    /// In the process: gone when it ends.
-    Memory,
-    /// In this topic of the physical cluster, shared by all gateways that name it.
-    Topic(String),
 }
 
 /// The tokens that local accounts use as passwords.

@@ -5,7 +5,7 @@ use serde_yaml::Value;
 
 use super::reader::{Reader, text};
 use super::{
-    Config, INTERNAL_TOPICS, Passthrough, State, Tokens, admin, audit, clients, clusters, logins, nodes, oauth, tls,
+    Config, INTERNAL_TOPICS, Passthrough, Tokens, admin, audit, clients, clusters, logins, nodes, oauth, state, tls,
     upstream,
 };
 
@@ -32,14 +32,12 @@ pub(super) const fn structured(path: &'static str, variable: &'static str) -> Se
 /// The settings of this file; the other parts have their own.
 const SETTINGS: &[Setting] = &[
     setting("passthrough.aclEnabled", "GATEWAY_ACL_STORE_ENABLED"),
-    file_only("state.store"),
-    file_only("state.topic"),
     setting("tokens.signingKey", "GATEWAY_USER_POOL_SECRET_KEY"),
 ];
 
 /// Every setting.
 pub(super) fn settings() -> impl Iterator<Item = &'static Setting> + Clone {
-    let parts: [&[Setting]; 10] = [
+    let parts: [&[Setting]; 11] = [
         upstream::SETTINGS,
         clusters::SETTINGS,
         clients::SETTINGS,
@@ -49,12 +47,12 @@ pub(super) fn settings() -> impl Iterator<Item = &'static Setting> + Clone {
         audit::SETTINGS,
         admin::SETTINGS,
         nodes::SETTINGS,
+        state::SETTINGS,
         SETTINGS,
     ];
     parts.into_iter().flatten()
 }
 
-const STATE_TOPIC: &str = "_anabranch.state";
 pub(super) const LOOPBACK: &str = "127.0.0.1";
 /// A key that is shorter can be guessed from one token, or one line of a chain.
 pub(super) const SHORTEST_KEY: usize = 32;
@@ -68,7 +66,7 @@ pub(super) fn read(reader: &mut Reader) -> Option<Config> {
     let tls = tls::read(reader, &clients.listeners);
     let admin = admin::read(reader, &clients, &tls);
     let passthrough = Passthrough { acl_enabled: reader.flag("passthrough.aclEnabled", false) };
-    let state = state(reader);
+    let (state, at_rest) = state::read(reader);
     let nodes = nodes::read(reader, &state);
     let signing_key = reader.value("tokens.signingKey", |value| match text(value)? {
         key if key.len() < SHORTEST_KEY => {
@@ -89,20 +87,10 @@ pub(super) fn read(reader: &mut Reader) -> Option<Config> {
         passthrough,
         audit,
         state,
+        at_rest,
         nodes,
         tokens,
     })
-}
-
-fn state(reader: &mut Reader) -> State {
-    let topic = reader.value("state.topic", internal_topic);
-    let choices = [("memory", false), ("topic", true)];
-    if reader.choice("state.store", &choices).unwrap_or(false) {
-        let topic = topic.unwrap_or_else(|| STATE_TOPIC.to_owned());
-        State::Topic(topic)
-    } else {
-        State::Memory
-    }
 }
 
 /// The name of a topic of the gateway's own. Such topics are hidden from everybody, and no tenant's prefix begins with an

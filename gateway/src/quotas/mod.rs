@@ -9,6 +9,7 @@ pub mod rules;
 pub mod shares;
 #[cfg(test)]
 mod tests;
+mod told;
 
 /// What is limited by the second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -69,6 +69,13 @@ pub(super) fn whole(request: &Checked<'_>, denial: &Denial) -> Result<Vec<u8>, S
             answer.extend([("ErrorMessage".to_owned(), Value::Null)]);
             answer.extend([("Results".to_owned(), json!([{ "ErrorCode": element.code, "ErrorMessage": null }]))]);
         }
+        // Clients find the answers to their entries by the entities in them.
+        ApiKey::AlterClientQuotas => {
+            let asked = local::asked(request)?;
+            let entries = asked["Entries"].as_array().into_iter().flatten();
+            let refused = |entry: &Value| json!({ "ErrorCode": element.code, "ErrorMessage": text(denial.ty), "Entity": entry["Entity"] });
+            let _ = answer.insert("Entries".to_owned(), entries.map(refused).collect());
+        }
         ApiKey::DescribeClientQuotas => {
             answer.extend(["Entries", "ErrorMessage"].map(|field| (field.to_owned(), Value::Null)));
         }
@@ -88,7 +95,7 @@ const fn whole_text(key: ApiKey, version: i16, ty: ResourceType) -> Option<&'sta
 }
 
 /// The request without its records; nothing of one that names more than any honest one.
-fn named(request: &Checked<'_>) -> Result<Value, SessionError> {
+pub(super) fn named(request: &Checked<'_>) -> Result<Value, SessionError> {
     struct NoRecords;
     impl Visitor for NoRecords {
         type Error = Infallible;

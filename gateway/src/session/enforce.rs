@@ -37,7 +37,7 @@ pub(super) enum Ruling<'f> {
 }
 
 /// What is refused of a request that is served.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Apart {
     /// The body of an answer that holds nothing else.
     pub(super) body: Vec<u8>,
@@ -212,9 +212,9 @@ fn without_settings(version: i16, served: Vec<u8>, access: &Access<'_>) -> Resul
 }
 
 /// The topics of a virtual cluster, as far as the gateway knows them.
-struct KnownTopics<'a> {
-    tenant: &'a Tenant,
-    cluster: &'a Physical,
+pub(super) struct KnownTopics<'a> {
+    pub(super) tenant: &'a Tenant,
+    pub(super) cluster: &'a Physical,
 }
 
 impl Topics for KnownTopics<'_> {

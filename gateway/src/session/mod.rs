@@ -26,12 +26,14 @@ mod login_tests;
 mod outgoing;
 pub mod pipeline;
 mod queue;
+mod quota_stage;
 pub mod quotas;
 pub mod refusal;
 mod renewal;
 mod rights;
 #[cfg(test)]
 mod rights_tests;
+mod room;
 pub mod scram;
 mod several;
 #[cfg(test)]
@@ -39,6 +41,7 @@ mod tests;
 mod throttle;
 mod throttle_time;
 mod topic_uses;
+pub mod usage;
 
 use crate::audit::Audit;
 use crate::authn::sasl::Authenticator;
@@ -116,6 +119,8 @@ pub struct Shared {
     pub quotas: Arc<Quotas>,
     /// Where the rules are kept that clients make.
     pub acls: Arc<dyn acls::AclKeeper>,
+    /// Where the quotas are kept that clients set.
+    pub quota_keeper: Arc<dyn quotas::QuotaKeeper>,
     /// Whether sessions shall end.
     pub drain: Arc<Drain>,
 }

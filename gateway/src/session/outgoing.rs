@@ -3,7 +3,6 @@
 use super::SessionError;
 use super::enforce::{self, Written};
 use super::joined;
-use super::leaving;
 use super::pipeline::{SCRATCH, Session};
 use super::queue::Awaited;
 use super::refusal::with_refused_resources;
@@ -56,8 +55,6 @@ pub(super) async fn send_back(
         return Err(SessionError::Answer(format!("correlation id {answered} instead of {correlation_id}")));
     }
     let (head, body) = frame.split_at(start);
-    let anew = leaving::with_sequences_anew(session.shared, *key, *version, body);
-    let body = anew.as_deref().unwrap_or(body);
     reading.rights.renew();
     // What was lent when the request came may be lent no more.
     let now = Arc::clone(reading.rights.tenant());

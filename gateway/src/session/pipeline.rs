@@ -17,8 +17,9 @@ use super::outgoing::{self, Reading};
 use super::queue::{Awaited, Exchange, Held, Queue};
 use super::refusal::{refused, unserved};
 use super::rights::Rights;
-use super::throttle::{self, Charges, Meter, Muted, Owed};
-use super::{SessionError, Shared, acls, audited, leaving, local, quotas, renewal, scram, several, topic_uses};
+use super::room::{self, Room};
+use super::throttle::{self, Charges, Muted, Owed};
+use super::{SessionError, Shared, acls, audited, leaving, local, renewal, scram, several, topic_uses};
 use crate::apis::check::{Checked, Unserved, check};
 use crate::apis::{Verdict, row};
 use crate::audit::caller;
@@ -78,11 +79,11 @@ pub(super) struct Session<'a> {
     pub(super) client: &'a Connection,
     pub(super) broker: i32,
     pub(super) shared: &'a Shared,
-    identity: &'a Identity,
+    pub(super) identity: &'a Identity,
     /// The names that it began with.
-    tenant: Arc<Tenant>,
+    pub(super) tenant: Arc<Tenant>,
     pub(super) metrics: &'a TenantMetrics,
-    muted: Muted,
+    pub(super) muted: Muted,
     kafka_authorizes: bool,
     /// Whether the client is about to log in again.
     login: AtomicBool,
@@ -207,6 +208,13 @@ async fn forward(
     queue: &Queue,
 ) -> Result<(), SessionError> {
     let (key, version, correlation_id) = (checked.key(), checked.version(), checked.header().correlation_id);
+    let (less, more) = match session.room(&checked, rights).await? {
+        Room::Fits => (None, None),
+        Room::Refused(Some(answer), _) => return queue.put(Exchange::Local(answer)).await,
+        Room::Refused(None, _) => return Err(SessionError::Ended(room::SILENT)),
+        Room::Less(frame, apart, _) => (Some(frame), Some(apart)),
+    };
+    let checked = less.as_deref().map_or(Ok(checked), room::reworded)?;
     let mut last_word = false;
     let refusal = loop {
         segments.clear(SCRATCH);
@@ -229,6 +237,7 @@ async fn forward(
                 continue;
             }
         };
+        let apart = room::together(key, version, apart, more.clone())?;
         let silent = apart.as_ref().is_some_and(|apart| apart.silent);
         let then = matches!(key, ApiKey::Fetch | ApiKey::ShareFetch).then(|| rights.authorizer().clone());
         let (asked, more) = (Asked::default(), false);
@@ -415,16 +424,6 @@ impl Session<'_> {
         }
     }
 
-    pub(super) fn meter(&self) -> Meter<'_> {
-        Meter { quotas: &self.shared.quotas, muted: &self.muted, metrics: self.metrics }
-    }
-
-    /// Writes a request down where a quota holds.
-    async fn admit(&self, frame: &mut [u8], charges: &mut Charges, rights: &mut Rights) -> Option<Box<Owed>> {
-        let Identity { virtual_cluster, username, .. } = self.identity;
-        charges.admit(frame, rights, virtual_cluster, username, self.meter()).await
-    }
-
     /// Whether a frame is answered here or goes to the broker.
     async fn course<'f>(
         &self,
@@ -456,7 +455,7 @@ impl Session<'_> {
         }
         let answer = match checked.key() {
             ApiKey::ApiVersions => local::api_versions(&checked, self.broker, self.shared).await,
-            ApiKey::DescribeClientQuotas => quotas::describe(&checked, &tenant.namespace),
+            ApiKey::DescribeClientQuotas | ApiKey::AlterClientQuotas => self.quotas(&checked).await,
             ApiKey::DescribeUserScramCredentials => {
                 let world = self.shared.world.borrow().clone();
                 scram::describe(&checked, &world, &self.identity.virtual_cluster)
@@ -497,12 +496,12 @@ impl Session<'_> {
     }
 
     /// Records what this client did.
-    fn record(&self, action: Action) {
+    pub(super) fn record(&self, action: Action) {
         let origin = self.origin();
         self.shared.audit.record(Event::new(action).from_where(origin));
     }
 
-    fn origin(&self) -> Origin {
+    pub(super) fn origin(&self) -> Origin {
         Origin::of(self.identity, audited::ends(self.client))
     }
 

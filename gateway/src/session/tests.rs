@@ -81,6 +81,12 @@ impl acls::AclKeeper for NoRules {
     }
 }
 
+impl quotas::QuotaKeeper for NoRules {
+    fn set(self: Arc<Self>, _: Arc<str>, _: Vec<quotas::Setting>) -> acls::Kept<()> {
+        Box::pin(async { Err(acls::NotKept::Unavailable("no rules".into())) })
+    }
+}
+
 pub(super) struct Gateway {
     pub(super) shared: Arc<Shared>,
     pub(super) listener: Arc<Listener>,
@@ -122,6 +128,7 @@ pub(super) fn gateway_with(broker: &HostPort, login: Login, max_reauth: Option<D
         fetch_sessions: Arc::default(),
         quotas: Arc::default(),
         acls: Arc::new(NoRules),
+        quota_keeper: Arc::new(NoRules),
         drain: Arc::default(),
     });
     let routing = PortRouting { start: 6969, count: 1, advertised_start: 6969, min_broker_id: 1 };
@@ -553,22 +560,4 @@ async fn a_client_that_understands_it_is_sent_to_its_bootstrap_addresses_where_n
         assert_eq!(client.read(&mut [0; 1]).await.unwrap_or(0), 0);
         assert!(session.await.unwrap().is_ok());
     }
-}
-
-#[tokio::test]
-async fn a_gap_in_sequence_numbers_is_a_producer_unknown_where_gateways_have_switched() {
-    let (gateway, cluster, _) = with_second(1).await;
-    let answer = |code: i16| {
-        json!({ "Responses": [{ "Name": "t", "PartitionResponses": [
-            { "Index": 0, "ErrorCode": code, "BaseOffset": -1, "LogAppendTimeMs": -1, "LogStartOffset": -1 },
-        ] }] })
-    };
-    let encoded = |code| value::encode(ApiKey::Produce.response(), 9, &answer(code)).unwrap();
-    let told = |code| leaving::with_sequences_anew(&gateway.shared, ApiKey::Produce, 9, &encoded(code));
-    assert_eq!(told(45), None, "nobody has switched");
-    assert!(cluster.activate(&to_failover()));
-    let changed = value::decode(ApiKey::Produce.response(), 9, &told(45).unwrap()).unwrap();
-    let partition = &changed["Responses"][0]["PartitionResponses"][0];
-    assert_eq!((&partition["ErrorCode"], &partition["LogStartOffset"]), (&json!(59), &json!(0)));
-    assert_eq!((told(0), told(6)), (None, None), "other answers are as they were");
 }

@@ -4,7 +4,9 @@
 //! more is read from its connection, whether it listens or not. Only a request that has too much before it waits by itself.
 
 use super::rights::Rights;
+use super::room::Made;
 use super::throttle_time::tell_in_frame;
+use super::usage::Stored;
 use crate::observe::metrics::TenantMetrics;
 use crate::quotas::Rate;
 use crate::quotas::bucket::LONGEST_MUTE;
@@ -23,12 +25,16 @@ use wire::schema::ApiKey;
 pub struct Quotas {
     /// The accounts.
     pub ledger: Arc<Ledger>,
+    /// What topics hold.
+    pub stored: Stored,
+    /// Topics that were made a moment ago.
+    pub made: Made,
     started: Instant,
 }
 
 impl Default for Quotas {
     fn default() -> Self {
-        Self { ledger: Arc::default(), started: Instant::now() }
+        Self { ledger: Arc::default(), stored: Stored::default(), made: Made::default(), started: Instant::now() }
     }
 }
 
@@ -132,8 +138,8 @@ impl Charges {
         let header = frame::request_header(key, frame).ok()?;
         let (client_id, body) = (header.client_id.unwrap_or_default(), header.body);
         let now = meter.quotas.now();
-        let same = |client: &&Box<Client>| Arc::ptr_eq(&client.rules, rules) && client.client_id == client_id;
-        let accounts = match self.client.as_ref().filter(same) {
+        let same = |client: &&Client| Arc::ptr_eq(&client.rules, rules) && client.client_id == client_id;
+        let accounts = match self.client.as_deref().filter(same) {
             Some(client) => Arc::clone(&client.accounts),
             None => {
                 let accounts = Arc::new(meter.quotas.ledger.accounts(now, virtual_cluster, rules, user, client_id));

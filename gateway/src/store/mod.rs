@@ -1,8 +1,10 @@
 //! Where declared resources are kept. What they mean is decided elsewhere.
 
 pub mod entry;
+pub mod folder;
 pub mod follower;
 pub mod ledger;
+pub mod secrets;
 pub mod topic;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Change, entry};
+use super::{Change, entry, secrets};
+use crate::crypto::sealed::SealingKeys;
 use crate::upstream::cluster::Cluster;
 use crate::upstream::topic_log::{LogError, Shape, TopicLog, UP_TO_THREE};
 
@@ -26,7 +27,10 @@ const COPIED: &str = "Copied";
 
 /// The log. After an error the next call connects anew.
 #[derive(Debug)]
-pub struct StateLog(TopicLog);
+pub struct StateLog {
+    log: TopicLog,
+    keys: Option<Arc<SealingKeys>>,
+}
 
 /// One change in the log.
 #[derive(Debug)]
@@ -61,18 +65,29 @@ impl StateLog {
     /// brokers where there are less.
     pub fn new(cluster: Arc<Cluster>, topic: String, replication_factor: Option<i16>) -> Self {
         let shape = Shape { replication_factor: replication_factor.unwrap_or(UP_TO_THREE), ..SHAPE };
-        Self(TopicLog::new(cluster, topic, shape, 0).strict(SETTINGS))
+        Self { log: TopicLog::new(cluster, topic, shape, 0).strict(SETTINGS), keys: None }
+    }
+
+    /// Encrypts what is secret by these keys.
+    #[must_use]
+    pub fn sealed_by(self, keys: Option<Arc<SealingKeys>>) -> Self {
+        Self { keys, ..self }
+    }
+
+    /// Why a change must not be written, if it must not.
+    pub fn refuses(&self, change: &Change) -> Option<String> {
+        if self.keys.is_some() { None } else { secrets::unprotected(change) }
     }
 
     /// The same log over a connection of its own.
     #[must_use]
     pub fn another(&self) -> Self {
-        Self(self.0.another())
+        Self { log: self.log.another(), keys: self.keys.clone() }
     }
 
     /// The topic's name.
     pub fn topic(&self) -> &str {
-        self.0.topic()
+        self.log.topic()
     }
 
     /// The topic's id: another one is another log. Connects where that has not been done.
@@ -80,7 +95,7 @@ impl StateLog {
     /// # Errors
     /// [`LogError`]
     pub async fn id(&mut self) -> Result<[u8; 16], LogError> {
-        self.0.id().await
+        self.log.id().await
     }
 
     /// The first offset that is there.
@@ -88,7 +103,7 @@ impl StateLog {
     /// # Errors
     /// [`LogError`]
     pub async fn beginning(&mut self) -> Result<i64, LogError> {
-        self.0.beginning().await
+        self.log.beginning().await
     }
 
     /// Looks whether the topic is there and keeps what is in it.
@@ -96,12 +111,12 @@ impl StateLog {
     /// # Errors
     /// [`LogError`]
     pub async fn check(&mut self) -> Result<(), LogError> {
-        self.0.check().await
+        self.log.check().await
     }
 
     /// Ends the connection: the next call makes a new one, and looks at the topic then.
     pub fn disconnect(&mut self) {
-        self.0.disconnect();
+        self.log.disconnect();
     }
 
     /// Waits for a record at or behind an offset, for at most this long.
@@ -109,7 +124,7 @@ impl StateLog {
     /// # Errors
     /// [`LogError`]
     pub async fn wait(&mut self, from: i64, longest: Duration) -> Result<bool, LogError> {
-        self.0.wait(from, longest).await
+        self.log.wait(from, longest).await
     }
 
     /// Appends changes; returns the offset of the last one when all replicas have them. As many as a broker takes at once hold
@@ -119,7 +134,7 @@ impl StateLog {
     /// [`LogError`]. After a broken connection the changes may be in the log nevertheless, and so may be the first of many.
     pub async fn append(&mut self, changes: &[Change]) -> Result<i64, LogError> {
         let entries = self.entries(changes)?;
-        self.0.append(entries).await
+        self.log.append(entries).await
     }
 
     /// The same, and then that all of what another log held is here: the `move_number`th time that the log moved.
@@ -129,12 +144,16 @@ impl StateLog {
     pub async fn append_copy(&mut self, changes: &[Change], move_number: i64) -> Result<i64, LogError> {
         let mut entries = self.entries(changes)?;
         entries.push((COPIED.to_owned(), Some(move_number.to_string().into_bytes())));
-        self.0.append(entries).await
+        self.log.append(entries).await
     }
 
     fn entries(&self, changes: &[Change]) -> Result<Vec<(String, Option<Vec<u8>>)>, LogError> {
-        let entries = changes.iter().map(entry::write).collect::<Result<Vec<_>, _>>();
-        entries.map_err(|error| LogError::Codec { topic: self.topic().to_owned(), reason: error.to_string() })
+        let entry = |change| {
+            let entry = entry::write(change).map_err(|error| error.to_string())?;
+            secrets::seal(self.keys.as_deref(), change, entry)
+        };
+        let entries = changes.iter().map(entry).collect::<Result<Vec<_>, _>>();
+        entries.map_err(|reason| LogError::Codec { topic: self.topic().to_owned(), reason })
     }
 
     /// Reads on from an offset, without waiting for more.
@@ -142,7 +161,7 @@ impl StateLog {
     /// # Errors
     /// [`LogError`]
     pub async fn read(&mut self, from: i64) -> Result<Page, LogError> {
-        let page = self.0.read(from).await?;
+        let page = self.log.read(from).await?;
         let skipped = page.damaged.into_iter().map(|(offset, reason)| Skipped { offset, reason });
         let mut read = Page {
             noted: Vec::with_capacity(page.records.len()),
@@ -159,7 +178,15 @@ impl StateLog {
                 read.copied = number.or(read.copied);
                 continue;
             }
-            match entry::read(key, value) {
+            let opened = value.and_then(|value| secrets::open(self.keys.as_deref(), key, value));
+            let opened = match opened.transpose() {
+                Ok(opened) => opened,
+                Err(reason) => {
+                    read.skipped.push(Skipped { offset, reason });
+                    continue;
+                }
+            };
+            match entry::read(key, opened.as_deref().or(value)) {
                 Ok(change) => {
                     let key = String::from_utf8_lossy(key).into_owned();
                     read.noted.push(Noted { offset, key, change });

@@ -11,6 +11,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use contract::resources::acl::AclBinding;
+use contract::resources::quota::QuotaSpec;
 use contract::resources::virtual_cluster::VirtualClusterSpec;
 use gateway::naming::topic_ids::TopicIds;
 use serde::Deserialize;
@@ -70,6 +71,9 @@ pub(crate) struct Given {
     /// Rules that came by Kafka's API before.
     #[serde(default)]
     pub(crate) rules: BTreeSet<AclBinding>,
+    /// The quotas of the virtual cluster.
+    #[serde(default)]
+    pub(crate) quotas: Vec<QuotaSpec>,
     /// The session has joined this group before.
     pub(crate) joined: Option<Joined>,
 }

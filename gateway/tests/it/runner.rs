@@ -1,7 +1,8 @@
 //! Runs one case at one version through the stages of a session, in the session's order.
 
 use crate::model::{Answer, Case, Given, ServiceAccount, Then, VEIL, resolve};
-use contract::resources::{GatewayServiceAccount, VirtualCluster};
+use contract::resources::quota::{QuotaKind, QuotaMetadata, QuotaSpec};
+use contract::resources::{GatewayServiceAccount, OwnApiVersion, Quota, Resource, VirtualCluster};
 use gateway::apis::check::{Checked, check};
 use gateway::apis::{Verdict, row};
 use gateway::authn::Account;
@@ -14,6 +15,7 @@ use gateway::naming::sessions::FetchSessions;
 use gateway::naming::topic_ids::TopicIds;
 use gateway::naming::{Addresses, Tenant, response};
 use gateway::session::acls::{self, AclKeeper, Kept};
+use gateway::session::quotas::{QuotaKeeper, Setting};
 use gateway::session::{handshake, quotas, refusal, scram};
 use gateway::world::{self, World};
 use serde_json::{Value, json};
@@ -269,7 +271,17 @@ fn answered(
 fn own_answer(request: &Checked<'_>, given: &Given, kept: &Arc<KeptRules>) -> Result<Value, String> {
     let answer = match request.key() {
         ApiKey::SaslHandshake | ApiKey::SaslAuthenticate => handshake::already_authenticated(request),
-        ApiKey::DescribeClientQuotas => quotas::describe(request, &tenant(given).namespace),
+        ApiKey::DescribeClientQuotas => {
+            let rules = world(given).virtual_cluster("case").unwrap().quotas.clone();
+            quotas::describe(request, &tenant(given).namespace, rules.as_deref())
+        }
+        ApiKey::AlterClientQuotas => {
+            let rules = world(given).virtual_cluster("case").unwrap().quotas.clone();
+            let keeper = Arc::clone(kept) as Arc<dyn QuotaKeeper>;
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            let (namespace, cluster) = (tenant(given).namespace, "case".into());
+            runtime.block_on(quotas::alter(request, &namespace, &cluster, rules.as_deref(), &keeper))
+        }
         ApiKey::DescribeUserScramCredentials => scram::describe(request, &world(given), "case"),
         ApiKey::DescribeAcls | ApiKey::CreateAcls | ApiKey::DeleteAcls => {
             let (world, keeper) = (world(given), Arc::clone(kept) as Arc<dyn AclKeeper>);
@@ -299,12 +311,29 @@ fn world(given: &Given) -> World {
     };
     let clusters: Vec<_> = clusters.into_iter().map(declared).collect();
     let rules = BTreeMap::from([("case".to_owned(), Arc::new(given.rules.clone()))]);
-    world::build(&clusters, &accounts, rules.iter().filter(|(_, rules)| !rules.is_empty()), []).unwrap()
+    let quota = |(number, spec): (usize, &QuotaSpec)| {
+        let metadata = QuotaMetadata { name: number.to_string(), v_cluster: Some("case".to_owned()), labels: None };
+        Resource::from(Quota {
+            kind: QuotaKind::Quota,
+            api_version: OwnApiVersion::AnabranchV1,
+            metadata,
+            spec: spec.clone(),
+        })
+    };
+    let quotas: Vec<Resource> = given.quotas.iter().enumerate().map(quota).collect();
+    world::build(&clusters, &accounts, rules.iter().filter(|(_, rules)| !rules.is_empty()), &quotas).unwrap()
 }
 
 /// Keeps the rules of the only virtual cluster there is.
 #[derive(Debug)]
 struct KeptRules(Mutex<BTreeSet<AclBinding>>);
+
+/// What is set is in no case's answer.
+impl QuotaKeeper for KeptRules {
+    fn set(self: Arc<Self>, _: Arc<str>, _: Vec<Setting>) -> Kept<()> {
+        Box::pin(async { Ok(()) })
+    }
+}
 
 impl AclKeeper for KeptRules {
     fn create(self: Arc<Self>, _: Arc<str>, rules: Vec<AclBinding>) -> Kept<()> {

@@ -96,7 +96,7 @@ fn who_cannot_ask_is_told_2() {
         (&["apply", "nowhere.yaml"], "cannot read nowhere.yaml"),
         (&["diff", "nowhere.yaml"], "cannot read nowhere.yaml"),
         (&["apply", "x.yaml", "--prune", "=x"], "a label is needed"),
-        (&["delete"], "--file"),
+        (&["delete"], "<KIND>"),
         (&["delete", "virtual-cluster", "x", "--vcluster", "y"], "belongs to no virtual cluster"),
         (&["validate", "nowhere.yaml"], "cannot read nowhere.yaml"),
     ] {

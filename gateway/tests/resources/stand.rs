@@ -83,7 +83,11 @@ admin: {{ port: {admin_port}, users: [{{ username: admin, password: {PASSWORD} }
         fs::write(folder.join("gateway.yaml"), settings).unwrap();
         fs::write(folder.join("password"), format!("{PASSWORD}\n")).unwrap();
         // So that what is written for a gateway at its usual port, as people copy it, goes to this one.
-        fs::write(folder.join(".curlrc"), format!("connect-to = \"localhost:8888:127.0.0.1:{admin_port}\"\n")).unwrap();
+        fs::write(
+            folder.join(".curlrc"),
+            format!("connect-to = \"localhost:8888:127.0.0.1:{admin_port}\"\nmax-time = 60\n"),
+        )
+        .unwrap();
         let gateway = Command::new(env!("CARGO_BIN_EXE_gateway"))
             .args(["run", "--config", "gateway.yaml"])
             .current_dir(&folder)
@@ -121,7 +125,10 @@ admin: {{ port: {admin_port}, users: [{{ username: admin, password: {PASSWORD} }
     /// Runs a script as people do who copy it into a shell.
     pub(crate) fn shell(&self, script: &str) -> String {
         let mut shell = Command::new("sh");
-        let shell = shell.args(["-e", "-c", script]).current_dir(&self.folder).env("CURL_HOME", &self.folder);
+        let shell = shell.args(["-e", "-c", script]).current_dir(&self.folder);
+        // A proxy for the web, as some machines have one, knows nothing of this one.
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let shell = shell.env_clear().env("PATH", path).env("CURL_HOME", &self.folder);
         let output = shell.stdin(Stdio::null()).output().unwrap();
         assert!(output.status.success(), "{script}\n{}{}", stdout(&output), stderr(&output));
         stdout(&output)

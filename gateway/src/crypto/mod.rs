@@ -1,0 +1,3 @@
+//! Encryption of what is kept.
+
+pub mod sealed;
