@@ -12,6 +12,7 @@ pub mod certs;
 pub mod cli;
 pub mod config;
 pub mod crypto;
+pub mod failover;
 pub mod leaving;
 pub mod listeners;
 pub mod material;
@@ -31,6 +32,7 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
 
+use admin::pclusters::PClusters;
 use admin::{Admin, ClientAccess, Keep, Reports};
 use audit::event::{Action, Event};
 use audit::recorder::Recorder;
@@ -46,6 +48,7 @@ use config::tls::ClientAuth;
 use config::{Config, HostPort, State};
 use contract::resources::PASSTHROUGH;
 use crypto::sealed::SealingKeys;
+use failover::{Followers, StateAt};
 use leaving::Signals;
 use listeners::{ListenError, Listeners};
 use material::{Material, MaterialError};
@@ -56,17 +59,15 @@ use observe::metrics::Metrics;
 use observe::stream;
 use observe::traces::{self, Traces, TracesError};
 use routing::Routes;
-use session::attempts::Attempts;
 use session::certificate::ByCertificate;
 use session::delegated::Delegation;
-use session::drain::Drain;
 use session::{Limits, Listener, Login, Shared};
 use store::folder::Folder;
 use store::topic::StateLog;
 use transport::tls::reload;
 use transport::tls::server::ServerTls;
 use upstream::cluster::Cluster;
-use upstream::security::{Security, SecurityError};
+use upstream::security::SecurityError;
 use world::World;
 
 /// Why the gateway could not start or go on.
@@ -115,25 +116,32 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     let authenticator = authenticator(&config)?;
     let cluster = Arc::new(cluster(&config)?);
     let (audit, recorder) = audit_of(&config, &cluster, &metrics).await?;
-    let admin =
-        admin_of(&config, sender, &cluster, &authenticator, reports(&config, &health, &metrics, &audit), sealing);
+    let admin = admin_of(
+        &config,
+        sender,
+        &cluster,
+        &authenticator,
+        reports(&config, &health, &metrics, &audit),
+        sealing.clone(),
+    );
     let admin_listener = listen(&config.admin.bind_host, config.admin.port, "the admin API").await?;
     let members = Members::new(&config.nodes, &config.clients.listeners, &machine(), &name_of(&config));
     let (listeners, bootstrap) = client_listeners(&config, &authenticator, &servers, &principals, &members).await?;
     let shared = Arc::new(Shared {
-        cluster: Arc::clone(&cluster),
+        cluster: cluster.active(),
+        active: cluster.is_switchable().then(|| cluster.follow()),
         world,
-        traces: traces_of(&config, &metrics)?,
+        traces: traces_of(&config, &metrics)?.map(Arc::new),
         metrics,
         audit,
-        attempts: Attempts::default(),
+        attempts: Arc::default(),
         limits: limits(&config),
-        api_versions: session::local::ApiVersionsCache::default(),
+        api_versions: Arc::default(),
         fetch_sessions: Arc::default(),
-        quotas: session::Quotas::default(),
+        quotas: Arc::default(),
         acls: Arc::clone(&admin) as Arc<dyn session::acls::AclKeeper>,
         quota_keeper: Arc::clone(&admin) as Arc<dyn session::quotas::QuotaKeeper>,
-        drain: Drain::default(),
+        drain: Arc::default(),
     });
     let (told, metrics) = (certificates_reloaded(shared.audit.clone()), Arc::clone(&shared.metrics));
     let shown = servers.into_iter().flatten().chain(admin_tls.clone());
@@ -141,9 +149,12 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     let follow_provider = follow_provider(&config, &authenticator, &shared.metrics)?;
     let signals = Signals::new().map_err(RunError::Signals)?;
     let (stop_admin, admin_stops) = oneshot::channel::<()>();
+    let present = Arc::new(watch::Sender::new(Arc::clone(&shared)));
+    let followers = followers(&config, &cluster, &present, &admin, sealing.clone());
+    let upstreams = failover::watch_upstreams(Arc::clone(&cluster), Arc::clone(&health), Arc::clone(&shared.metrics));
     let clients = async {
         tokio::select! {
-            () = serve_clients(&admin, &health, &shared, listeners, bootstrap, &config) => {}
+            () = serve_clients(&admin, &health, followers, listeners, bootstrap, &config) => {}
             () = signals.leave(&members, &health, &shared.drain, config.nodes.drain) => {}
         }
         // It tells how things are until the last client has gone.
@@ -160,7 +171,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
                 () = members.run(&cluster) => Ok(()),
                 () = session::usage::divide(&shared, &members) => Ok(()),
                 () = session::usage::look(&shared) => Ok(()),
-                () = watch_upstream(&cluster, &health) => Ok(()),
+                () = upstreams => Ok(()),
                 ended = certificates => ended.map_err(RunError::Signals),
                 done = follow_provider => done,
                 () = follow_declared(shared.world.clone(), &authenticator, &shared.metrics) => Ok(()),
@@ -168,6 +179,32 @@ pub async fn run(config: Config) -> Result<(), RunError> {
             }
         })
         .await
+}
+
+/// Where declarations are kept at a physical cluster.
+fn state_at(config: &Config, topic: &str, sealing: Option<Arc<SealingKeys>>) -> StateAt {
+    let (topic, replicas) = (topic.to_owned(), config.at_rest.replication_factor);
+    Box::new(move |physical| {
+        let only = Arc::new(Cluster::new(physical, Vec::new()));
+        StateLog::new(only, topic.clone(), replicas).sealed_by(sealing.clone())
+    })
+}
+
+/// Who hears of a switch to another physical cluster.
+fn followers(
+    config: &Config,
+    cluster: &Arc<Cluster>,
+    shared: &Arc<watch::Sender<Arc<Shared>>>,
+    admin: &Arc<Admin>,
+    sealing: Option<Arc<SealingKeys>>,
+) -> Followers {
+    let (audit, metrics) = (shared.borrow().audit.clone(), Arc::clone(&shared.borrow().metrics));
+    let (cluster, shared, admin) = (Arc::clone(cluster), Arc::clone(shared), Arc::clone(admin));
+    let state = match &config.state {
+        State::Topic(topic) => Some(state_at(config, topic, sealing)),
+        State::Memory | State::Folder(_) => None,
+    };
+    Followers { cluster, key: config.nodes.cluster_id.clone(), shared, admin, state, audit, metrics }
 }
 
 /// The admin API over what is declared, kept as the settings say.
@@ -182,11 +219,9 @@ fn admin_of(
     let keep = match &config.state {
         State::Memory => Keep::Memory,
         State::Folder(path) => Keep::Folder(Folder::new(path.clone())),
-        State::Topic(topic) => {
-            let replicas = config.at_rest.replication_factor;
-            Keep::Log(Box::new(StateLog::new(Arc::clone(cluster), topic.clone(), replicas).sealed_by(sealing)))
-        }
+        State::Topic(topic) => Keep::Log(Box::new(state_at(config, topic, sealing)(Arc::clone(cluster.main())))),
     };
+    let pclusters = PClusters::new(Arc::clone(cluster), config.nodes.cluster_id.clone());
     Arc::new(Admin::new(
         world,
         keep,
@@ -194,6 +229,7 @@ fn admin_of(
         Arc::clone(authenticator),
         client_access(config),
         config.passthrough,
+        pclusters,
         reports,
     ))
 }
@@ -202,19 +238,31 @@ fn admin_of(
 async fn serve_clients(
     admin: &Admin,
     health: &Health,
-    shared: &Arc<Shared>,
+    followers: Followers,
     listeners: Listeners,
     bootstrap: String,
     config: &Config,
 ) {
-    let drain = shared.drain.attend().await;
-    // Before the declarations are known every login would fail, and clients give up for good on a failed login.
+    let shared = Arc::clone(&followers.shared);
+    let drain = Arc::clone(&shared.borrow().drain);
+    let drain = drain.attend().await;
     tokio::select! {
-        () = admin.catch_up_until_done() => {}
+        () = followers.recall() => {}
         () = drain.begun() => return,
     }
-    health.set_listeners(Part::Up(bootstrap));
-    listeners.serve(Arc::clone(shared), config.clients.limits.max_connections).await;
+    let served = async {
+        // Before the declarations are known every login would fail, and clients give up for good on a failed login.
+        tokio::select! {
+            () = admin.catch_up_until_done() => {}
+            () = drain.begun() => return,
+        }
+        health.set_listeners(Part::Up(bootstrap));
+        listeners.serve(&shared, config.clients.limits.max_connections).await;
+    };
+    tokio::select! {
+        () = served => {}
+        () = followers.follow() => {}
+    }
 }
 
 /// The audit's two ends, its sinks open.
@@ -380,36 +428,9 @@ fn limits(config: &Config) -> Limits {
 }
 
 fn cluster(config: &Config) -> Result<Cluster, RunError> {
-    let security = Security::new(&config.upstream.security)?;
-    Ok(Cluster::new(&config.upstream.bootstrap_servers, security, Arc::new(topic_ids()?)))
-}
-
-/// Keeps the view of the physical cluster fresh; says once when it is lost and once when it is back.
-async fn watch_upstream(cluster: &Cluster, health: &Health) {
-    let report = |seen: Result<&upstream::metadata::Topology, &upstream::broker::BrokerError>| {
-        let before = health.upstream();
-        let was_up = matches!(before, Part::Up(_));
-        match seen {
-            Ok(topology) => {
-                if !was_up {
-                    tracing::info!(
-                        brokers = topology.brokers.len(),
-                        cluster = topology.cluster_id,
-                        "Kafka is reachable"
-                    );
-                }
-                health.set_upstream(Part::Up(format!("{} brokers", topology.brokers.len())));
-            }
-            Err(error) => {
-                let now = Part::Down(error.to_string());
-                if before != now {
-                    tracing::warn!(%error, "Kafka is not reachable; trying again until it is");
-                }
-                health.set_upstream(now);
-            }
-        }
-    };
-    cluster.watch(report).await;
+    let main = failover::physical(&config.upstream, topic_ids()?)?;
+    let others = config.failover.iter().map(|settings| Ok(failover::physical(settings, topic_ids()?)?));
+    Ok(Cluster::new(main, others.collect::<Result<_, RunError>>()?))
 }
 
 /// The table of topic ids, with a key that nobody can know.

@@ -12,6 +12,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::{debug, info, warn};
 
@@ -66,11 +67,12 @@ impl Listeners {
         Ok(())
     }
 
-    /// Accepts until the sessions shall end, and returns when they have. Dropped, it ends them at once.
-    pub async fn serve(self, shared: Arc<Shared>, max_connections: usize) {
+    /// Accepts until the sessions shall end, and returns when they have. Dropped, it ends them at once. A new client gets what `shared`
+    /// holds at that moment.
+    pub async fn serve(self, shared: &watch::Sender<Arc<Shared>>, max_connections: usize) {
         let mut accepting = JoinSet::new();
         for (listener, tls, bound) in self.bound {
-            let _ = accepting.spawn(accept(listener, tls, bound, shared.clone(), max_connections));
+            let _ = accepting.spawn(accept(listener, tls, bound, shared.subscribe(), max_connections));
         }
         while accepting.join_next().await.is_some() {}
     }
@@ -80,11 +82,12 @@ async fn accept(
     listener: Arc<Listener>,
     tls: Option<Arc<ServerTls>>,
     bound: TcpListener,
-    shared: Arc<Shared>,
+    present: watch::Receiver<Arc<Shared>>,
     max_connections: usize,
 ) {
     let mut sessions = JoinSet::new();
-    let drain = shared.drain.attend().await;
+    let drain = Arc::clone(&present.borrow().drain);
+    let drain = drain.attend().await;
     loop {
         while sessions.try_join_next().is_some() {}
         let accepted = tokio::select! {
@@ -93,6 +96,7 @@ async fn accept(
         };
         match accepted {
             Ok((client, peer)) => {
+                let shared = present.borrow().clone();
                 if shared.metrics.connections_open() >= i64::try_from(max_connections).unwrap_or(i64::MAX) {
                     shared.metrics.connection_refused();
                     warn!(%peer, max_connections, "connection refused: the gateway is at its limit");
@@ -100,7 +104,7 @@ async fn accept(
                     continue;
                 }
                 let open = shared.metrics.connection_opened();
-                let (shared, listener, tls) = (shared.clone(), listener.clone(), tls.clone());
+                let (listener, tls) = (listener.clone(), tls.clone());
                 let _ = sessions.spawn(async move {
                     let ended = connection(client, listener, tls, shared.clone()).await;
                     drop(open);

@@ -135,7 +135,9 @@ fn check_settings(file: &Path) -> Result<(), String> {
     let check = || -> anyhow::Result<()> {
         let config = load(Some(file.to_owned()), None)?;
         Material::read(&config)?;
-        config.upstream.security.tls.as_ref().map(gateway::upstream::tls::Client::new).transpose()?;
+        for upstream in std::iter::once(&config.upstream).chain(&config.failover) {
+            upstream.security.tls.as_ref().map(gateway::upstream::tls::Client::new).transpose()?;
+        }
         Ok(())
     };
     check().map_err(|error| format!("{error:#}"))

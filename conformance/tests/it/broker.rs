@@ -15,6 +15,11 @@ pub(crate) struct Broker {
 
 impl Broker {
     pub(crate) fn start() -> Self {
+        Self::start_as(1)
+    }
+
+    /// The only broker of a cluster of its own, with this id.
+    pub(crate) fn start_as(id: i32) -> Self {
         let image = super::needs::image();
         let (name, tag) = image.rsplit_once(':').unwrap_or((&image, "latest"));
         // Chosen here and not by Docker, which would choose another one at a restart.
@@ -24,7 +29,13 @@ impl Broker {
             .with_wait_for(WaitFor::message_on_either_std("Kafka Server started"))
             .with_mapped_port(port, 9092.tcp())
             .with_startup_timeout(Duration::from_secs(90));
-        for (key, value) in settings(&address) {
+        let own = [
+            ("KAFKA_NODE_ID", id.to_string()),
+            ("KAFKA_CONTROLLER_QUORUM_VOTERS", format!("{id}@localhost:9093")),
+            // What an image brings along on its disk is broker 1's.
+            ("KAFKA_LOG_DIRS", if id == 1 { "/var/lib/kafka".to_owned() } else { format!("/tmp/kafka-{id}") }),
+        ];
+        for (key, value) in settings(&address).into_iter().chain(own) {
             request = request.with_env_var(key, value);
         }
         let container = request.start().expect("the broker's container starts");
@@ -39,6 +50,16 @@ impl Broker {
     /// Kills the broker in the middle of whatever it does, and starts it again.
     pub(crate) fn crash(&self) {
         self.docker(&["kill"]);
+        self.docker(&["start"]);
+    }
+
+    /// Kills it in the middle of whatever it does.
+    pub(crate) fn kill(&self) {
+        self.docker(&["kill"]);
+    }
+
+    /// Starts it again, with what it has on its disk.
+    pub(crate) fn start_again(&self) {
         self.docker(&["start"]);
     }
 
@@ -61,14 +82,12 @@ pub(crate) fn settings(address: &str) -> Vec<(&'static str, String)> {
     let advertised = format!("PLAINTEXT://{address},BROKER://localhost:9094");
     let mut settings = vec![("KAFKA_ADVERTISED_LISTENERS", advertised)];
     let fixed = [
-        ("KAFKA_NODE_ID", "1"),
         ("KAFKA_PROCESS_ROLES", "broker,controller"),
         ("KAFKA_LISTENERS", "PLAINTEXT://:9092,BROKER://:9094,CONTROLLER://:9093"),
         // Without a listener of its own the broker cannot reach itself, and transactions hang.
         ("KAFKA_INTER_BROKER_LISTENER_NAME", "BROKER"),
         ("KAFKA_LISTENER_SECURITY_PROTOCOL_MAP", "PLAINTEXT:PLAINTEXT,BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT"),
         ("KAFKA_CONTROLLER_LISTENER_NAMES", "CONTROLLER"),
-        ("KAFKA_CONTROLLER_QUORUM_VOTERS", "1@localhost:9093"),
         ("KAFKA_OFFSETS_TOPIC_REPLICATION_FACTOR", "1"),
         ("KAFKA_OFFSETS_TOPIC_NUM_PARTITIONS", "4"),
         ("KAFKA_TRANSACTION_STATE_LOG_REPLICATION_FACTOR", "1"),

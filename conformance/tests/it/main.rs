@@ -13,6 +13,7 @@ mod clients;
 mod compression;
 mod delegated;
 mod equivalence;
+mod failover;
 mod groups;
 mod isolation;
 mod logins;

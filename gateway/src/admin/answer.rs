@@ -60,6 +60,11 @@ impl ApiError {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "The gateway failed", msg)
     }
 
+    /// Something that the request needs cannot be reached now.
+    pub(super) fn not_available(title: &str, msg: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, title, msg)
+    }
+
     /// The log of declarations could not be read or written.
     pub(super) fn unavailable(error: &LogError) -> Self {
         let msg = format!("{error}; the change may or may not hold: ask again");

@@ -15,6 +15,7 @@ mod login;
 mod metrics;
 mod openapi;
 mod operations;
+pub mod pclusters;
 mod quotas;
 mod resources;
 mod revisions;
@@ -49,6 +50,7 @@ use crate::world::{World, is_super_user};
 pub use declare::Keep;
 use declare::{Declare, ReadError};
 use doors::{Door, Peer};
+use pclusters::PClusters;
 
 /// After a failure to read the log, the next attempt waits this long.
 const RETRY: Duration = Duration::from_millis(500);
@@ -64,6 +66,7 @@ pub struct Admin {
     metrics: Arc<Metrics>,
     audit: Audit,
     record_requests: bool,
+    pclusters: PClusters,
     /// Attempts to read the declarations that failed, in a row.
     failures: AtomicU32,
 }
@@ -94,6 +97,7 @@ impl Admin {
         authenticator: Arc<Authenticator>,
         clients: ClientAccess,
         passthrough: Passthrough,
+        pclusters: PClusters,
         reports: Reports,
     ) -> Self {
         let declare = Declare::new(world, keep, passthrough_of(passthrough, &users), &reports);
@@ -107,6 +111,7 @@ impl Admin {
             metrics,
             audit,
             record_requests,
+            pclusters,
             failures: AtomicU32::new(0),
         }
     }

@@ -4,7 +4,7 @@ use contract::events::{EVENTS_PATH, SNAPSHOT_PATH, Snapshot};
 use contract::health::Health;
 use contract::resources::{
     AliasTopic, Declared, GatewayGroup, GatewayServiceAccount, IdentityProvider, Quota, TokenRequest, TokenResponse,
-    Upserted, UpstreamCluster, VirtualCluster, token,
+    Upserted, VirtualCluster, token,
 };
 use serde_json::{Value, json};
 
@@ -12,7 +12,7 @@ use super::operations::Verb::{Delete, Get, Post, Put};
 use super::operations::{JSON, JSON_OR_YAML, Operation, Parameter, ParameterKind};
 use super::resources::Named;
 use super::roles::Needs;
-use super::{absent, apply, events, health, metrics, openapi, resources, snapshot, tokens};
+use super::{absent, apply, events, health, metrics, openapi, pclusters, resources, snapshot, tokens};
 
 /// All documents of an apply together.
 const LONGEST_APPLY: usize = 4 * 1024 * 1024;
@@ -59,10 +59,10 @@ pub(super) fn operations() -> Vec<Operation> {
         of_kind::<GatewayServiceAccount>(10, &[NAME, VCLUSTER, TYPE, SHOW_DEFAULTS], (Needs::See, Needs::Change)),
         of_kind::<GatewayGroup>(11, &[SHOW_DEFAULTS], (Needs::See, Needs::Change)),
         of_kind::<Quota>(13, &[NAME, VCLUSTER, SHOW_DEFAULTS], (Needs::See, Needs::Change)),
-        of_kind::<UpstreamCluster>(5, &[NAME], (Needs::SeeAll, Needs::Administer)),
         of_kind::<IdentityProvider>(6, &[NAME], (Needs::SeeAll, Needs::Administer)),
     ];
-    kinds.into_iter().flatten().chain(of_all_kinds()).chain(of_the_gateway()).chain(absent()).collect()
+    let kinds = kinds.into_iter().flatten().chain(pclusters::operations());
+    kinds.chain(of_all_kinds()).chain(of_the_gateway()).chain(absent()).collect()
 }
 
 /// A kind's collection, and each resource of it; `order` is when clients make them among other kinds.

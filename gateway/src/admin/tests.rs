@@ -31,6 +31,21 @@ pub(super) struct Gateway {
     runtime: tokio::runtime::Runtime,
 }
 
+/// Clusters where nobody answers.
+fn pclusters() -> pclusters::PClusters {
+    use crate::naming::topic_ids::TopicIds;
+    use crate::upstream::cluster::Cluster;
+    use crate::upstream::physical::Physical;
+    use crate::upstream::security::Security;
+    let physical = |name: &str| {
+        let nowhere = crate::config::HostPort { host: "127.0.0.1".into(), port: 1 };
+        let ids = Arc::new(TopicIds::new(&[7; 16]).unwrap());
+        Arc::new(Physical::new(name, &[nowhere], Security::default(), ids))
+    };
+    let cluster = Cluster::new(physical("main"), vec![physical("failover")]);
+    pclusters::PClusters::new(Arc::new(cluster), "gateways".into())
+}
+
 pub(super) fn user(name: &str, role: AdminRole) -> AdminUser {
     AdminUser { username: name.into(), password: Some(Secret::new("secret")), token: None, role }
 }
@@ -74,6 +89,7 @@ impl Gateway {
             Arc::clone(&authenticator),
             clients,
             Passthrough { acl_enabled },
+            pclusters(),
             Reports { health: Arc::clone(&health), metrics: Arc::clone(&metrics), audit, record_requests: true },
         );
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
@@ -484,4 +500,60 @@ fn passthrough_can_be_closed_by_a_setting() {
     client.put_virtual_cluster(&open, false).unwrap();
     assert!(reads(&gateway, PASSTHROUGH, "User:app"));
     assert!(reads(&Gateway::start(), PASSTHROUGH, "User:app"));
+}
+
+#[test]
+fn a_switch_to_a_cluster_that_does_not_answer_changes_nothing_and_says_so() {
+    let gateway = Gateway::start();
+    let ask = |user: &str, method: &str, path: &str| {
+        let config = ureq::Agent::config_builder().http_status_as_error(false).build();
+        let login = base64::Engine::encode(&base64::prelude::BASE64_STANDARD, format!("{user}:secret"));
+        let url = format!("{}/admin/pclusters/v1/pcluster{path}", gateway.address);
+        let request = ureq::http::Request::builder().method(method).uri(url);
+        let request = request.header("Authorization", format!("Basic {login}")).body(()).unwrap();
+        let mut answer = ureq::Agent::from(config).run(request).unwrap();
+        let text = answer.body_mut().read_to_string().unwrap();
+        (answer.status().as_u16(), serde_json::from_str::<serde_json::Value>(&text).unwrap())
+    };
+    let (status, refused) = ask("root", "POST", "/main/switch?to=failover");
+    let msg = refused["msg"].as_str().unwrap();
+    assert!(status == 503 && msg.starts_with("cannot switch to 'failover': "), "{status} {refused}");
+    assert!(msg.ends_with("'main' serves clients as before; switch when 'failover' answers"), "{msg}");
+    let (status, same) = ask("root", "POST", "/main/switch?to=main");
+    assert_eq!((status, &same["result"], &same["epoch"]), (200, &"NOT_CHANGED".into(), &0.into()));
+    let (status, unknown) = ask("root", "POST", "/main/switch?to=failovr");
+    let names = "there is no physical cluster 'failovr'; there are 'main', 'failover'";
+    assert_eq!((status, unknown["msg"].as_str()), (404, Some(names)));
+    assert_eq!(ask("root", "POST", "/other/switch?to=main").0, 404);
+    assert_eq!(ask("root", "POST", "/main/switch").0, 400);
+    assert_eq!(ask("reader", "POST", "/main/switch?to=failover").0, 403);
+    let (_, all) = ask("reader", "GET", "");
+    assert_eq!(
+        (&all[0]["active"], &all[1]["active"], &all[1]["role"]),
+        (&true.into(), &false.into(), &"failover".into())
+    );
+    assert_eq!(
+        (ask("reader", "GET", "/failover").1["reachable"].clone(), ask("root", "GET", "/x").0),
+        (false.into(), 404)
+    );
+}
+
+#[test]
+fn physical_clusters_are_shown_as_resources_and_set_elsewhere() {
+    let gateway = Gateway::start();
+    let shown = gateway.admin.pclusters.resources();
+    assert_eq!(shown.iter().map(|cluster| &*cluster.metadata.name).collect::<Vec<_>>(), ["main", "failover"]);
+    let put = |cluster: &contract::resources::UpstreamCluster| {
+        let config = ureq::Agent::config_builder().http_status_as_error(false).build();
+        let login = base64::Engine::encode(&base64::prelude::BASE64_STANDARD, "root:secret");
+        let request = ureq::Agent::from(config).put(format!("{}/anabranch/v1/upstream-cluster", gateway.address));
+        let mut answer = request.header("Authorization", format!("Basic {login}")).send_json(cluster).unwrap();
+        (answer.status().as_u16(), answer.body_mut().read_to_string().unwrap())
+    };
+    let (status, same) = put(&shown[1]);
+    assert!(status == 200 && same.contains("NOT_CHANGED"), "{status} {same}");
+    let mut other = shown[1].clone();
+    other.spec.bootstrap_servers = vec!["elsewhere:9092".into()];
+    let (status, refused) = put(&other);
+    assert!(status == 400 && refused.contains("physical clusters are settings of the gateway"), "{status} {refused}");
 }

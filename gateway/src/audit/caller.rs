@@ -26,3 +26,9 @@ pub fn of_caller(event: Event) -> Event {
         Err(_) => event,
     }
 }
+
+/// How the present caller is called, where there is one.
+pub fn name() -> Option<String> {
+    let name = |caller: &Origin| caller.principal.as_ref().or(caller.user.as_ref()).map(ToString::to_string);
+    CALLER.try_with(name).ok().flatten()
+}

@@ -137,6 +137,15 @@ pub enum Action {
         /// The subject and the end of validity, or why the former ones stay in use.
         outcome: Result<Shown, Shown>,
     },
+    /// Another physical cluster serves clients.
+    UpstreamSwitched {
+        /// The name of the one before.
+        from: Shown,
+        /// The name of the one from now on.
+        to: Shown,
+        /// Counts the switches.
+        epoch: u64,
+    },
     /// Something that a rule of [`super::anomaly`] watches for.
     Alert {
         /// The rule's name.
@@ -241,6 +250,7 @@ impl Action {
             Self::AdminRequest { .. } => "ADMIN_REQUEST",
             Self::TopicUsed { .. } => "TOPIC_USED",
             Self::CertificateReloaded { .. } => "CERTIFICATE",
+            Self::UpstreamSwitched { .. } => "UPSTREAM_SWITCH",
             Self::Alert { .. } => "ALERT",
             Self::EventsLost { .. } => "EVENTS_LOST",
             Self::Various { .. } => "VARIOUS",

@@ -69,6 +69,7 @@ pub(super) fn event_data(action: &Action) -> Value {
         Action::CertificateReloaded { purpose, outcome: Err(reason) } => {
             json!({ "purpose": purpose, "result": "FAILED", "reason": reason })
         }
+        Action::UpstreamSwitched { from, to, epoch } => json!({ "from": from, "to": to, "epoch": epoch }),
         Action::Alert { rule, subject, detail } => json!({ "rule": rule, "subject": subject, "detail": detail }),
         Action::EventsLost { count, at } => json!({ "count": count, "at": at }),
         Action::Various { of } => json!({ "of": of }),

@@ -200,6 +200,7 @@ mod tests {
     use crate::audit::verify::{Expected, Fault, Report, verify};
     use crate::config::AuditFile;
     use crate::naming::topic_ids::TopicIds;
+    use crate::upstream::physical::Physical;
     use crate::upstream::security::Security;
 
     struct Folder(PathBuf);
@@ -231,7 +232,10 @@ mod tests {
     async fn open(settings: &config::Audit, queue: usize) -> (Audit, Recorder, Arc<Metrics>) {
         let metrics = Arc::<Metrics>::default();
         let (audit, events) = Audit::new(queue, crate::audit::Watched::default(), Arc::clone(&metrics));
-        let cluster = Arc::new(Cluster::new(&[], Security::default(), Arc::new(TopicIds::new(&[1; 16]).unwrap())));
+        let cluster = Arc::new(Cluster::new(
+            Arc::new(Physical::new("main", &[], Security::default(), Arc::new(TopicIds::new(&[1; 16]).unwrap()))),
+            Vec::new(),
+        ));
         let recorder = Recorder::open(settings, "gw-1".into(), &cluster, events, Arc::clone(&metrics)).await.unwrap();
         (audit, recorder, metrics)
     }

@@ -112,6 +112,7 @@ fn floods(action: &Action) -> bool {
         | Action::AclChanged { .. }
         | Action::AdminRequest { .. }
         | Action::CertificateReloaded { .. }
+        | Action::UpstreamSwitched { .. }
         | Action::Alert { .. }
         | Action::EventsLost { .. }
         | Action::ChainStarted { .. } => false,

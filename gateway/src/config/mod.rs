@@ -7,6 +7,7 @@ mod addresses;
 mod admin;
 mod audit;
 mod clients;
+mod clusters;
 mod jaas;
 mod keys;
 mod login;
@@ -46,6 +47,8 @@ pub const INTERNAL_TOPICS: &str = "_anabranch.";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     pub upstream: Upstream,
+    /// Those that can take its place.
+    pub failover: Vec<Upstream>,
     pub clients: Clients,
     pub logins: Logins,
     /// Where the tokens of an identity provider are taken.
@@ -63,9 +66,11 @@ pub struct Config {
     pub tracing: Option<Tracing>,
 }
 
-/// The physical Kafka cluster.
+/// A physical Kafka cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Upstream {
+    /// By which it is switched to, and shown.
+    pub name: String,
     pub bootstrap_servers: Vec<HostPort>,
     pub security: upstream::Security,
 }

@@ -64,13 +64,16 @@ const JAVA: [&str; 13] = [
 const ELSEWHERE: [(&str, &str); 2] =
     [("bootstrap.servers", "upstream.bootstrapServers"), ("security.protocol", "upstream.securityProtocol")];
 
-struct Given {
-    place: String,
-    value: String,
+/// A property's text, and where it stands.
+pub(super) struct Given {
+    pub(super) place: String,
+    pub(super) value: String,
 }
 
 /// The properties that were given and not read yet.
 pub(super) struct Properties {
+    /// What the variables begin with that would give a property; or the path of the cluster, with a dot.
+    family: String,
     given: BTreeMap<String, Given>,
     /// Of variables that are AWS' own.
     aws: BTreeMap<String, String>,
@@ -79,10 +82,25 @@ pub(super) struct Properties {
 }
 
 impl Properties {
+    /// These alone.
+    pub(super) fn of(family: &str, given: BTreeMap<String, Given>) -> Self {
+        let (family, aws) = (family.to_owned(), BTreeMap::new());
+        Self { family, given, aws, problems: Vec::new(), warnings: Vec::new() }
+    }
+
+    /// Others over them.
+    pub(super) fn overlay(&mut self, given: BTreeMap<String, Given>) {
+        self.given.extend(given);
+    }
+
+    /// A property that is not about security, with where it was given.
+    pub(super) fn take(&mut self, name: &str) -> Option<Given> {
+        self.given.remove(name)
+    }
+
     /// Those of the file, and variables over them.
     pub(super) fn collect(reader: &mut Reader) -> Self {
-        let mut properties =
-            Self { given: BTreeMap::new(), aws: BTreeMap::new(), problems: Vec::new(), warnings: Vec::new() };
+        let mut properties = Self::of(FAMILY, BTreeMap::new());
         let file = reader.value(PATH, |value| match value {
             Value::Mapping(file) => Ok(file.clone()),
             _ => Err("must hold Kafka client properties, such as 'ssl.truststore.location: /path'".to_owned()),
@@ -149,7 +167,7 @@ impl Properties {
 
     /// Where it was given, or would be.
     pub(super) fn place(&self, name: &str) -> String {
-        self.given.get(name).map_or_else(|| variable(name), |given| given.place.clone())
+        self.given.get(name).map_or_else(|| shown(&self.family, name), |given| given.place.clone())
     }
 
     pub(super) fn problem(&mut self, place: impl Into<String>, message: impl Into<String>) {
@@ -177,7 +195,10 @@ impl Properties {
                 reader.warning(format!("{place} is not used: nothing of the kind is needed for {protocol} upstream"));
             } else {
                 let hint = nearest(&name, KNOWN.into_iter());
-                let shown = |name: &str| if place.starts_with(FAMILY) { variable(name) } else { name.to_owned() };
+                let shown = |name: &str| match place.starts_with(FAMILY) {
+                    true => shown(&self.family, name),
+                    false => name.to_owned(),
+                };
                 let hint = hint.map(|name| format!("; did you mean {}?", shown(name))).unwrap_or_default();
                 reader.warning(format!("{place} means nothing to this version and has no effect{hint}"));
             }
@@ -186,6 +207,9 @@ impl Properties {
 }
 
 /// `KAFKA_SSL_KEY_PASSWORD` of `ssl.key.password`.
-fn variable(name: &str) -> String {
-    format!("{FAMILY}{}", name.to_uppercase().replace('.', "_"))
+fn shown(family: &str, name: &str) -> String {
+    match family.starts_with(FAMILY) {
+        true => format!("{family}{}", name.to_uppercase().replace('.', "_")),
+        false => format!("{family}{name}"),
+    }
 }

@@ -142,6 +142,14 @@ impl Reader {
         }
     }
 
+    /// Those of the variables that the table does not name which begin so.
+    pub(super) fn take_variables_of(&mut self, prefix: &str) -> BTreeMap<String, String> {
+        let (of, others) =
+            std::mem::take(&mut self.variables).into_iter().partition(|(name, _)| name.starts_with(prefix));
+        self.variables = others;
+        of
+    }
+
     /// The variables that the table does not name.
     pub(super) fn take_variables(&mut self) -> BTreeMap<String, String> {
         std::mem::take(&mut self.variables)

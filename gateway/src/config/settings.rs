@@ -5,8 +5,8 @@ use serde_yaml::Value;
 
 use super::reader::{Reader, text};
 use super::{
-    Config, INTERNAL_TOPICS, Passthrough, Tokens, admin, audit, clients, logins, nodes, oauth, state, telemetry, tls,
-    upstream,
+    Config, INTERNAL_TOPICS, Passthrough, Tokens, admin, audit, clients, clusters, logins, nodes, oauth, state,
+    telemetry, tls, upstream,
 };
 
 /// One setting: where it stands in the file, and the variable that overrides it.
@@ -37,8 +37,9 @@ const SETTINGS: &[Setting] = &[
 
 /// Every setting.
 pub(super) fn settings() -> impl Iterator<Item = &'static Setting> + Clone {
-    let parts: [&[Setting]; 11] = [
+    let parts: [&[Setting]; 12] = [
         upstream::SETTINGS,
+        clusters::SETTINGS,
         clients::SETTINGS,
         logins::SETTINGS,
         oauth::SETTINGS,
@@ -59,7 +60,7 @@ pub(super) const SHORTEST_KEY: usize = 32;
 
 /// `None` when something without a default is missing; the reader knows what.
 pub(super) fn read(reader: &mut Reader) -> Option<Config> {
-    let upstream = upstream::read(reader);
+    let (upstream, failover) = clusters::read(reader);
     let clients = clients::read(reader, upstream.as_ref());
     let oauth = oauth::read(reader);
     let logins = logins::read(reader, &clients);
@@ -79,6 +80,7 @@ pub(super) fn read(reader: &mut Reader) -> Option<Config> {
     let (log_format, tracing) = (telemetry::log_format(reader), telemetry::tracing(reader));
     Some(Config {
         upstream: upstream?,
+        failover,
         clients,
         logins,
         oauth,

@@ -227,6 +227,23 @@ fn kafka_decides_where_the_protocol_or_the_mode_says_so() {
 }
 
 #[test]
+fn two_clusters_are_described_by_a_file_as_by_variables() {
+    let load = |name: &str| {
+        let file = files("valid").into_iter().find(|file| file.ends_with(name)).unwrap();
+        Config::load(Some(&file), variables(&file)).unwrap().config
+    };
+    let (file, variables) = (load("failover-file.yaml"), load("failover-variables.yaml"));
+    assert_eq!((&file.upstream, &file.failover), (&variables.upstream, &variables.failover));
+    assert_eq!((&*file.upstream.name, &*file.failover[0].name, file.failover.len()), ("main", "failover", 1));
+    assert_eq!(file.failover[0].bootstrap_servers[0].to_string(), "secondary.example.com:9092");
+    let Some(upstream::Sasl::Plain(login)) = &file.failover[0].security.sasl else { panic!() };
+    assert_eq!(login.username, "secondary-api-key");
+    let settings = load("failover.yaml");
+    assert_eq!((settings.upstream.security.protocol(), settings.failover.len()), (SecurityProtocol::Plaintext, 1));
+    assert_eq!(settings.failover[0].security.protocol(), SecurityProtocol::SaslSsl);
+}
+
+#[test]
 fn users_of_the_admin_api_have_a_role() {
     let loaded = |users: &str| {
         let text = format!("{{upstream: {{bootstrapServers: 'k:1'}}, admin: {{users: [{users}]}}}}");

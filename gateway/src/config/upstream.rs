@@ -10,11 +10,11 @@ use contract::secret::Secret;
 
 use super::addresses::parse_list;
 use super::clients::PROTOCOLS;
-use super::properties::Properties;
+use super::properties::{Given, Properties};
 use super::reader::{Reader, text};
 use super::settings::{Setting, file_only, setting};
 use super::tls::Store;
-use super::{SecurityProtocol, Upstream, keys, login};
+use super::{SecurityProtocol, Upstream, clusters, keys, login};
 
 pub(super) const SETTINGS: &[Setting] = &[
     setting("upstream.bootstrapServers", "KAFKA_BOOTSTRAP_SERVERS"),
@@ -138,17 +138,32 @@ pub struct Kerberos {
     pub keytab: Option<PathBuf>,
 }
 
-/// `None` when there is no address; the reader knows.
-pub(super) fn read(reader: &mut Reader) -> Option<Upstream> {
-    let place = "upstream.bootstrapServers";
-    reader.require(place, "is required: the host:port of a Kafka broker (or set KAFKA_BOOTSTRAP_SERVERS)");
-    let bootstrap_servers = reader.value(place, |value| parse_list(&text(value)?));
-    let protocol = reader.choice("upstream.securityProtocol", &PROTOCOLS).unwrap_or(SecurityProtocol::Plaintext);
+/// The cluster that serves, by these properties over the settings of a single one. `None` when there is no address; the reader
+/// knows.
+pub(super) fn read(reader: &mut Reader, name: &str, given: BTreeMap<String, Given>) -> Option<Upstream> {
     let mut properties = Properties::collect(reader);
+    properties.overlay(given);
+    let bootstrap_servers = match properties.take("bootstrap.servers") {
+        Some(Given { place, value }) => parse_list(&value).map_err(|message| reader.problem(&place, message)).ok(),
+        None => {
+            let place = "upstream.bootstrapServers";
+            reader.require(place, "is required: the host:port of a Kafka broker (or set KAFKA_BOOTSTRAP_SERVERS)");
+            reader.value(place, |value| parse_list(&text(value)?))
+        }
+    };
+    let single = reader.choice("upstream.securityProtocol", &PROTOCOLS);
+    let protocol = clusters::protocol(reader, properties.take("security.protocol"));
+    let protocol = protocol.or(single).unwrap_or(SecurityProtocol::Plaintext);
+    let security = security(reader, properties, protocol);
+    Some(Upstream { name: name.to_owned(), bootstrap_servers: bootstrap_servers?, security })
+}
+
+/// What the properties say about connections of this protocol; each is read, or told to have no effect.
+pub(super) fn security(reader: &mut Reader, mut properties: Properties, protocol: SecurityProtocol) -> Security {
     let security = Security {
         tls: protocol.is_tls().then(|| keys::read(&mut properties)),
         sasl: protocol.is_sasl().then(|| login::read(&mut properties)).flatten(),
     };
     properties.finish(reader, protocol);
-    Some(Upstream { bootstrap_servers: bootstrap_servers?, security })
+    security
 }

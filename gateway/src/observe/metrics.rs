@@ -19,6 +19,7 @@ use super::stream::EventStream;
 use super::tenants::{OpenTenantConnection, TenantMetrics, Tenants};
 use super::text::Text;
 use super::traces::SpanCounters;
+use super::upstreams::UpstreamCounters;
 
 /// Why a frame was not served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,6 +89,8 @@ pub struct Metrics {
     pub state: StateCounters,
     /// What became of the audit events.
     pub audit: AuditCounters,
+    /// The physical clusters, where there are several.
+    pub upstreams: UpstreamCounters,
     tls_handshakes_failed: AtomicU64,
     certificate_reloads: [AtomicU64; 2],
     certificates: RwLock<Vec<CertificateExpiry>>,
@@ -291,6 +294,7 @@ impl Metrics {
         self.identity_keys.render(&mut text);
         self.state.render(&mut text);
         self.audit.render(&mut text);
+        self.upstreams.render(&mut text);
         self.render_tls(&mut text);
         self.spans.render(&mut text);
         self.stream.render(&mut text);

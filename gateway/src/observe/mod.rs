@@ -16,3 +16,4 @@ pub mod stream;
 pub mod tenants;
 mod text;
 pub mod traces;
+pub mod upstreams;

@@ -11,7 +11,7 @@ use crate::authz::answer::{self, Shown};
 use crate::authz::{Access, Authorizer, Decision, Denial, Operation, Permitted, ResourceType, Topics, permit};
 use crate::naming::Tenant;
 use crate::observe::metrics::FrameRefusal;
-use crate::upstream::cluster::Cluster;
+use crate::upstream::physical::Physical;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use wire::schema::ApiKey;
@@ -214,7 +214,7 @@ fn without_settings(version: i16, served: Vec<u8>, access: &Access<'_>) -> Resul
 /// The topics of a virtual cluster, as far as the gateway knows them.
 pub(super) struct KnownTopics<'a> {
     pub(super) tenant: &'a Tenant,
-    pub(super) cluster: &'a Cluster,
+    pub(super) cluster: &'a Physical,
 }
 
 impl Topics for KnownTopics<'_> {

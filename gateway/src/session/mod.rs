@@ -18,6 +18,7 @@ mod drain_tests;
 mod enforce;
 pub mod handshake;
 mod joined;
+mod leaving;
 mod lifetime;
 pub mod local;
 #[cfg(test)]
@@ -56,7 +57,8 @@ use crate::routing::{Dialled, Routes};
 use crate::transport::connection::Connection;
 use crate::transport::frames;
 use crate::upstream::broker::BrokerError;
-use crate::upstream::cluster::Cluster;
+use crate::upstream::cluster::Active;
+use crate::upstream::physical::Physical;
 use crate::upstream::security::Link;
 use crate::world::World;
 use again::Again;
@@ -95,34 +97,46 @@ pub struct Limits {
     pub max_reauth: Option<Duration>,
 }
 
-/// What all sessions share.
+/// What all sessions at one physical cluster share.
+#[derive(Clone)]
 pub struct Shared {
     /// The physical cluster.
-    pub cluster: Arc<Cluster>,
+    pub cluster: Arc<Physical>,
+    /// Which cluster serves clients, where there are several: sessions at another one end.
+    pub active: Option<watch::Receiver<Arc<Active>>>,
     /// Who there is, and which virtual clusters.
     pub world: watch::Receiver<Arc<World>>,
     /// The counters.
     pub metrics: Arc<Metrics>,
     /// Where some requests are told of.
-    pub traces: Option<Traces>,
+    pub traces: Option<Arc<Traces>>,
     /// The logins that failed of late.
-    pub attempts: Attempts,
+    pub attempts: Arc<Attempts>,
     /// What is worth knowing afterwards.
     pub audit: Audit,
     /// The bounds.
     pub limits: Limits,
     /// What each broker answered to ApiVersions.
-    pub api_versions: local::ApiVersionsCache,
+    pub api_versions: Arc<local::ApiVersionsCache>,
     /// The fetch sessions of all virtual clusters.
     pub fetch_sessions: Arc<FetchSessions>,
     /// What clients took of what they may.
-    pub quotas: Quotas,
+    pub quotas: Arc<Quotas>,
     /// Where the rules are kept that clients make.
     pub acls: Arc<dyn acls::AclKeeper>,
     /// Where the quotas are kept that clients set.
     pub quota_keeper: Arc<dyn quotas::QuotaKeeper>,
     /// Whether sessions shall end.
-    pub drain: Drain,
+    pub drain: Arc<Drain>,
+}
+
+impl Shared {
+    /// The same at another physical cluster: what brokers said, and what they issued, holds at their own cluster only.
+    #[must_use]
+    pub fn at(&self, cluster: &Arc<Physical>) -> Self {
+        let cluster = Arc::clone(cluster);
+        Self { cluster, api_versions: Arc::default(), fetch_sessions: Arc::default(), ..self.clone() }
+    }
 }
 
 impl std::fmt::Debug for Shared {

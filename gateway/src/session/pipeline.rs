@@ -20,7 +20,7 @@ use super::refusal::{refused, unserved};
 use super::rights::Rights;
 use super::room::{self, Room};
 use super::throttle::{self, Charges, Muted, Owed};
-use super::{SessionError, Shared, acls, audited, local, renewal, scram, several, topic_uses};
+use super::{SessionError, Shared, acls, audited, leaving, local, renewal, scram, several, topic_uses};
 use crate::apis::check::{Checked, Unserved, check};
 use crate::apis::{Verdict, row};
 use crate::audit::caller;
@@ -161,9 +161,15 @@ async fn requests(
     mut again: Again<'_>,
 ) -> Result<(), SessionError> {
     let (mut segments, mut memory) = (Segments::default(), request::Memory::default());
+    let (mut leave, mut drain) = (leaving::leave(session.shared), DRAIN);
     loop {
         let range = tokio::select! {
             biased;
+            () = leaving::due(&mut leave) => {
+                Box::pin(session.farewell(&mut reader, &queue)).await?;
+                drain = leaving::PATIENCE;
+                break;
+            }
             () = renewal::due(renewal.as_ref()) => {
                 Box::pin(renewal::renew(renewal.as_mut(), upstream, &queue, &session.shared.metrics)).await?;
                 continue;
@@ -204,7 +210,7 @@ async fn requests(
     }
     drop(queue);
     // The answers that are still to come go out before the connection ends, unless the broker holds them for long.
-    tokio::time::sleep(DRAIN).await;
+    tokio::time::sleep(drain).await;
     Ok(())
 }
 
@@ -374,8 +380,14 @@ impl Session<'_> {
         charges: &mut Charges,
         again: &mut Again<'_>,
     ) -> Result<bool, SessionError> {
+        let mut leave = leaving::leave(self.shared);
         loop {
-            let Some(range) = self.next(reader).await? else { return Ok(false) };
+            let next = tokio::select! {
+                biased;
+                () = leaving::due(&mut leave) => return Ok(false),
+                next = self.next(reader) => next?,
+            };
+            let Some(range) = next else { return Ok(false) };
             let owed = self.admit(reader.bytes_mut(range.clone()), charges, rights).await;
             let frame = reader.bytes(range.clone());
             match self.course(frame, rights, again).await? {
@@ -401,7 +413,7 @@ impl Session<'_> {
         }
     }
 
-    async fn next(&self, reader: &mut FrameReader) -> Result<Option<std::ops::Range<usize>>, SessionError> {
+    pub(super) async fn next(&self, reader: &mut FrameReader) -> Result<Option<std::ops::Range<usize>>, SessionError> {
         let limits = self.shared.limits;
         let most =
             |key| if key == ApiKey::Produce.code() { limits.max_produce_bytes } else { limits.max_request_bytes };

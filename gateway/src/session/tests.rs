@@ -21,19 +21,24 @@ use wire::value;
 
 /// A broker that answers each request after `delay`; Heartbeats with their correlation id as throttle time.
 pub(super) async fn broker(delay: Duration) -> (HostPort, Arc<AtomicUsize>) {
+    broker_called(1, delay).await
+}
+
+/// The same with an id of its own.
+async fn broker_called(id: i32, delay: Duration) -> (HostPort, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let produced = Arc::new(AtomicUsize::new(0));
     let seen = produced.clone();
     drop(tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            drop(tokio::spawn(broker_connection(stream, port, delay, seen.clone())));
+            drop(tokio::spawn(broker_connection(stream, (id, port), delay, seen.clone())));
         }
     }));
     (HostPort { host: "127.0.0.1".into(), port }, produced)
 }
 
-async fn broker_connection(mut stream: TcpStream, port: u16, delay: Duration, produced: Arc<AtomicUsize>) {
+async fn broker_connection(mut stream: TcpStream, (id, port): (i32, u16), delay: Duration, produced: Arc<AtomicUsize>) {
     while let Ok(length) = stream.read_u32().await {
         let mut request = vec![0; length as usize];
         if stream.read_exact(&mut request).await.is_err() {
@@ -43,7 +48,7 @@ async fn broker_connection(mut stream: TcpStream, port: u16, delay: Duration, pr
         let key = ApiKey::from_code(code).unwrap();
         let body = match key {
             ApiKey::Metadata => json!({
-                "Brokers": [{ "NodeId": 1, "Host": "127.0.0.1", "Port": port }], "ClusterId": "physical", "ControllerId": 1,
+                "Brokers": [{ "NodeId": id, "Host": "127.0.0.1", "Port": port }], "ClusterId": "physical", "ControllerId": id,
             }),
             ApiKey::ApiVersions => json!({ "ApiKeys": [
                 { "ApiKey": 3, "MinVersion": 0, "MaxVersion": metadata::VERSION }, { "ApiKey": 12, "MinVersion": 0, "MaxVersion": 4 },
@@ -100,16 +105,18 @@ pub(super) fn gateway_with(broker: &HostPort, login: Login, max_reauth: Option<D
     let metrics = Arc::<Metrics>::default();
     let (audit, events) = Audit::new(100, crate::audit::Watched::default(), Arc::clone(&metrics));
     let shared = Arc::new(Shared {
-        cluster: Arc::new(Cluster::new(
+        cluster: Arc::new(Physical::new(
+            "main",
             std::slice::from_ref(broker),
             Security::default(),
             Arc::new(TopicIds::new(&[9; 16]).unwrap()),
         )),
+        active: None,
         world: receiver,
         metrics,
         traces: None,
         audit,
-        attempts: Attempts::default(),
+        attempts: Arc::default(),
         limits: Limits {
             max_in_flight: 3,
             max_produce_bytes: 10_000,
@@ -118,12 +125,12 @@ pub(super) fn gateway_with(broker: &HostPort, login: Login, max_reauth: Option<D
             handshake: Duration::from_secs(20),
             max_reauth,
         },
-        api_versions: local::ApiVersionsCache::default(),
+        api_versions: Arc::default(),
         fetch_sessions: Arc::default(),
-        quotas: Quotas::default(),
+        quotas: Arc::default(),
         acls: Arc::new(NoRules),
         quota_keeper: Arc::new(NoRules),
-        drain: Drain::default(),
+        drain: Arc::default(),
     });
     let routing = PortRouting { start: 6969, count: 1, advertised_start: 6969, min_broker_id: 1 };
     let routes = Routes::Port(Ports::new("gateway.test", &routing));
@@ -267,7 +274,7 @@ async fn a_broker_that_goes_away_ends_the_session() {
     let accepting = tokio::spawn(async move {
         // Answers the look-up of the brokers, then hangs up on whoever comes next.
         let (stream, _) = listener.accept().await.unwrap();
-        drop(tokio::spawn(broker_connection(stream, port, Duration::ZERO, Arc::default())));
+        drop(tokio::spawn(broker_connection(stream, (1, port), Duration::ZERO, Arc::default())));
         drop(listener.accept().await.unwrap());
     });
     let gateway = gateway(&HostPort { host: "127.0.0.1".into(), port }, false);
@@ -485,5 +492,73 @@ async fn a_frame_may_be_as_long_as_a_token_only_for_who_brings_one() {
         let ended = tokio::time::timeout(Duration::from_secs(5), session).await.unwrap().unwrap().unwrap_err();
         let oversized = matches!(ended, SessionError::Frame { reason: FrameRefusal::Oversized, .. });
         assert_eq!(oversized, refused, "{mechanism} {length}: {ended}");
+    }
+}
+
+/// A gateway with a second cluster, whose only broker has this id.
+async fn with_second(second: i32) -> (Gateway, Arc<crate::upstream::cluster::Cluster>, Arc<Physical>) {
+    use crate::upstream::cluster::Cluster;
+    let physical = |name: &str, address: &HostPort| {
+        let ids = Arc::new(TopicIds::new(&[9; 16]).unwrap());
+        Arc::new(Physical::new(name, std::slice::from_ref(address), Security::default(), ids))
+    };
+    let (first, _) = broker_called(1, Duration::from_millis(300)).await;
+    let (other, _) = broker_called(second, Duration::ZERO).await;
+    let (main, failover) = (physical("main", &first), physical("failover", &other));
+    main.refresh().await.unwrap();
+    failover.refresh().await.unwrap();
+    let cluster = Arc::new(Cluster::new(Arc::clone(&main), vec![Arc::clone(&failover)]));
+    let mut gateway = gateway(&first, false);
+    let active = Some(cluster.follow());
+    gateway.shared = Arc::new(Shared { cluster: main, active, ..(*gateway.shared).clone() });
+    (gateway, cluster, failover)
+}
+
+fn to_failover() -> crate::upstream::switch::Switch {
+    crate::upstream::switch::Switch::after(None, "failover", "ops")
+}
+
+#[tokio::test]
+async fn a_session_of_the_former_cluster_answers_what_was_asked_and_ends() {
+    let (gateway, cluster, failover) = with_second(1).await;
+    let (mut client, session) = client(&gateway).await;
+    client.write_all(&request(ApiKey::Heartbeat, 4, 5, &json!({ "GroupId": "g" }))).await.unwrap();
+    assert_eq!(correlation_id(&answer(&mut client).await), 5, "it is connected");
+    let two = [6, 7].map(|id| request(ApiKey::Heartbeat, 4, id, &json!({ "GroupId": "g" })));
+    client.write_all(&two.concat()).await.unwrap();
+    // The broker is slow: both are on their way.
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert!(cluster.activate(&to_failover()));
+    assert_eq!([correlation_id(&answer(&mut client).await), correlation_id(&answer(&mut client).await)], [6, 7]);
+    assert_eq!(client.read(&mut [0; 1]).await.unwrap_or(0), 0, "and then it ends");
+    assert!(session.await.unwrap().is_ok());
+    let fresh = gateway.shared.at(&failover);
+    assert!(Arc::ptr_eq(&fresh.cluster, &cluster.active()));
+    assert!(!Arc::ptr_eq(&fresh.fetch_sessions, &gateway.shared.fetch_sessions));
+    assert!(!Arc::ptr_eq(&fresh.api_versions, &gateway.shared.api_versions));
+    assert!(!Arc::ptr_eq(&fresh.cluster.topic_ids, &gateway.shared.cluster.topic_ids));
+}
+
+#[tokio::test]
+async fn a_client_that_understands_it_is_sent_to_its_bootstrap_addresses_where_no_broker_id_is_the_same() {
+    let metadata = || request(ApiKey::Metadata, 13, 9, &json!({ "Topics": [] }));
+    for (second, told) in [(7, true), (1, false)] {
+        let (gateway, cluster, _) = with_second(second).await;
+        let (mut client, session) = client(&gateway).await;
+        client.write_all(&request(ApiKey::Heartbeat, 4, 5, &json!({ "GroupId": "g" }))).await.unwrap();
+        assert_eq!(correlation_id(&answer(&mut client).await), 5);
+        assert!(cluster.activate(&to_failover()));
+        let asked = client.write_all(&metadata()).await;
+        if told {
+            asked.unwrap();
+            let answer = answer(&mut client).await;
+            let (_, start) = frame::response_header(ApiKey::Metadata.response_header(13), &answer).unwrap();
+            let body = value::decode(ApiKey::Metadata.response(), 13, &answer[start..]).unwrap();
+            assert_eq!((&body["ErrorCode"], body["Brokers"].as_array().map(Vec::len)), (&json!(129), Some(0)));
+            // Anything else is not served by the former cluster any more.
+            client.write_all(&request(ApiKey::Heartbeat, 4, 10, &json!({ "GroupId": "g" }))).await.unwrap();
+        }
+        assert_eq!(client.read(&mut [0; 1]).await.unwrap_or(0), 0);
+        assert!(session.await.unwrap().is_ok());
     }
 }

@@ -1,181 +1,127 @@
-//! The physical cluster as a whole: who its brokers are now, and which topics its ids stand for.
+//! The physical clusters behind a gateway, of which one at a time serves clients.
+//!
+//! What a session, a topic id or a position in a topic means is known of one [`Physical`] only. Whoever keeps such a thing holds
+//! the `Physical` that it belongs to; [`Cluster`] is for whoever wants the one that serves now.
 
-use super::broker::{self, BrokerError};
-use super::metadata::{self, Topology};
-use super::security::{Link, Security};
-use crate::config::HostPort;
-use crate::naming::topic_ids::TopicIds;
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::sync::{Mutex, watch};
-use tokio::time::Instant;
-use wire::schema::ApiKey;
 
-/// Brokers and topics are looked up this often when nobody asks.
-const REFRESH: Duration = Duration::from_secs(10);
-/// However many ask, they are looked up no more often than this: guessing ids costs the guesser time, not the brokers.
-const REFRESH_MIN: Duration = Duration::from_millis(250);
-/// After a failure, the next attempt waits this long.
-const RETRY: Duration = Duration::from_millis(500);
+use tokio::sync::watch;
 
-/// The physical cluster behind a gateway.
-///
-/// What is done once in a while is boxed: a session's future has room for everything that it may ever wait for, and thousands
-/// of them are idle.
+use super::broker::BrokerError;
+use super::metadata::Topology;
+use super::physical::{Physical, REFRESH, RETRY};
+use super::security::Link;
+use super::switch::Switch;
+
+/// The one that serves clients, and since which switch.
+#[derive(Debug)]
+pub struct Active {
+    /// The physical cluster.
+    pub physical: Arc<Physical>,
+    /// What made it so; `None` where nobody ever switched.
+    pub switch: Option<Switch>,
+}
+
+/// All physical clusters of a gateway; most gateways have one.
 #[derive(Debug)]
 pub struct Cluster {
-    bootstrap: Vec<String>,
-    security: Security,
-    topology: watch::Sender<Arc<Topology>>,
-    /// Which topic each id stands for.
-    pub topic_ids: Arc<TopicIds>,
-    refreshed: Mutex<Option<Instant>>,
+    main: Arc<Physical>,
+    others: Vec<Arc<Physical>>,
+    active: watch::Sender<Arc<Active>>,
 }
 
 impl Cluster {
-    /// A cluster of which nothing is known but where to ask.
-    pub fn new(bootstrap: &[HostPort], security: Security, topic_ids: Arc<TopicIds>) -> Self {
-        let bootstrap = bootstrap.iter().map(HostPort::to_string).collect();
-        Self {
-            bootstrap,
-            security,
-            topology: watch::Sender::new(Arc::default()),
-            topic_ids,
-            refreshed: Mutex::default(),
-        }
+    /// `main` serves clients until somebody switches.
+    pub fn new(main: Arc<Physical>, others: Vec<Arc<Physical>>) -> Self {
+        let active = Arc::new(Active { physical: Arc::clone(&main), switch: None });
+        Self { main, others, active: watch::Sender::new(active) }
     }
 
-    /// What is known of it now; without brokers as long as none has answered.
-    pub fn topology(&self) -> Arc<Topology> {
-        self.topology.borrow().clone()
+    /// The one that serves unless somebody switches.
+    pub const fn main(&self) -> &Arc<Physical> {
+        &self.main
     }
 
-    /// Connects to `broker`, or to any when there is no such broker: its port is then a bootstrap address. The connection is
-    /// logged in as the gateway.
-    ///
-    /// # Errors
-    /// [`BrokerError`] of the last one that was tried.
-    pub async fn connect(&self, broker: i32) -> Result<Link, BrokerError> {
-        let mut last =
-            BrokerError::Io { address: self.bootstrap.join(","), source: std::io::ErrorKind::NotConnected.into() };
-        for (broker, address) in Box::pin(self.candidates(broker)).await? {
-            match Box::pin(self.connect_to(broker, address)).await {
-                Ok(link) => return Ok(link),
-                Err(e) => last = e,
+    /// All of them, `main` first.
+    pub fn all(&self) -> impl Iterator<Item = &Arc<Physical>> {
+        std::iter::once(&self.main).chain(&self.others)
+    }
+
+    /// Whether there is one to switch to.
+    pub const fn is_switchable(&self) -> bool {
+        !self.others.is_empty()
+    }
+
+    /// The one of this name.
+    pub fn named(&self, name: &str) -> Option<&Arc<Physical>> {
+        self.all().find(|physical| **physical.name() == *name)
+    }
+
+    /// The one that serves clients now.
+    pub fn active(&self) -> Arc<Physical> {
+        Arc::clone(&self.active.borrow().physical)
+    }
+
+    /// The same, with what made it so, and each change of it.
+    pub fn follow(&self) -> watch::Receiver<Arc<Active>> {
+        self.active.subscribe()
+    }
+
+    /// Lets a later switch hold. Returns whether it is one that others do not supersede.
+    pub fn activate(&self, switch: &Switch) -> bool {
+        let Some(physical) = self.named(&switch.to) else { return false };
+        self.active.send_if_modified(|active| {
+            let later = active.switch.as_ref().is_none_or(|known| known.is_before(switch));
+            if later {
+                let physical = Arc::clone(physical);
+                *active = Arc::new(Active { physical, switch: Some(switch.clone()) });
             }
-        }
-        Err(last)
-    }
-
-    /// As [`Self::connect`], without logging in: for clients that bring credentials which the broker shall judge.
-    ///
-    /// # Errors
-    /// [`BrokerError`] of the last one that was tried.
-    pub async fn dial(&self, broker: i32) -> Result<Link, BrokerError> {
-        let mut last =
-            BrokerError::Io { address: self.bootstrap.join(","), source: std::io::ErrorKind::NotConnected.into() };
-        for (broker, address) in Box::pin(self.candidates(broker)).await? {
-            match Box::pin(self.security.dial(&address)).await {
-                Ok(connection) => return Ok(Link { broker, address, connection, renewal: None }),
-                Err(e) => last = e,
-            }
-        }
-        Err(last)
-    }
-
-    /// Connects to the broker of this id at this address.
-    ///
-    /// # Errors
-    /// [`BrokerError`]
-    pub async fn connect_to(&self, broker: i32, address: String) -> Result<Link, BrokerError> {
-        let (connection, renewal) = self.security.connect(&address).await?;
-        Ok(Link { broker, address, connection, renewal })
-    }
-
-    /// The broker alone if there is one of this id, and else all.
-    async fn candidates(&self, broker: i32) -> Result<Vec<(i32, String)>, BrokerError> {
-        let mut topology = self.topology();
-        if topology.brokers.is_empty() {
-            self.refresh().await?;
-            topology = self.topology();
-        }
-        let all = topology.brokers.iter().map(|(id, (host, port))| (*id, address(host, *port)));
-        Ok(match topology.brokers.contains_key(&broker) {
-            true => all.filter(|(id, _)| *id == broker).collect(),
-            false => all.collect(),
+            later
         })
     }
 
-    /// Returns when there is a broker of this id.
-    pub async fn returned(&self, broker: i32) {
-        let mut topology = self.topology.subscribe();
-        // The sender lives as long as `self`.
-        let _ = topology.wait_for(|topology| topology.brokers.contains_key(&broker)).await;
+    /// What is known now of the one that serves; without brokers as long as none has answered.
+    pub fn topology(&self) -> Arc<Topology> {
+        self.active().topology()
     }
 
-    /// Looks brokers and topics up, unless somebody just did.
+    /// As [`Physical::connect`], to the one that serves.
+    ///
+    /// # Errors
+    /// [`BrokerError`] of the last broker that was tried.
+    pub async fn connect(&self, broker: i32) -> Result<Link, BrokerError> {
+        self.active().connect(broker).await
+    }
+
+    /// As [`Physical::refresh`], of the one that serves.
     ///
     /// # Errors
     /// [`BrokerError`] of the last broker that was asked.
     pub async fn refresh(&self) -> Result<(), BrokerError> {
-        let asked = Instant::now();
-        let mut refreshed = self.refreshed.lock().await;
-        if refreshed.is_some_and(|at| at >= asked) {
-            return Ok(());
-        }
-        if let Some(at) = *refreshed {
-            tokio::time::sleep_until(at + REFRESH_MIN).await;
-        }
-        let started = Instant::now();
-        let known = self.topology();
-        let known = known.brokers.values().map(|(host, port)| address(host, *port));
-        let mut last = None;
-        for address in known.chain(self.bootstrap.iter().cloned()) {
-            match Box::pin(self.look_up(&address)).await {
-                Ok(topology) => {
-                    for (id, name) in &topology.topics {
-                        self.topic_ids.learn(*id, name);
-                    }
-                    let _ = self.topology.send_replace(Arc::new(topology));
-                    *refreshed = Some(started);
-                    return Ok(());
-                }
-                Err(e) => last = Some(e),
-            }
-        }
-        *refreshed = Some(started);
-        drop(refreshed);
-        Err(last.unwrap_or(BrokerError::Io { address: String::new(), source: std::io::ErrorKind::NotFound.into() }))
+        self.active().refresh().await
     }
 
-    async fn look_up(&self, address: &str) -> Result<Topology, BrokerError> {
-        let wrong = |reason: String| BrokerError::Answer { address: address.to_owned(), key: ApiKey::Metadata, reason };
-        let (connection, _) = self.security.connect(address).await?;
-        let request = metadata::request(true).map_err(|e| wrong(e.to_string()))?;
-        let body = broker::ask(&connection, address, ApiKey::Metadata, metadata::VERSION, &request).await?;
-        let topology = metadata::read(&body).map_err(|e| wrong(e.to_string()))?;
-        if topology.brokers.is_empty() { Err(wrong("no brokers".to_owned())) } else { Ok(topology) }
-    }
-
-    /// Keeps the view fresh for as long as it is polled; `report` hears of each change between reachable and not.
-    pub async fn watch(&self, report: impl Fn(Result<&Topology, &BrokerError>)) {
+    /// Keeps the view of one of them fresh for as long as it is polled; `report` hears of each look, and whether the cluster serves
+    /// clients.
+    pub async fn watch(&self, physical: &Arc<Physical>, report: impl Fn(bool, Result<&Topology, &BrokerError>)) {
+        let mut changes = self.follow();
         loop {
-            let pause = match self.refresh().await {
+            let serves = Arc::ptr_eq(&changes.borrow_and_update().physical, physical);
+            let pause = match physical.refresh().await {
                 Ok(()) => {
-                    report(Ok(&self.topology()));
+                    report(serves, Ok(&physical.topology()));
                     REFRESH
                 }
                 Err(e) => {
-                    report(Err(&e));
-                    RETRY
+                    report(serves, Err(&e));
+                    if serves { RETRY } else { REFRESH }
                 }
             };
-            tokio::time::sleep(pause).await;
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                // The sender lives as long as `self`.
+                _ = changes.changed() => {}
+            }
         }
     }
-}
-
-/// An IPv6 address in brackets.
-fn address(host: &str, port: u16) -> String {
-    HostPort { host: host.to_owned(), port }.to_string()
 }

@@ -24,6 +24,7 @@ use wire::walk::{KeepAll, scan};
 use super::batches::{Batches, decode_batches, encode_batch, in_batches};
 use super::broker::{self, BrokerError};
 use super::cluster::Cluster;
+use super::physical::Physical;
 use super::security::Link;
 use crate::apis::plans;
 use crate::config::HostPort;
@@ -116,6 +117,8 @@ pub struct TopicLog {
     /// Whether another clean-up policy is an error.
     strict: bool,
     leader: Option<Link>,
+    /// The physical cluster of the leader.
+    at: Option<Arc<Physical>>,
 }
 
 /// What was read.
@@ -134,7 +137,7 @@ impl TopicLog {
     /// Nothing is connected yet. Who gives the same `share` meets in the same partition.
     pub fn new(cluster: Arc<Cluster>, topic: String, shape: Shape, share: u32) -> Self {
         let (partition, id, settings, strict, leader) = (0, [0; 16], &[], false, None);
-        Self { cluster, topic, shape, share, partition, id, settings, strict, leader }
+        Self { cluster, topic, shape, share, partition, id, settings, strict, leader, at: None }
     }
 
     /// The topic is made with these settings too, and must have its clean-up policy: with another one nothing is read or written.
@@ -262,7 +265,8 @@ impl TopicLog {
     }
 
     async fn leader(&mut self) -> Result<Link, LogError> {
-        match self.leader.take().filter(Link::is_fresh) {
+        let serves = self.at.as_ref().is_some_and(|at| Arc::ptr_eq(at, &self.cluster.active()));
+        match self.leader.take().filter(|leader| serves && leader.is_fresh()) {
             Some(leader) => Ok(leader),
             None => self.connect().await,
         }
@@ -283,7 +287,9 @@ impl TopicLog {
 
     /// Connects to the partition's leader; makes the topic if it is not there.
     async fn connect(&mut self) -> Result<Link, LogError> {
-        let any = self.cluster.connect(-1).await?;
+        // One cluster all the way, also where another one takes over meanwhile.
+        let cluster = self.cluster.active();
+        let any = cluster.connect(-1).await?;
         let mut metadata = self.look_up(&any).await?;
         if error_of(&metadata) == UNKNOWN_TOPIC {
             self.create(&any).await?;
@@ -297,7 +303,9 @@ impl TopicLog {
         let (partition, id, leader) = found.ok_or_else(|| LogError::NoLeader { topic: self.topic.clone() })?;
         self.partition = partition;
         self.id = metadata.topics.first().map_or([0; 16], |topic| topic.topic_id.into_bytes());
-        Ok(self.cluster.connect_to(id, leader).await?)
+        let leader = cluster.connect_to(id, leader).await?;
+        self.at = Some(cluster);
+        Ok(leader)
     }
 
     async fn look_up(&self, any: &Link) -> Result<MetadataResponse, LogError> {

@@ -20,6 +20,22 @@ pub struct UpstreamCluster {
     pub metadata: UpstreamClusterMetadata,
     /// How it is reached.
     pub spec: UpstreamClusterSpec,
+    /// How it is at present: only in answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<UpstreamStatus>,
+}
+
+impl UpstreamCluster {
+    /// One of a gateway's settings, as it is at present. How the gateway logs in to it is not shown.
+    pub fn seen(name: &str, bootstrap_servers: Vec<String>, role: UpstreamRole, status: UpstreamStatus) -> Self {
+        Self {
+            kind: UpstreamClusterKind::UpstreamCluster,
+            api_version: OwnApiVersion::default(),
+            metadata: UpstreamClusterMetadata { name: name.to_owned(), labels: None },
+            spec: UpstreamClusterSpec { bootstrap_servers, role: Some(role), properties: None },
+            status: Some(status),
+        }
+    }
 }
 
 /// The `kind` of an [`UpstreamCluster`].
@@ -53,6 +69,29 @@ pub struct UpstreamClusterSpec {
     /// Kafka's client properties for connections to it (`security.protocol`, `sasl.…`, `ssl.…`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub properties: Option<BTreeMap<String, Secret>>,
+}
+
+/// How a physical cluster is at present.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct UpstreamStatus {
+    /// Whether it serves clients.
+    pub active: bool,
+    /// Whether it answered when it was last asked.
+    pub reachable: bool,
+    /// Why it did not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
+    /// The ids of its brokers, as far as they are known.
+    pub brokers: Vec<i32>,
+    /// Its own id, which clients of virtual clusters do not see.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster_id: Option<String>,
+    /// Since when it serves, where somebody switched to it (RFC 3339).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub active_since: Option<String>,
+    /// Counts the switches that this gateway knows of.
+    pub switch_epoch: u64,
 }
 
 /// The part of a physical cluster.
