@@ -116,7 +116,11 @@ impl Declare {
     pub(super) async fn wait(&self, ear: &mut Option<Ear>) -> Result<(), LogError> {
         let next = {
             let mut log = self.log.lock().await;
-            let Some(follower) = &mut *log else { return std::future::pending().await };
+            let Some(follower) = &mut *log else {
+                // Changes are made under the same lock.
+                drop(log);
+                return std::future::pending().await;
+            };
             let moves = self.moves.load(Ordering::Relaxed);
             if ear.as_ref().is_none_or(|ear| ear.moves != moves) {
                 *ear = Some(Ear { log: follower.log().another(), moves, checked: Instant::now() });
