@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test says what went wrong by failing
 
 mod acls;
+mod admin_api;
 mod applications;
 mod audit;
 mod broker;

@@ -163,6 +163,10 @@ pub(super) async fn apply(
 /// Every document, or everything that is wrong with any.
 fn read(body: &[u8]) -> Result<Vec<Resource>, ApiError> {
     let text = std::str::from_utf8(body).map_err(|_| ApiError::invalid("the body is not UTF-8"))?;
+    // A file that was not found would take away everything that has the label.
+    if text.trim().is_empty() {
+        return Err(ApiError::invalid("the body is empty; [] is a list without documents"));
+    }
     let (documents, flaws) = documents::read_all(text);
     if !flaws.is_empty() {
         return Err(ApiError::listed(flaws.iter().map(ToString::to_string)));

@@ -109,10 +109,11 @@ metadata: { name: dev, labels: { app: shop } }
     let pruned = apply("?prune=app=shop&dryMode=true", rest);
     assert_eq!(results(&pruned.json()), ["NOT_CHANGED", "NOT_CHANGED", "DELETED"], "{}", pruned.body);
     assert_eq!(ask(&gateway, "root", "PUT", "/gateway/v2/group", &group("others", "app")).status, 200);
-    let kept = apply("?prune=app", "");
+    let kept = apply("?prune=app", "[]");
     assert!(kept.status == 409 && kept.msg().contains("GatewayGroup/others"), "{}", kept.body);
     assert_eq!(apply("?prune=", yaml).status, 400, "without a name everything would be meant");
-    assert_eq!(results(&apply("?prune=app=other", "").json()), [""; 0]);
+    assert_eq!(results(&apply("?prune=app=other", "[]").json()), [""; 0]);
+    assert_eq!(apply("?prune=app=other", " ").status, 400, "an empty file is a mistake");
 }
 
 #[test]

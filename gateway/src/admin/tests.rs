@@ -95,6 +95,8 @@ impl Gateway {
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let admin = Arc::new(admin);
+        let followed = Arc::clone(&admin);
+        runtime.spawn(async move { followed.follow().await });
         runtime.spawn(serve(listener, tls, Arc::clone(&admin), std::future::pending()));
         Self { admin, address, world, health, authenticator, events, runtime }
     }
