@@ -23,6 +23,7 @@ mod needs;
 mod nodes;
 mod oauth;
 mod openid;
+mod quotas;
 mod restart;
 mod rights;
 mod scenarios;
