@@ -35,7 +35,7 @@ pub enum GatewayError {
     Admin { method: String, path: String, cause: io::Error },
     /// It said no.
     #[error("{method} {path} was answered with {status}: {answer}")]
-    Refused { method: String, path: String, status: u16, answer: Value },
+    Refused { method: String, path: String, status: u16, answer: Box<Value> },
 }
 
 /// A running gateway.
@@ -166,7 +166,7 @@ impl Gateway {
             return Ok(answer.body());
         }
         let (method, path) = of();
-        Err(GatewayError::Refused { method, path, status: answer.status, answer: answer.body() })
+        Err(GatewayError::Refused { method, path, status: answer.status, answer: Box::new(answer.body()) })
     }
 
     /// Its metrics in Prometheus' text.

@@ -84,8 +84,8 @@ impl Followers {
             return std::future::pending().await;
         }
         let mut looking = JoinSet::new();
-        for physical in self.cluster.all().cloned() {
-            let (cluster, key) = (Arc::clone(&self.cluster), self.key.clone());
+        for physical in self.cluster.all() {
+            let (cluster, physical, key) = (Arc::clone(&self.cluster), Arc::clone(physical), self.key.clone());
             let _ = looking.spawn(async move { switch::follow(&cluster, &physical, &key).await });
         }
         let mut changes = self.cluster.follow();
@@ -140,8 +140,9 @@ impl Followers {
 /// Keeps the view of all physical clusters fresh; says once when one is lost and once when it is back.
 pub async fn watch_upstreams(cluster: Arc<Cluster>, health: Arc<Health>, metrics: Arc<Metrics>) {
     let mut watching = JoinSet::new();
-    for physical in cluster.all().skip(1).cloned() {
-        let (cluster, health, metrics) = (Arc::clone(&cluster), Arc::clone(&health), Arc::clone(&metrics));
+    for physical in cluster.all().skip(1) {
+        let (cluster, physical) = (Arc::clone(&cluster), Arc::clone(physical));
+        let (health, metrics) = (Arc::clone(&health), Arc::clone(&metrics));
         let _ = watching.spawn(async move { watch_one(&cluster, &physical, &health, &metrics).await });
     }
     watch_one(&cluster, cluster.main(), &health, &metrics).await;

@@ -33,7 +33,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
 
 use admin::pclusters::PClusters;
-use admin::{Admin, ClientAccess, Keep, Reports};
+use admin::{Admin, AdminSettings, ClientAccess, Keep, Reports};
 use audit::event::{Action, Event};
 use audit::recorder::Recorder;
 use audit::sinks::SinkError;
@@ -127,22 +127,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     let admin_listener = listen(&config.admin.bind_host, config.admin.port, "the admin API").await?;
     let members = Members::new(&config.nodes, &config.clients.listeners, &machine(), &name_of(&config));
     let (listeners, bootstrap) = client_listeners(&config, &authenticator, &servers, &principals, &members).await?;
-    let shared = Arc::new(Shared {
-        cluster: cluster.active(),
-        active: cluster.is_switchable().then(|| cluster.follow()),
-        world,
-        traces: traces_of(&config, &metrics)?.map(Arc::new),
-        metrics,
-        audit,
-        attempts: Arc::default(),
-        limits: limits(&config),
-        api_versions: Arc::default(),
-        fetch_sessions: Arc::default(),
-        quotas: Arc::default(),
-        acls: Arc::clone(&admin) as Arc<dyn session::acls::AclKeeper>,
-        quota_keeper: Arc::clone(&admin) as Arc<dyn session::quotas::QuotaKeeper>,
-        drain: Arc::default(),
-    });
+    let shared = Arc::new(shared_of(&config, &cluster, world, metrics, audit, &admin)?);
     let (told, metrics) = (certificates_reloaded(shared.audit.clone()), Arc::clone(&shared.metrics));
     let shown = servers.into_iter().flatten().chain(admin_tls.clone());
     let certificates = reload::watch(shown, config.tls.update_every, Arc::clone(&health), metrics, told);
@@ -179,6 +164,33 @@ pub async fn run(config: Config) -> Result<(), RunError> {
             }
         })
         .await
+}
+
+/// What all sessions share, on the cluster that serves now.
+fn shared_of(
+    config: &Config,
+    cluster: &Cluster,
+    world: watch::Receiver<Arc<World>>,
+    metrics: Arc<Metrics>,
+    audit: Audit,
+    admin: &Arc<Admin>,
+) -> Result<Shared, TracesError> {
+    Ok(Shared {
+        cluster: cluster.active(),
+        active: cluster.is_switchable().then(|| cluster.follow()),
+        world,
+        traces: traces_of(config, &metrics)?.map(Arc::new),
+        metrics,
+        audit,
+        attempts: Arc::default(),
+        limits: limits(config),
+        api_versions: Arc::default(),
+        fetch_sessions: Arc::default(),
+        quotas: Arc::default(),
+        acls: Arc::clone(admin) as Arc<dyn session::acls::AclKeeper>,
+        quota_keeper: Arc::clone(admin) as Arc<dyn session::quotas::QuotaKeeper>,
+        drain: Arc::default(),
+    })
 }
 
 /// Where declarations are kept at a physical cluster.
@@ -225,10 +237,12 @@ fn admin_of(
     Arc::new(Admin::new(
         world,
         keep,
-        config.admin.users.clone(),
+        AdminSettings {
+            users: config.admin.users.clone(),
+            clients: client_access(config),
+            passthrough: config.passthrough,
+        },
         Arc::clone(authenticator),
-        client_access(config),
-        config.passthrough,
         pclusters,
         reports,
     ))

@@ -27,6 +27,7 @@ mod nodes;
 mod oauth;
 mod observe;
 mod openid;
+mod quotas;
 mod restart;
 mod rights;
 mod scenarios;

@@ -81,6 +81,14 @@ pub struct Reports {
     pub record_requests: bool,
 }
 
+/// What the settings say of who declares, and for whom.
+#[derive(Debug)]
+pub struct AdminSettings {
+    pub users: Vec<AdminUser>,
+    pub clients: ClientAccess,
+    pub passthrough: Passthrough,
+}
+
 /// How Kafka clients reach this gateway: told in answers.
 #[derive(Debug, Clone)]
 pub struct ClientAccess {
@@ -93,13 +101,12 @@ impl Admin {
     pub fn new(
         world: watch::Sender<Arc<World>>,
         keep: Keep,
-        users: Vec<AdminUser>,
+        settings: AdminSettings,
         authenticator: Arc<Authenticator>,
-        clients: ClientAccess,
-        passthrough: Passthrough,
         pclusters: PClusters,
         reports: Reports,
     ) -> Self {
+        let AdminSettings { users, clients, passthrough } = settings;
         let declare = Declare::new(world, keep, passthrough_of(passthrough, &users), &reports);
         let Reports { health, metrics, audit, record_requests } = reports;
         Self {

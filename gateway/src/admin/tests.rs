@@ -85,10 +85,8 @@ impl Gateway {
         let admin = Admin::new(
             sender,
             Keep::Memory,
-            users,
+            AdminSettings { users, clients, passthrough: Passthrough { acl_enabled } },
             Arc::clone(&authenticator),
-            clients,
-            Passthrough { acl_enabled },
             pclusters(),
             Reports { health: Arc::clone(&health), metrics: Arc::clone(&metrics), audit, record_requests: true },
         );

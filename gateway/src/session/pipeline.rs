@@ -18,7 +18,7 @@ use super::outgoing::{self, Reading};
 use super::queue::{Awaited, Exchange, Held, Queue};
 use super::refusal::{refused, unserved};
 use super::rights::Rights;
-use super::room::{self, Room};
+use super::room;
 use super::throttle::{self, Charges, Muted, Owed};
 use super::{SessionError, Shared, acls, audited, leaving, local, renewal, scram, several, topic_uses};
 use crate::apis::check::{Checked, Unserved, check};
@@ -223,12 +223,7 @@ async fn forward(
     segments: &mut Segments,
 ) -> Result<(), SessionError> {
     let (key, version, correlation_id) = (checked.key(), checked.version(), checked.header().correlation_id);
-    let (less, more) = match session.room(&checked, rights).await? {
-        Room::Fits => (None, None),
-        Room::Refused(Some(answer), _) => return queue.put(Made::exchange(answer, begun)).await,
-        Room::Refused(None, _) => return Err(SessionError::Ended(room::SILENT)),
-        Room::Less(frame, apart, _) => (Some(frame), Some(apart)),
-    };
+    let Some((less, more)) = session.within_room(&checked, begun, rights, queue).await? else { return Ok(()) };
     let checked = less.as_deref().map_or(Ok(checked), room::reworded)?;
     let mut last_word = false;
     let refusal = loop {

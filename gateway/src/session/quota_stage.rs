@@ -1,7 +1,10 @@
 //! Where quotas stand in the order of the stages: a request is written down when it comes, and needs room before it is served.
 
 use super::SessionError;
+use super::enforce::Apart;
+use super::measure::{Begun, Made};
 use super::pipeline::Session;
+use super::queue::Queue;
 use super::quotas;
 use super::rights::Rights;
 use super::room::{self, Room};
@@ -15,7 +18,7 @@ use wire::schema::ApiKey;
 
 impl Session<'_> {
     /// Whether a request has room within the quotas; what has none is told.
-    pub(super) async fn room(&self, request: &Checked<'_>, rights: &mut Rights) -> Result<Room, SessionError> {
+    async fn room(&self, request: &Checked<'_>, rights: &mut Rights) -> Result<Room, SessionError> {
         let cluster = &self.identity.virtual_cluster;
         let room = match rights.quotas() {
             None => return Ok(Room::Fits),
@@ -56,5 +59,22 @@ impl Session<'_> {
         }
         let altered = Box::pin(quotas::alter(request, namespace, cluster, rules, &self.shared.quota_keeper));
         caller::on_behalf(self.origin(), altered).await
+    }
+
+    /// What is left of a request within the quotas: the frame without what has no room, if that is not all of it, and the answer to
+    /// the rest. `None` where nothing is left and the request is answered.
+    pub(super) async fn within_room(
+        &self,
+        request: &Checked<'_>,
+        begun: Begun,
+        rights: &mut Rights,
+        queue: &Queue,
+    ) -> Result<Option<(Option<Vec<u8>>, Option<Apart>)>, SessionError> {
+        match self.room(request, rights).await? {
+            Room::Fits => Ok(Some((None, None))),
+            Room::Less(frame, apart, _) => Ok(Some((Some(frame), Some(apart)))),
+            Room::Refused(Some(answer), _) => queue.put(Made::exchange(answer, begun)).await.map(|()| None),
+            Room::Refused(None, _) => Err(SessionError::Ended(room::SILENT)),
+        }
     }
 }

@@ -290,7 +290,7 @@ mod tests {
         };
         assert_eq!((count(&[], false), count(&[], true)), (2, 2));
         let users = component("user", 2, None);
-        assert_eq!((count(&[users.clone()], false), count(&[users], true)), (2, 1));
+        assert_eq!((count(std::slice::from_ref(&users), false), count(&[users], true)), (2, 1));
         assert_eq!(count(&[component("user", 1, None)], false), 1);
         assert_eq!(count(&[component("user", 0, Some("alice"))], true), 1);
         assert_eq!(count(&[component("user", 0, Some("bob"))], false), 0);

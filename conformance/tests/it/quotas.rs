@@ -1,0 +1,219 @@
+//! Quotas, measured with Kafka's own performance tools: over several connections, over two gateways, and changed while clients are
+//! connected.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use conformance::drivers::Connection;
+use conformance::gateways::{Gateway, free_ports};
+use serde_json::{Value, json};
+
+use super::broker::Broker;
+use super::needs;
+use super::stand::{TeamClient, log_is_calm, records, start};
+
+const JAVA: &str = "java-clients";
+/// Each gateway tells its own addresses here, so that clients can choose one.
+const CALM: &[&str] = &["audit.sinks is not set", "nodes.internalLoadBalancing is false"];
+const TENANT: &str = "payments";
+const LIMIT: u64 = 1_000_000;
+/// Long enough that what was saved up before makes no difference.
+const MEASURED: Duration = Duration::from_secs(12);
+
+struct Node {
+    gateway: Gateway,
+    port: u16,
+}
+
+impl Node {
+    /// With its declarations in a topic, so that gateways that are started so are nodes of one.
+    fn start(broker: &Broker) -> Self {
+        let port = free_ports(1).unwrap();
+        let settings = json!({
+            "upstream": { "bootstrapServers": broker.address },
+            "clients": { "securityProtocol": "SASL_PLAINTEXT", "portStart": port, "portCount": 1, "minBrokerId": 1 },
+            "state": { "store": "topic" },
+            "nodes": { "internalLoadBalancing": false },
+        });
+        let gateway = Gateway::start(&needs::sandbox_program(), &settings).unwrap_or_else(|error| panic!("{error}"));
+        Self { gateway, port }
+    }
+
+    fn declare(&self) {
+        self.gateway.virtual_cluster(TENANT, &json!({})).unwrap();
+        for user in ["alice", "bob"] {
+            let local = json!({ "type": "LOCAL", "password": "a password" });
+            self.gateway.account(TENANT, &format!("{TENANT}-{user}"), &local).unwrap();
+        }
+    }
+
+    fn quota(&self, name: &str, spec: &Value) {
+        let metadata = json!({ "name": name, "vCluster": TENANT });
+        let body = json!({ "kind": "Quota", "apiVersion": "anabranch/v1", "metadata": metadata, "spec": spec });
+        let _ = self.gateway.ask("PUT", "/anabranch/v1/quota", &body).unwrap();
+    }
+
+    fn client(&self, user: &str) -> TeamClient {
+        let connection = Connection {
+            bootstrap: format!("127.0.0.1:{}", self.port),
+            security_protocol: "SASL_PLAINTEXT".to_owned(),
+            mechanism: "SCRAM-SHA-256".to_owned(),
+            username: format!("{TENANT}-{user}"),
+            password: "a password".to_owned(),
+            ..Connection::default()
+        };
+        start(JAVA, &connection)
+    }
+
+    /// A counter of the tenant's.
+    fn counter(&self, name: &str) -> u64 {
+        let start = format!("{name}{{virtual_cluster=\"{TENANT}\"}} ");
+        let metrics = self.gateway.metrics().unwrap();
+        metrics.lines().find_map(|line| line.strip_prefix(&start)?.parse().ok()).unwrap_or_default()
+    }
+}
+
+fn tool(client: &mut TeamClient, tool: &str, arguments: &str) -> Value {
+    let arguments: Vec<&str> = arguments.split(' ').collect();
+    client.does("tool", json!({ "tool": tool, "arguments": arguments }))
+}
+
+/// Produces from its own connections until so many records are there.
+fn produces(client: TeamClient, count: u64) -> thread::JoinHandle<TeamClient> {
+    thread::spawn(move || {
+        let mut client = client;
+        let arguments = format!("--topic orders --num-records {count} --record-size 1000 --throughput -1");
+        let result = tool(&mut client, "kafka-producer-perf-test", &arguments);
+        assert_eq!(result["status"], 0, "{result}");
+        client
+    })
+}
+
+/// The bytes a second that all nodes took in, or sent, while everybody was at it.
+fn measured(nodes: &[&Node], counter: &str) -> u64 {
+    let count = || nodes.iter().map(|node| node.counter(counter)).sum::<u64>();
+    // Clients start one after the other, and what they may take at once at the beginning is not measured.
+    let (started, patience) = (count(), Instant::now());
+    while count() < started + 3 * LIMIT {
+        assert!(patience.elapsed() < Duration::from_secs(60), "nothing comes through");
+        thread::sleep(Duration::from_millis(100));
+    }
+    let (before, begun) = (count(), Instant::now());
+    thread::sleep(MEASURED);
+    let taken = count() - before;
+    u64::try_from(u128::from(taken) * 1_000 / begun.elapsed().as_millis()).unwrap()
+}
+
+fn is_the_limit(what: &str, rate: u64) {
+    println!("{what}: {rate} bytes/s, the limit is {LIMIT}");
+    assert!(rate.abs_diff(LIMIT) <= LIMIT / 10, "{what}: {rate} bytes/s, the limit is {LIMIT}");
+}
+
+#[test]
+fn a_limit_holds_for_all_connections_and_nodes_together() {
+    if !needs::met("a_limit_holds_for_all_connections_and_nodes_together", &[JAVA]) {
+        return;
+    }
+    let broker = Broker::start();
+    let first = Node::start(&broker);
+    first.declare();
+    let mut alice = first.client("alice");
+    alice.does("create_topic", json!({ "topic": "orders", "partitions": 4 }));
+    first.quota("whole", &json!({ "produceBytesPerSecond": LIMIT, "fetchBytesPerSecond": LIMIT }));
+
+    let producers = [alice, first.client("bob"), first.client("bob")].map(|client| produces(client, 9_000));
+    is_the_limit("three producers at one gateway", measured(&[&first], "gateway_request_bytes_total"));
+    let mut clients = producers.map(|producer| producer.join().unwrap());
+    assert!(first.counter("gateway_throttled_milliseconds_total") > 1_000);
+
+    let read = "--topic orders --num-records 22000 --timeout 60000";
+    let [reader, ..] = &mut clients;
+    thread::scope(|scope| {
+        let reading = scope.spawn(|| tool(reader, "kafka-consumer-perf-test", read));
+        is_the_limit("a consumer", measured(&[&first], "gateway_response_bytes_total"));
+        assert_eq!(reading.join().unwrap()["status"], 0);
+    });
+
+    let second = Node::start(&broker);
+    let at = [first.client("alice"), second.client("bob"), second.client("alice")];
+    let producers = at.map(|client| produces(client, 9_000));
+    let rate = measured(&[&first, &second], "gateway_request_bytes_total");
+    is_the_limit("one producer at one gateway, two at another", rate);
+    producers.into_iter().for_each(|producer| drop(producer.join().unwrap()));
+    [&first, &second].iter().for_each(|node| log_is_calm(&node.gateway.log(), CALM));
+}
+
+#[test]
+fn what_is_beyond_a_limit_is_refused_with_its_name() {
+    if !needs::met("what_is_beyond_a_limit_is_refused_with_its_name", &[JAVA]) {
+        return;
+    }
+    let broker = Broker::start();
+    let node = Node::start(&broker);
+    node.declare();
+    let mut alice = node.client("alice");
+    alice.does("create_topic", json!({ "topic": "orders" }));
+    node.quota("whole", &json!({ "topics": 2, "partitions": 4 }));
+
+    // Topics and partitions, for a client that is connected already.
+    alice.fails("create_topic", json!({ "topic": "many", "partitions": 4 }), &["POLICY_VIOLATION"]);
+    alice.does("create_topic", json!({ "topic": "some", "partitions": 2 }));
+    alice.fails("create_topic", json!({ "topic": "third" }), &["POLICY_VIOLATION"]);
+    alice.fails("create_partitions", json!({ "topic": "some", "partitions": 4 }), &["POLICY_VIOLATION"]);
+    alice.does("create_partitions", json!({ "topic": "some", "partitions": 3 }));
+    let refused = tool(&mut alice, "kafka-topics", "--create --topic third");
+    assert!(refused.to_string().contains("2 topics of at most 2 (topics in its Quota)"), "{refused}");
+
+    // Records.
+    let send = || json!({ "topic": "orders", "records": records("order-", 2) });
+    alice.does("produce", send());
+    node.quota("whole", &json!({ "storageBytes": 1 }));
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while node.counter("gateway_quota_refused_total") < 5 {
+        assert!(Instant::now() < deadline, "records are taken beyond the limit");
+        alice.does("describe_topic", json!({ "topic": "orders" }));
+        let sent = tool(
+            &mut alice,
+            "kafka-producer-perf-test",
+            "--topic orders --num-records 1 --record-size 9 --throughput -1",
+        );
+        if sent.to_string().contains("storageBytes in its Quota") {
+            break;
+        }
+    }
+    alice.fails("produce", send(), &["POLICY_VIOLATION"]);
+    node.quota("whole", &json!({ "storageBytes": 1_000_000_000 }));
+    alice.does("produce", send());
+
+    // What a tenant sets for itself.
+    let set = |client: &mut TeamClient, config: &str| {
+        let arguments = format!("--alter --entity-type users --entity-name {TENANT}-bob --add-config {config}");
+        tool(client, "kafka-configs", &arguments)
+    };
+    node.quota("bob", &json!({ "user": format!("{TENANT}-bob"), "produceBytesPerSecond": 5000 }));
+    assert_eq!(set(&mut alice, "producer_byte_rate=4000")["status"], 0);
+    let beyond = set(&mut alice, "producer_byte_rate=6000").to_string();
+    assert!(beyond.contains("may be at most 5000"), "{beyond}");
+    let shown = tool(&mut alice, "kafka-configs", "--describe --entity-type users").to_string();
+    assert!(shown.contains(&format!("'{TENANT}-bob' are producer_byte_rate=4000.0")), "{shown}");
+    log_is_calm(&node.gateway.log(), CALM);
+}
+
+#[test]
+fn one_connection_too_many_is_hung_up_on() {
+    if !needs::met("one_connection_too_many_is_hung_up_on", &[JAVA]) {
+        return;
+    }
+    let broker = Broker::start();
+    let node = Node::start(&broker);
+    node.declare();
+    let mut alice = node.client("alice");
+    alice.does("create_topic", json!({ "topic": "orders" }));
+    node.quota("bob", &json!({ "user": format!("{TENANT}-bob"), "connections": 0 }));
+    node.client("bob").refuses_to("produce", json!({ "topic": "orders", "records": records("order-", 1) }));
+    alice.does("produce", json!({ "topic": "orders", "records": records("order-", 1) }));
+    assert!(node.counter("gateway_quota_refused_total") > 0);
+    let log = node.gateway.log();
+    let told = format!("user '{TENANT}-bob' has 0 connections of at most 0 (connections in its Quota)");
+    assert!(log.contains(&told), "{log}");
+}
