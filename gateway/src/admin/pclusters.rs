@@ -126,6 +126,20 @@ impl PClusters {
         }
     }
 
+    /// That a resource says what is so already.
+    pub(super) fn must_be(&self, resource: &UpstreamCluster) -> Result<(), ApiError> {
+        let name = &resource.metadata.name;
+        let same = |known: &UpstreamCluster| known.metadata.name == *name && known.spec == resource.spec;
+        if self.resources().iter().any(same) {
+            return Ok(());
+        }
+        Err(ApiError::invalid(format!(
+            "UpstreamCluster '{name}': physical clusters are settings of the gateway: change upstream.clusters in gateway.yaml, the file \
+             of GATEWAY_BACKEND_KAFKA_SELECTOR or KAFKA_* variables, and start it anew; switch with POST \
+             /admin/pclusters/v1/pcluster/{{name}}/switch?to={{other}}"
+        )))
+    }
+
     /// All of them as resources.
     pub(super) fn resources(&self) -> Vec<UpstreamCluster> {
         let resource = |physical: &Arc<Physical>| {
@@ -247,15 +261,7 @@ async fn resource(
 /// Takes what is so already. Who connects where, and with which secrets, is a matter of the process's own settings.
 async fn put(State(admin): State<Arc<Admin>>, body: Bytes) -> Result<Json<Upserted<UpstreamCluster>>, ApiError> {
     let resource: UpstreamCluster = super::answer::parse(&body)?;
-    let same = |known: &UpstreamCluster| known.metadata.name == resource.metadata.name && known.spec == resource.spec;
-    if !admin.pclusters.resources().iter().any(same) {
-        let name = &resource.metadata.name;
-        return Err(ApiError::invalid(format!(
-            "UpstreamCluster '{name}': physical clusters are settings of the gateway: change upstream.clusters in gateway.yaml, the file \
-             of GATEWAY_BACKEND_KAFKA_SELECTOR or KAFKA_* variables, and start it anew; switch with POST \
-             /admin/pclusters/v1/pcluster/{{name}}/switch?to={{other}}"
-        )));
-    }
+    admin.pclusters.must_be(&resource)?;
     Ok(Json(Upserted { resource, upsert_result: UpsertResult::NotChanged }))
 }
 

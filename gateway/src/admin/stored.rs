@@ -57,10 +57,11 @@ impl Admin {
                 cluster.spec.client_properties = None;
             }
             Resource::GatewayServiceAccount(account) => credentials = self.credentials(account).await?,
+            // The gateway's settings say which there are.
+            Resource::UpstreamCluster(cluster) => self.pclusters.must_be(cluster)?,
             Resource::AliasTopic(_)
             | Resource::GatewayGroup(_)
             | Resource::Quota(_)
-            | Resource::UpstreamCluster(_)
             | Resource::IdentityProvider(_) => {}
         }
         Ok(Prepared { resource, credentials })
@@ -113,16 +114,13 @@ impl Prepared {
                 let old = declared.accounts.insert(key, Arc::clone(&account));
                 Ok(upsert_result(old.as_ref(), &account))
             }
+            Resource::UpstreamCluster(_) => Ok(UpsertResult::NotChanged),
             Resource::AliasTopic(_)
             | Resource::GatewayGroup(_)
             | Resource::Quota(_)
-            | Resource::UpstreamCluster(_)
             | Resource::IdentityProvider(_) => {
-                let mut new = self.resource.clone();
-                let key = new.key();
-                secrets::restore(&mut new, declared.others.get(&key))?;
-                let old = declared.others.insert(key, new.clone());
-                Ok(upsert_result(old.as_ref(), &new))
+                let old = declared.others.insert(self.key(), self.resource.clone());
+                Ok(upsert_result(old.as_ref(), &self.resource))
             }
         }
     }

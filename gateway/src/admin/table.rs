@@ -256,10 +256,9 @@ pub(super) fn example(kind: &str) -> Option<Value> {
             json!({ "name": "quota1", "vCluster": "vcluster1" }),
             json!({ "user": "user1", "produceBytesPerSecond": 1_048_576, "fetchBytesPerSecond": 2_097_152 }),
         ),
-        "UpstreamCluster" => own(
-            json!({ "name": "failover" }),
-            json!({ "bootstrapServers": ["kafka-dr:9092"], "role": "failover", "properties": { "security.protocol": "SSL" } }),
-        ),
+        "UpstreamCluster" => {
+            own(json!({ "name": "failover" }), json!({ "bootstrapServers": ["kafka-dr:9092"], "role": "failover" }))
+        }
         "IdentityProvider" => own(
             json!({ "name": "login" }),
             json!({
@@ -288,7 +287,10 @@ mod tests {
             let read = contract::strict::documents::read_all(&example);
             assert_eq!((read.0.len(), read.1), (1, Vec::new()), "{example}");
             assert!(Resource::from_json(kind.name, example.as_bytes()).unwrap().is_ok());
-            for id in [format!("list{}", kind.name), format!("put{}", kind.name), format!("delete{}", kind.name)] {
+            // A physical cluster is a setting: it is shown, and not deleted.
+            let verbs: &[&str] =
+                if kind.name == "UpstreamCluster" { &["list", "put"] } else { &["list", "put", "delete"] };
+            for id in verbs.iter().map(|verb| format!("{verb}{}", kind.name)) {
                 assert!(operations.iter().any(|operation| operation.id == id), "{id}");
             }
         }

@@ -74,11 +74,6 @@ impl StateLog {
         Self { keys, ..self }
     }
 
-    /// Why a change must not be written, if it must not.
-    pub fn refuses(&self, change: &Change) -> Option<String> {
-        if self.keys.is_some() { None } else { secrets::unprotected(change) }
-    }
-
     /// The same log over a connection of its own.
     #[must_use]
     pub fn another(&self) -> Self {

@@ -6,7 +6,6 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Declared, Kind, OwnApiVersion, ResourceKey};
-use crate::secret::Secret;
 
 /// A physical cluster and its part.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -32,7 +31,7 @@ impl UpstreamCluster {
             kind: UpstreamClusterKind::UpstreamCluster,
             api_version: OwnApiVersion::default(),
             metadata: UpstreamClusterMetadata { name: name.to_owned(), labels: None },
-            spec: UpstreamClusterSpec { bootstrap_servers, role: Some(role), properties: None },
+            spec: UpstreamClusterSpec { bootstrap_servers, role: Some(role) },
             status: Some(status),
         }
     }
@@ -66,9 +65,6 @@ pub struct UpstreamClusterSpec {
     /// Its part; `main` if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<UpstreamRole>,
-    /// Kafka's client properties for connections to it (`security.protocol`, `sasl.…`, `ssl.…`).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub properties: Option<BTreeMap<String, Secret>>,
 }
 
 /// How a physical cluster is at present.
