@@ -18,7 +18,6 @@ use super::answer::{ApiError, Text, query};
 use super::roles::Asker;
 use super::{Admin, secrets, stored};
 use crate::store::Declarations;
-use crate::world::check_password;
 
 /// `?dryMode=true&prune=app=shop`
 #[derive(Debug, Deserialize)]
@@ -128,18 +127,14 @@ pub(super) async fn apply(
     let read = tokio::task::spawn_blocking(move || read(&body)).await;
     let resources =
         read.unwrap_or_else(|_| Err(ApiError::internal("reading the documents was given up: try again")))?;
-    let passwords = resources.iter().filter_map(|resource| match resource {
-        Resource::GatewayServiceAccount(account) => check_password(account).err(),
-        _ => None,
-    });
-    let passwords = passwords.collect::<Vec<_>>();
-    if !passwords.is_empty() {
-        return Err(ApiError::problems(&passwords));
+    resources.iter().try_for_each(|resource| asker.may_touch(&resource.key()))?;
+    let wrong = resources.iter().filter_map(|resource| admin.check(resource).err()).collect::<Vec<_>>();
+    if !wrong.is_empty() {
+        return Err(ApiError::problems(&wrong));
     }
     let mut prepared = Vec::with_capacity(resources.len());
     for resource in resources {
         let key = resource.key();
-        asker.may_touch(&key)?;
         prepared.push(admin.prepare(resource).await.map_err(|error| error.about(&key.to_string()))?);
     }
     let change = |declared: &mut Declarations| {
