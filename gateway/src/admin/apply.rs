@@ -158,11 +158,15 @@ pub(super) async fn apply(
 /// Every document, or everything that is wrong with any.
 fn read(body: &[u8]) -> Result<Vec<Resource>, ApiError> {
     let text = std::str::from_utf8(body).map_err(|_| ApiError::invalid("the body is not UTF-8"))?;
-    // A file that was not found would take away everything that has the label.
+    // A file that was not found does not take away everything that has the label.
     if text.trim().is_empty() {
         return Err(ApiError::invalid("the body is empty; [] is a list without documents"));
     }
     let (documents, flaws) = documents::read_all(text);
+    // Nor does a template out of which nothing came: `null`, comments.
+    if documents.is_empty() && flaws.is_empty() && !text.trim_start().starts_with('[') {
+        return Err(ApiError::invalid("the body holds no documents; [] is a list without any"));
+    }
     if !flaws.is_empty() {
         return Err(ApiError::listed(flaws.iter().map(ToString::to_string)));
     }
@@ -221,6 +225,14 @@ pub(super) async fn export(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nothing_is_a_list_without_documents_only_if_it_says_so() {
+        for nothing in ["", " \n", "null\n", "---\n", "# all of it is gone\n", "---\n---\n"] {
+            assert_eq!(read(nothing.as_bytes()).map_err(|error| error.status.as_u16()), Err(400), "{nothing:?}");
+        }
+        assert_eq!(read(b"[]"), Ok(Vec::new()));
+    }
 
     #[test]
     fn a_label_has_a_name() {

@@ -409,7 +409,7 @@ mod tests {
         let told = build_after(Some(&before), &clusters, &accounts, [], []).unwrap_err();
         let told = told.iter().map(ToString::to_string).collect::<Vec<_>>();
         let expected = [
-            "VirtualCluster/c spec.namespace.prefix: the prefix 'x' of 'c' and the prefix 'x.' of 'a' overlap",
+            "VirtualCluster/a spec.namespace.prefix: the prefix 'x.' of 'a' and the prefix 'x' of 'c' overlap",
             "VirtualCluster/a spec.namespace.prefix: the prefix 'x.' of 'a' and the prefix 'x.' of 'b' overlap",
             "GatewayServiceAccount/passthrough/app metadata.name: the user name is taken in virtual cluster 'b'",
             "GatewayServiceAccount/a/abc spec.externalNames: 'CN=x' is account 'ext' of virtual cluster 'b' already",
