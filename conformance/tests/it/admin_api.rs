@@ -115,7 +115,8 @@ fn every_operation_does_what_the_document_says() {
     );
     assert!(generated > 1000 && operations.parse::<u32>().is_ok_and(|count| count > 25), "{said}");
     // Requests without a password are part of the walk, and enough of them to be told; and providers that are nowhere.
-    let expected = ["audit.sinks is not set", "authentication-failures", "cannot fetch the keys of the identity provider"];
+    let expected =
+        ["audit.sinks is not set", "authentication-failures", "cannot fetch the keys of the identity provider"];
     stand::log_is_calm(&gateway.log(), &expected);
     // The walk can fail.
     assert!(!walk(&folder, &gateway, "wrong").0);

@@ -160,7 +160,10 @@ impl PClusters {
         let Some(name) = &alias.spec.physical_cluster else { return Ok(()) };
         let (kind, message) = match self.named(name) {
             Ok(known) if self.role(known) == UpstreamRole::Main => return Ok(()),
-            Ok(_) => (ProblemKind::Invalid, format!("'{name}' only stands in: leave it out, and the topic is on whichever serves")),
+            Ok(_) => (
+                ProblemKind::Invalid,
+                format!("'{name}' only stands in: leave it out, and the topic is on whichever serves"),
+            ),
             Err(error) => (ProblemKind::Missing, error.body.msg.unwrap_or_default()),
         };
         Err(Problem { kind, resource: alias.key().to_string(), path: "spec.physicalCluster".into(), message })
@@ -276,10 +279,7 @@ async fn resources(State(admin): State<Arc<Admin>>, uri: Uri) -> Result<Json<Vec
     Ok(Json(all))
 }
 
-async fn resource(
-    State(admin): State<Arc<Admin>>,
-    Name(name): Name,
-) -> Result<Json<UpstreamCluster>, ApiError> {
+async fn resource(State(admin): State<Arc<Admin>>, Name(name): Name) -> Result<Json<UpstreamCluster>, ApiError> {
     let _ = admin.pclusters.named(&name)?;
     let found = admin.pclusters.resources().into_iter().find(|resource| resource.metadata.name == name);
     found.map(Json).ok_or_else(|| ApiError::not_found(format!("there is no physical cluster '{name}'")))
@@ -307,11 +307,7 @@ async fn get(State(admin): State<Arc<Admin>>, Name(name): Name) -> Result<Json<P
 }
 
 /// `name` is the cluster that clients are configured for, whichever serves at present.
-async fn switch(
-    State(admin): State<Arc<Admin>>,
-    Name(name): Name,
-    uri: Uri,
-) -> Result<Json<Switched>, ApiError> {
+async fn switch(State(admin): State<Arc<Admin>>, Name(name): Name, uri: Uri) -> Result<Json<Switched>, ApiError> {
     let To { to } = query(&uri)?;
     let _ = admin.pclusters.named(&name)?;
     let by = caller::name().unwrap_or_default();

@@ -270,7 +270,9 @@ fn health_and_metrics() {
     let client = gateway.client();
     let health = client.health().unwrap();
     // Tools for other gateways of this API refuse to work with one whose number is lower than theirs.
-    assert!(health.version().unwrap().parse::<f64>().is_err() && !health.version().unwrap().starts_with(char::is_numeric));
+    assert!(
+        health.version().unwrap().parse::<f64>().is_err() && !health.version().unwrap().starts_with(char::is_numeric)
+    );
     assert_eq!(health.version(), Some(concat!("anabranch-", env!("CARGO_PKG_VERSION"))));
     assert_eq!(health.status, contract::health::Status::Down);
     assert!(!client.ready().unwrap());
@@ -589,7 +591,11 @@ fn an_alias_is_on_a_cluster_that_is_there() {
         raw(&gateway.address, "PUT", "/gateway/v2/alias-topic", &body)
     };
     for (spec, status, told) in [
-        (r#","physicalCluster":"gone""#, 404, "spec.physicalCluster: there is no physical cluster 'gone'; there are 'main', 'failover'"),
+        (
+            r#","physicalCluster":"gone""#,
+            404,
+            "spec.physicalCluster: there is no physical cluster 'gone'; there are 'main', 'failover'",
+        ),
         (r#","physicalCluster":"failover""#, 400, "spec.physicalCluster: 'failover' only stands in: "),
         (r#","physicalCluster":"main""#, 200, "CREATED"),
         ("", 200, "UPDATED"),
@@ -600,7 +606,9 @@ fn an_alias_is_on_a_cluster_that_is_there() {
     let both = r#"[{"kind":"AliasTopic","apiVersion":"gateway/v2","metadata":{"name":"c"},"spec":{"physicalName":"b","physicalCluster":"gone"}},
         {"kind":"UpstreamCluster","apiVersion":"anabranch/v1","metadata":{"name":"gone"},"spec":{"bootstrapServers":["h:1"]}}]"#;
     let said = raw(&gateway.address, "POST", "/anabranch/v1/apply", both);
-    for told in ["AliasTopic/passthrough/c spec.physicalCluster: ", "UpstreamCluster/gone metadata.name: there are 'main', "] {
+    for told in
+        ["AliasTopic/passthrough/c spec.physicalCluster: ", "UpstreamCluster/gone metadata.name: there are 'main', "]
+    {
         assert!(said.contains(told), "both are told: {said}");
     }
 }

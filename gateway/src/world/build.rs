@@ -388,7 +388,8 @@ mod tests {
 
         let found = problems(&clusters, &[app.clone(), external("other", "prod", &["x", "0oa1"])]);
         let [(ProblemKind::Conflict, text)] = found.as_slice() else { panic!("{found:?}") };
-        let start = "GatewayServiceAccount/prod/other spec.externalNames: '0oa1' is account 'app' of virtual cluster 'dev'";
+        let start =
+            "GatewayServiceAccount/prod/other spec.externalNames: '0oa1' is account 'app' of virtual cluster 'dev'";
         assert!(text.starts_with(start), "{text}");
         for names in [&["x", "x"][..], &[""], &[" x"], &["a\u{0}"], &["n"; 17]] {
             let found = problems(&clusters, &[external("other", "prod", names)]);

@@ -282,7 +282,10 @@ mod tests {
         for document in ["a\n---\n", "{a: 1, a: 2}\n---\n"] {
             let told = told(&document.repeat(5000));
             assert_eq!(told.len(), tree::MOST_FLAWS + 1);
-            assert!(told[100].starts_with("has ") && told[100].contains(" more problems, which are not shown"), "{told:?}");
+            assert!(
+                told[100].starts_with("has ") && told[100].contains(" more problems, which are not shown"),
+                "{told:?}"
+            );
         }
     }
 

@@ -246,7 +246,9 @@ fn article(value: &Value) -> &'static str {
     match value {
         Value::Null => "empty",
         Value::Bool(_) => "true or false",
-        Value::Number(number) if number.as_f64().is_some_and(|number| number.abs() > MOST_WHOLE) => "too large a number",
+        Value::Number(number) if number.as_f64().is_some_and(|number| number.abs() > MOST_WHOLE) => {
+            "too large a number"
+        }
         Value::Number(number) if number.is_f64() => "a number with a fraction",
         Value::Number(_) => "a number",
         Value::String(_) => "a text",
