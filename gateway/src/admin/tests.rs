@@ -580,35 +580,3 @@ fn physical_clusters_are_shown_as_resources_and_set_elsewhere() {
         assert!(said.contains(answer), "{said}");
     }
 }
-
-#[test]
-fn an_alias_is_on_a_cluster_that_is_there() {
-    let gateway = Gateway::start();
-    let put = |spec: &str| {
-        let body = format!(
-            r#"{{"kind":"AliasTopic","apiVersion":"gateway/v2","metadata":{{"name":"a"}},"spec":{{"physicalName":"b"{spec}}}}}"#
-        );
-        raw(&gateway.address, "PUT", "/gateway/v2/alias-topic", &body)
-    };
-    for (spec, status, told) in [
-        (
-            r#","physicalCluster":"gone""#,
-            404,
-            "spec.physicalCluster: there is no physical cluster 'gone'; there are 'main', 'failover'",
-        ),
-        (r#","physicalCluster":"failover""#, 400, "spec.physicalCluster: 'failover' only stands in: "),
-        (r#","physicalCluster":"main""#, 200, "CREATED"),
-        ("", 200, "UPDATED"),
-    ] {
-        let said = put(spec);
-        assert!(said.starts_with(&format!("HTTP/1.1 {status} ")) && said.contains(told), "{spec}: {said}");
-    }
-    let both = r#"[{"kind":"AliasTopic","apiVersion":"gateway/v2","metadata":{"name":"c"},"spec":{"physicalName":"b","physicalCluster":"gone"}},
-        {"kind":"UpstreamCluster","apiVersion":"anabranch/v1","metadata":{"name":"gone"},"spec":{"bootstrapServers":["h:1"]}}]"#;
-    let said = raw(&gateway.address, "POST", "/anabranch/v1/apply", both);
-    for told in
-        ["AliasTopic/passthrough/c spec.physicalCluster: ", "UpstreamCluster/gone metadata.name: there are 'main', "]
-    {
-        assert!(said.contains(told), "both are told: {said}");
-    }
-}
