@@ -44,8 +44,12 @@ pub(super) async fn all(State(admin): State<Arc<Admin>>) -> (StatusCode, Json<He
     let mut checks = vec![build_info];
     checks.extend(parts(&admin));
     // Clients are served with the old ones, so that restarting would make it worse.
-    for (id, trouble) in [("certificates", admin.health.certificates()), ("declarations", admin.health.declarations())]
-    {
+    let health = &admin.health;
+    for (id, trouble) in [
+        ("certificates", health.certificates()),
+        ("declarations", health.declarations()),
+        ("settings", health.settings()),
+    ] {
         let Some(trouble) = trouble else { continue };
         let data = [("warning".to_owned(), Value::from(trouble))].into_iter().collect();
         checks.push(Check { id: id.to_owned(), status: Status::Up, data });

@@ -135,6 +135,13 @@ impl EventStream {
         self.count.store(readers.all.len(), Ordering::Relaxed);
     }
 
+    /// Ends the streams of all readers, who may come back if they still may read.
+    pub fn send_away(&self) {
+        let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
+        readers.all.clear();
+        self.count.store(0, Ordering::Relaxed);
+    }
+
     /// Ends the streams of all readers, and lets nobody else read.
     pub fn close(&self) {
         let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
