@@ -49,6 +49,7 @@ fn settings(main: &Broker, failover: &Broker, port: u16) -> Value {
         "clients": { "securityProtocol": "SASL_PLAINTEXT", "portStart": port, "portCount": 10, "minBrokerId": 0 },
         "state": { "store": "topic" },
         "tokens": { "signingKey": "a key that all gateways of this test have in common" },
+        "audit": { "sinks": [] },
     })
 }
 
