@@ -40,3 +40,4 @@ mod tls;
 mod tools;
 mod trio;
 mod upstream;
+mod views;

@@ -200,6 +200,36 @@ fn what_is_beyond_a_limit_is_refused_with_its_name() {
 }
 
 #[test]
+fn topics_are_counted_by_what_brokers_make_of_them() {
+    if !needs::met("topics_are_counted_by_what_brokers_make_of_them", &[JAVA]) {
+        return;
+    }
+    let own = [("KAFKA_NUM_PARTITIONS", "5"), ("KAFKA_AUTO_CREATE_TOPICS_ENABLE", "true")];
+    let broker = Broker::start_with(1, &own.map(|(key, value)| (key, value.to_owned())));
+    let node = Node::start(&broker);
+    node.declare();
+    let mut alice = node.client("alice");
+    node.quota("whole", &json!({ "topics": 3, "partitions": 7 }));
+
+    // Nobody says how many partitions: brokers give them five.
+    assert_eq!(tool(&mut alice, "kafka-topics", "--create --topic first")["status"], 0);
+    let refused = tool(&mut alice, "kafka-topics", "--create --topic second");
+    assert!(refused.to_string().contains("5 partitions of at most 7, and these would be 5 more"), "{refused}");
+    alice.refuses_to("produce", json!({ "topic": "by-itself", "records": records("x", 1) }));
+    alice.does("create_topic", json!({ "topic": "second", "partitions": 2 }));
+    assert_eq!(alice.does("list_topics", json!({}))["topics"], json!(["first", "second"]));
+
+    // Nor does it matter how clients write the names.
+    node.gateway.virtual_cluster(TENANT, &json!({ "namespace": { "mode": "enforce" } })).unwrap();
+    let second = format!("{TENANT}.second");
+    alice.fails("create_partitions", json!({ "topic": second, "partitions": 3 }), &["POLICY_VIOLATION"]);
+    alice.fails("create_topic", json!({ "topic": format!("{TENANT}.third") }), &["POLICY_VIOLATION"]);
+    node.quota("whole", &json!({ "topics": 3, "partitions": 8 }));
+    alice.does("create_partitions", json!({ "topic": second, "partitions": 3 }));
+    log_is_calm(&node.gateway.log(), CALM);
+}
+
+#[test]
 fn one_connection_too_many_is_hung_up_on() {
     if !needs::met("one_connection_too_many_is_hung_up_on", &[JAVA]) {
         return;
