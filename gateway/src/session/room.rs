@@ -1,10 +1,9 @@
 //! Whether a request still has room within the quotas of its virtual cluster: topics and partitions that it would make, and records
 //! where no more may be stored.
 
-use super::denied;
 use super::enforce::{Apart, KnownTopics};
 use super::rights::Rights;
-use super::{SessionError, Shared, joined, local, usage};
+use super::{SessionError, Shared, joined, local, store_room, usage};
 use crate::apis::check::{Checked, check};
 use crate::authz::{Operation, ResourceType};
 use crate::naming::Tenant;
@@ -18,7 +17,7 @@ use tokio::time::Instant;
 use wire::schema::ApiKey;
 use wire::{frame, value};
 
-const POLICY_VIOLATION: i16 = 44;
+pub(super) const POLICY_VIOLATION: i16 = 44;
 /// Brokers show a topic that they have made after this time at the latest.
 const SHOWN: Duration = Duration::from_secs(5);
 /// More topics are not remembered at a time: brokers show them by then.
@@ -73,9 +72,12 @@ pub(super) async fn judge(
     virtual_cluster: &str,
     shared: &Shared,
 ) -> Result<Room, SessionError> {
-    let Some(rules) = rights.quotas().cloned() else { return Ok(Room::Fits) };
+    let rules = rights.quotas().cloned();
+    if request.key() == ApiKey::Produce {
+        return store_room::stores(request, rules.as_deref(), tenant, virtual_cluster, shared);
+    }
+    let Some(rules) = rules else { return Ok(Room::Fits) };
     match request.key() {
-        ApiKey::Produce => stores(request, &rules, virtual_cluster, shared),
         ApiKey::CreateTopics | ApiKey::CreatePartitions if rules.counts_topics() => {
             makes(request, rights, &rules, tenant, virtual_cluster, shared).await
         }
@@ -85,40 +87,6 @@ pub(super) async fn judge(
         }
         _ => Ok(Room::Fits),
     }
-}
-
-/// Records, where no more may be stored. A code that clients do not try again on: room comes only by what somebody does.
-fn stores(request: &Checked<'_>, rules: &Rules, cluster: &str, shared: &Shared) -> Result<Room, SessionError> {
-    let Some(limit) = rules.storage else { return Ok(Room::Fits) };
-    let stored = shared.quotas.stored.of(cluster);
-    if stored < limit {
-        return Ok(Room::Fits);
-    }
-    let why = format!(
-        "virtual cluster '{cluster}' stores {stored} bytes of at most {limit} (storageBytes in its Quota): delete records or \
-         topics, shorten their retention, or ask the gateway's operator for more"
-    );
-    let named = denied::named(request)?;
-    if named["Acks"] == 0 {
-        return Ok(Room::Refused(None, why));
-    }
-    let partition = |partition: &Value| {
-        json!({ "Index": partition["Index"], "ErrorCode": POLICY_VIOLATION, "BaseOffset": -1, "LogAppendTimeMs": -1,
-            "LogStartOffset": -1, "ErrorMessage": why })
-    };
-    let topic = |topic: &Value| {
-        let partitions: Vec<Value> = elements(&topic["PartitionData"]).iter().map(partition).collect();
-        let mut answer = json!({ "PartitionResponses": partitions });
-        for field in ["Name", "TopicId"] {
-            if let Some(value) = topic.get(field) {
-                answer[field] = value.clone();
-            }
-        }
-        answer
-    };
-    let topics: Vec<Value> = elements(&named["TopicData"]).iter().map(topic).collect();
-    let answer = fitted(request.key(), request.version(), &json!({ "Responses": topics }));
-    Ok(Room::Refused(Some(local::answer(request, &answer)?), why))
 }
 
 /// How many topics and partitions there are, and may be.
@@ -327,7 +295,7 @@ fn unknown<'n>(names: impl Iterator<Item = &'n str>, tenant: &Tenant, shared: &S
 }
 
 /// The request with another body: a frame without its length.
-fn with_body(request: &Checked<'_>, body: &Value) -> Result<Vec<u8>, SessionError> {
+pub(super) fn with_body(request: &Checked<'_>, body: &Value) -> Result<Vec<u8>, SessionError> {
     let (key, version, header) = (request.key(), request.version(), request.header());
     let body = value::encode(key.request(), version, body).map_err(|e| SessionError::Gateway(e.to_string()))?;
     Ok(frame::request(key, version, header.correlation_id, header.client_id, &body).split_off(4))
@@ -342,7 +310,7 @@ pub(super) fn reworded(frame: &[u8]) -> Result<Checked<'_>, SessionError> {
 }
 
 /// An answer without the texts that its version has no place for.
-fn fitted(key: ApiKey, version: i16, answer: &Value) -> Value {
+pub(super) fn fitted(key: ApiKey, version: i16, answer: &Value) -> Value {
     let mut fitted = answer.clone();
     let has_texts = match key {
         ApiKey::Produce => version >= 8,
@@ -389,6 +357,6 @@ pub(super) fn together(
     }
 }
 
-fn elements(value: &Value) -> &[Value] {
+pub(super) fn elements(value: &Value) -> &[Value] {
     value.as_array().map(Vec::as_slice).unwrap_or_default()
 }

@@ -24,6 +24,11 @@ const LOG_DIRS: i16 = 1;
 pub struct Stored(RwLock<BTreeMap<Arc<str>, u64>>);
 
 impl Stored {
+    /// Whether nobody's storage is limited, as far as was seen.
+    pub fn is_empty(&self) -> bool {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
     /// What a virtual cluster was last seen to hold.
     pub fn of(&self, virtual_cluster: &str) -> u64 {
         self.0.read().unwrap_or_else(PoisonError::into_inner).get(virtual_cluster).copied().unwrap_or_default()
