@@ -37,6 +37,7 @@ mod rights_tests;
 mod room;
 pub mod scram;
 mod several;
+mod store_room;
 #[cfg(test)]
 mod tests;
 mod throttle;
