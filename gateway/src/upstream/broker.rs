@@ -69,6 +69,9 @@ pub enum BrokerError {
         /// Where the broker is.
         address: String,
     },
+    /// What somebody else has just been told, who asked for the same.
+    #[error("{0}")]
+    Same(String),
 }
 
 impl BrokerError {

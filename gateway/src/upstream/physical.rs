@@ -30,7 +30,8 @@ pub struct Physical {
     topology: watch::Sender<Arc<Topology>>,
     /// Which topic each id stands for.
     pub topic_ids: Arc<TopicIds>,
-    refreshed: Mutex<Option<Instant>>,
+    /// When it was looked up last, and why in vain.
+    refreshed: Mutex<Option<(Instant, Option<String>)>>,
     /// Why it did not answer when it was last looked up; `None` where it did.
     trouble: RwLock<Option<String>>,
 }
@@ -144,11 +145,12 @@ impl Physical {
     pub async fn refresh(&self) -> Result<(), BrokerError> {
         let asked = Instant::now();
         let mut refreshed = self.refreshed.lock().await;
-        if refreshed.is_some_and(|at| at >= asked) {
-            return Ok(());
-        }
-        if let Some(at) = *refreshed {
-            tokio::time::sleep_until(at + REFRESH_MIN).await;
+        match &*refreshed {
+            Some((at, failed)) if *at >= asked => {
+                return failed.clone().map_or(Ok(()), |failed| Err(BrokerError::Same(failed)));
+            }
+            Some((at, _)) => tokio::time::sleep_until(*at + REFRESH_MIN).await,
+            None => {}
         }
         let started = Instant::now();
         let known = self.topology();
@@ -161,17 +163,17 @@ impl Physical {
                         self.topic_ids.learn(*id, name);
                     }
                     let _ = self.topology.send_replace(Arc::new(topology));
-                    *refreshed = Some(started);
+                    *refreshed = Some((started, None));
                     self.set_trouble(None);
                     return Ok(());
                 }
                 Err(e) => last = Some(e),
             }
         }
-        *refreshed = Some(started);
-        drop(refreshed);
         let none = || BrokerError::Io { address: String::new(), source: std::io::ErrorKind::NotFound.into() };
         let error = last.unwrap_or_else(none);
+        *refreshed = Some((started, Some(error.to_string())));
+        drop(refreshed);
         self.set_trouble(Some(error.to_string()));
         Err(error)
     }

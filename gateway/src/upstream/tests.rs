@@ -1,9 +1,12 @@
 //! Connections to brokers that refuse, that are not who they should be, or that say nothing.
 
 use super::broker::BrokerError;
+use super::physical::Physical;
 use super::security::Security;
+use crate::config::HostPort;
 use crate::config::tls::{Material, Store};
 use crate::config::upstream::{self as settings, Password, Sasl, Tls, TlsVersion};
+use crate::naming::topic_ids::TopicIds;
 use contract::secret::Secret;
 use rcgen::{BasicConstraints, Certificate, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
 use rustls::ServerConfig;
@@ -92,6 +95,17 @@ async fn a_broker_that_says_nothing_is_given_up() {
     let address = listener.local_addr().unwrap().to_string();
     let error = Security::new(&plain()).unwrap().connect(&address).await.unwrap_err();
     assert!(matches!(&error, BrokerError::Io { source, .. } if source.kind() == io::ErrorKind::TimedOut), "{error}");
+}
+
+#[tokio::test]
+async fn whoever_waits_for_a_look_up_that_fails_is_told_so() {
+    let nowhere = HostPort { host: "127.0.0.1".to_owned(), port: 1 };
+    let ids = Arc::new(TopicIds::new(&[7; 16]).unwrap());
+    let physical = Physical::new("main", &[nowhere], Security::new(&plain()).unwrap(), ids);
+    let all = tokio::join!(physical.refresh(), physical.refresh(), physical.refresh());
+    for one in [all.0, all.1, all.2] {
+        assert!(one.unwrap_err().to_string().contains("127.0.0.1:1"), "a cluster that cannot be reached is none");
+    }
 }
 
 struct Authority(CertifiedIssuer<'static, KeyPair>);
