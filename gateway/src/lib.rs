@@ -55,7 +55,7 @@ use leaving::Signals;
 use listeners::{ListenError, Listeners};
 use material::{Material, MaterialError};
 use naming::topic_ids::TopicIds;
-use nodes::Members;
+use nodes::{Members, View};
 use observe::health::{Health, Part};
 use observe::logs;
 use observe::metrics::Metrics;
@@ -159,7 +159,7 @@ pub async fn run(settings: Settings) -> Result<(), RunError> {
             tokio::select! {
                 () = clients => Ok(()),
                 () = admin.follow() => Ok(()),
-                () = count(shared.world.clone(), Arc::clone(&shared.metrics)) => Ok(()),
+                () = count(shared.world.clone(), (&config.nodes.cluster_id, members.view()), Arc::clone(&shared.metrics)) => Ok(()),
                 () = members.run(&cluster) => Ok(()),
                 () = session::usage::divide(&shared, &members) => Ok(()),
                 () = session::usage::look(&shared) => Ok(()),
@@ -319,8 +319,21 @@ fn traces_of(config: &Config, metrics: &Arc<Metrics>) -> Result<Option<Traces>, 
     Traces::new(&settings, Arc::clone(metrics)).map(Some)
 }
 
-/// Keeps to the world what is counted by virtual cluster, and tells traffic to who reads the live events; does not end.
-async fn count(mut world: watch::Receiver<Arc<World>>, metrics: Arc<Metrics>) {
+/// Keeps to the world what is counted by virtual cluster, counts the nodes of a cluster, and tells traffic to who reads the live
+/// events; does not end.
+async fn count(
+    mut world: watch::Receiver<Arc<World>>,
+    (cluster, mut nodes): (&str, watch::Receiver<Arc<View>>),
+    metrics: Arc<Metrics>,
+) {
+    let hear = async {
+        loop {
+            metrics.nodes.heard(cluster, nodes.borrow_and_update().nodes().len());
+            if nodes.changed().await.is_err() {
+                return std::future::pending().await;
+            }
+        }
+    };
     let follow = async {
         loop {
             let now = world.borrow_and_update().clone();
@@ -332,6 +345,7 @@ async fn count(mut world: watch::Receiver<Arc<World>>, metrics: Arc<Metrics>) {
     };
     tokio::select! {
         () = follow => {}
+        () = hear => {}
         () = stream::tell_traffic(Arc::clone(&metrics)) => {}
     }
 }

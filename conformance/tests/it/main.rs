@@ -41,3 +41,4 @@ mod tls;
 mod tools;
 mod trio;
 mod upstream;
+mod views;

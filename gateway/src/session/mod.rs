@@ -37,6 +37,7 @@ mod rights_tests;
 mod room;
 pub mod scram;
 mod several;
+mod store_room;
 #[cfg(test)]
 mod tests;
 mod throttle;
@@ -288,7 +289,7 @@ pub async fn serve(
     if let Err(e) = &ended {
         audited::session_ended(e, &client).into_iter().for_each(|event| shared.audit.record(event.by(&identity)));
     }
-    if shared.drain.has_begun() && ended.is_ok() {
+    if ended.is_ok() && (shared.drain.has_begun() || leaving::is_due(&shared)) {
         Box::pin(drain::hang_up(&client)).await;
     }
     ended

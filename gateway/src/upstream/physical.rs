@@ -30,8 +30,7 @@ pub struct Physical {
     topology: watch::Sender<Arc<Topology>>,
     /// Which topic each id stands for.
     pub topic_ids: Arc<TopicIds>,
-    /// When it was looked up last, and why in vain.
-    refreshed: Mutex<Option<(Instant, Option<String>)>>,
+    refreshed: Mutex<Option<Instant>>,
     /// Why it did not answer when it was last looked up; `None` where it did.
     trouble: RwLock<Option<String>>,
 }
@@ -145,12 +144,12 @@ impl Physical {
     pub async fn refresh(&self) -> Result<(), BrokerError> {
         let asked = Instant::now();
         let mut refreshed = self.refreshed.lock().await;
-        match &*refreshed {
-            Some((at, failed)) if *at >= asked => {
-                return failed.clone().map_or(Ok(()), |failed| Err(BrokerError::Same(failed)));
-            }
-            Some((at, _)) => tokio::time::sleep_until(*at + REFRESH_MIN).await,
-            None => {}
+        if refreshed.is_some_and(|at| at >= asked) {
+            // Whoever just did may have had no answer: then there is none for this one either.
+            return self.trouble().map_or(Ok(()), |trouble| Err(BrokerError::Seen { trouble }));
+        }
+        if let Some(at) = *refreshed {
+            tokio::time::sleep_until(at + REFRESH_MIN).await;
         }
         let started = Instant::now();
         let known = self.topology();
@@ -163,8 +162,8 @@ impl Physical {
                         self.topic_ids.learn(*id, name);
                     }
                     let _ = self.topology.send_replace(Arc::new(topology));
-                    *refreshed = Some((started, None));
                     self.set_trouble(None);
+                    *refreshed = Some(started);
                     return Ok(());
                 }
                 Err(e) => last = Some(e),
@@ -172,9 +171,9 @@ impl Physical {
         }
         let none = || BrokerError::Io { address: String::new(), source: std::io::ErrorKind::NotFound.into() };
         let error = last.unwrap_or_else(none);
-        *refreshed = Some((started, Some(error.to_string())));
-        drop(refreshed);
         self.set_trouble(Some(error.to_string()));
+        *refreshed = Some(started);
+        drop(refreshed);
         Err(error)
     }
 

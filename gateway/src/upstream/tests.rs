@@ -97,17 +97,6 @@ async fn a_broker_that_says_nothing_is_given_up() {
     assert!(matches!(&error, BrokerError::Io { source, .. } if source.kind() == io::ErrorKind::TimedOut), "{error}");
 }
 
-#[tokio::test]
-async fn whoever_waits_for_a_look_up_that_fails_is_told_so() {
-    let nowhere = HostPort { host: "127.0.0.1".to_owned(), port: 1 };
-    let ids = Arc::new(TopicIds::new(&[7; 16]).unwrap());
-    let physical = Physical::new("main", &[nowhere], Security::new(&plain()).unwrap(), ids);
-    let all = tokio::join!(physical.refresh(), physical.refresh(), physical.refresh());
-    for one in [all.0, all.1, all.2] {
-        assert!(one.unwrap_err().to_string().contains("127.0.0.1:1"), "a cluster that cannot be reached is none");
-    }
-}
-
 struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Authority {
@@ -268,4 +257,19 @@ async fn a_login_is_renewed_in_time_where_the_connection_is_used() {
     tokio::time::timeout(soon, renewal.due()).await.unwrap();
     let after = began.elapsed();
     assert!((Duration::from_millis(1_500)..Duration::from_millis(1_950)).contains(&after), "{after:?}");
+}
+
+/// A cluster that nobody answers for, and three who look it up at once.
+#[tokio::test]
+async fn who_waits_for_a_look_that_fails_is_told_so() {
+    let held = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = HostPort { host: "127.0.0.1".into(), port: held.local_addr().unwrap().port() };
+    drop(held);
+    let ids = Arc::new(TopicIds::new(&[9; 16]).unwrap());
+    let cluster = Physical::new("main", std::slice::from_ref(&address), Security::default(), ids);
+    let (one, two, three) = tokio::join!(cluster.refresh(), cluster.refresh(), cluster.refresh());
+    for seen in [one, two, three] {
+        let error = seen.expect_err("nobody answered").to_string();
+        assert!(error.starts_with(&format!("broker at {address}: ")), "{error}");
+    }
 }
