@@ -174,82 +174,74 @@ fn hidden(broker: &Broker, gateway: &Gateway) {
     assert_eq!(keys(broker).last().map(String::as_str), Some("GatewayServiceAccount/passthrough/migrator"));
 }
 
+/// A request.
+type Attempt = (ApiKey, i16, Value);
+
 /// What a client may ask of a topic, by its name and by its id.
-fn attempts(topic: &str, id: &Value) -> Vec<(ApiKey, i16, Value)> {
-    let partition = |with: Value| json!({ "Topics": [{ "Name": topic, "Partitions": [with] }] });
-    let with = |mut body: Value, more: Value| {
-        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        body
-    };
+fn attempts(topic: &str, id: &Value) -> Vec<Attempt> {
+    [of_records(topic, id), of_offsets(topic), of_the_topic(topic, id)].concat()
+}
+
+fn joined(mut body: Value, more: Value) -> Value {
+    body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    body
+}
+
+fn of_records(topic: &str, id: &Value) -> Vec<Attempt> {
     let fetched = json!([{ "Partition": 0, "FetchOffset": 0, "PartitionMaxBytes": 1000 }]);
-    let fetch = json!({ "ReplicaId": -1, "MaxWaitMs": 0, "MinBytes": 0, "MaxBytes": 1000, "SessionEpoch": -1 });
+    let fetch = |of: Value| {
+        let whole = json!({ "ReplicaId": -1, "MaxWaitMs": 0, "MinBytes": 0, "MaxBytes": 1000, "SessionEpoch": -1 });
+        joined(whole, json!({ "Topics": [joined(of, json!({ "Partitions": fetched }))] }))
+    };
     let sent = json!([{ "Index": 0, "Records": null }]);
-    let produce =
-        |topic: Value| json!({ "TransactionalId": null, "Acks": -1, "TimeoutMs": 5000, "TopicData": [topic] });
-    let config = json!({ "Name": "cleanup.policy", "ConfigOperation": 0, "Value": "delete" });
-    let resource =
-        |with: &str, value: Value| json!({ "Resources": [{ "ResourceType": 2, "ResourceName": topic, with: value }] });
-    let new = json!({ "Name": format!("{topic}.new"), "NumPartitions": 1, "ReplicationFactor": 1, "Assignments": [], "Configs": [] });
+    let produce = |of: Value| {
+        let of = joined(of, json!({ "PartitionData": sent }));
+        json!({ "TransactionalId": null, "Acks": -1, "TimeoutMs": 5000, "TopicData": [of] })
+    };
     vec![
-        (ApiKey::Metadata, 12, json!({ "Topics": [{ "TopicId": id, "Name": null }], "AllowAutoTopicCreation": false })),
-        (ApiKey::Metadata, 12, json!({ "Topics": [{ "Name": topic }], "AllowAutoTopicCreation": true })),
-        (
-            ApiKey::Fetch,
-            11,
-            with(fetch.clone(), json!({ "Topics": [{ "Topic": topic, "Partitions": fetched.clone() }] })),
-        ),
-        (ApiKey::Fetch, 13, with(fetch, json!({ "Topics": [{ "TopicId": id, "Partitions": fetched }] }))),
-        (ApiKey::Produce, 9, produce(json!({ "Name": topic, "PartitionData": sent.clone() }))),
-        (ApiKey::Produce, 13, produce(json!({ "TopicId": id, "PartitionData": sent }))),
-        (
-            ApiKey::ListOffsets,
-            7,
-            with(partition(json!({ "PartitionIndex": 0, "Timestamp": -2 })), json!({ "ReplicaId": -1 })),
-        ),
-        (
-            ApiKey::DeleteRecords,
-            2,
-            with(partition(json!({ "PartitionIndex": 0, "Offset": -1 })), json!({ "TimeoutMs": 5000 })),
-        ),
-        (
-            ApiKey::OffsetForLeaderEpoch,
-            4,
-            json!({ "ReplicaId": -1, "Topics": [
-            { "Topic": topic, "Partitions": [{ "Partition": 0, "CurrentLeaderEpoch": -1, "LeaderEpoch": 0 }] },
-        ] }),
-        ),
-        (
-            ApiKey::OffsetCommit,
-            8,
-            with(
-                partition(json!({ "PartitionIndex": 0, "CommittedOffset": 1 })),
-                json!({
-                    "GroupId": "migrators", "GenerationIdOrMemberEpoch": -1, "MemberId": "",
-                }),
-            ),
-        ),
-        (
-            ApiKey::DescribeTopicPartitions,
-            0,
-            json!({ "Topics": [{ "Name": topic }], "ResponsePartitionLimit": 10, "Cursor": null }),
-        ),
+        (ApiKey::Fetch, 11, fetch(json!({ "Topic": topic }))),
+        (ApiKey::Fetch, 13, fetch(json!({ "TopicId": id }))),
+        (ApiKey::Produce, 9, produce(json!({ "Name": topic }))),
+        (ApiKey::Produce, 13, produce(json!({ "TopicId": id }))),
+    ]
+}
+
+fn of_offsets(topic: &str) -> Vec<Attempt> {
+    let of = |partition: Value, more: Value| {
+        joined(json!({ "Topics": [{ "Name": topic, "Partitions": [partition] }] }), more)
+    };
+    let epoch = json!({ "Partition": 0, "CurrentLeaderEpoch": -1, "LeaderEpoch": 0 });
+    let epoch = json!({ "ReplicaId": -1, "Topics": [{ "Topic": topic, "Partitions": [epoch] }] });
+    let member = json!({ "GroupId": "migrators", "GenerationIdOrMemberEpoch": -1, "MemberId": "" });
+    vec![
+        (ApiKey::ListOffsets, 7, of(json!({ "PartitionIndex": 0, "Timestamp": -2 }), json!({ "ReplicaId": -1 }))),
+        (ApiKey::DeleteRecords, 2, of(json!({ "PartitionIndex": 0, "Offset": -1 }), json!({ "TimeoutMs": 5000 }))),
+        (ApiKey::OffsetForLeaderEpoch, 4, epoch),
+        (ApiKey::OffsetCommit, 8, of(json!({ "PartitionIndex": 0, "CommittedOffset": 1 }), member)),
+    ]
+}
+
+fn of_the_topic(topic: &str, id: &Value) -> Vec<Attempt> {
+    let metadata = |of: Value, create: bool| json!({ "Topics": [of], "AllowAutoTopicCreation": create });
+    let described = json!({ "Topics": [{ "Name": topic }], "ResponsePartitionLimit": 10, "Cursor": null });
+    let created = json!({ "NumPartitions": 1, "ReplicationFactor": 1, "Assignments": [], "Configs": [] });
+    let created = joined(json!({ "Name": format!("{topic}.new") }), created);
+    let more = json!([{ "Name": topic, "Count": 2, "Assignments": null }]);
+    let delete = |of: Value| json!({ "Topics": [of], "TimeoutMs": 5000 });
+    let config = json!([{ "Name": "cleanup.policy", "ConfigOperation": 0, "Value": "delete" }]);
+    let resource = |more: Value| json!({ "Resources": [joined(json!({ "ResourceType": 2, "ResourceName": topic }), more)], "ValidateOnly": false });
+    let shown = json!({ "Resources": [{ "ResourceType": 2, "ResourceName": topic, "ConfigurationKeys": null }] });
+    vec![
+        (ApiKey::Metadata, 12, metadata(json!({ "TopicId": id, "Name": null }), false)),
+        (ApiKey::Metadata, 12, metadata(json!({ "Name": topic }), true)),
+        (ApiKey::DescribeTopicPartitions, 0, described),
         (ApiKey::DescribeProducers, 0, json!({ "Topics": [{ "Name": topic, "PartitionIndexes": [0] }] })),
-        (ApiKey::CreateTopics, 7, json!({ "Topics": [new], "timeoutMs": 5000, "validateOnly": false })),
-        (
-            ApiKey::CreatePartitions,
-            3,
-            json!({
-                "Topics": [{ "Name": topic, "Count": 2, "Assignments": null }], "TimeoutMs": 5000, "ValidateOnly": false,
-            }),
-        ),
-        (ApiKey::DeleteTopics, 6, json!({ "Topics": [{ "Name": topic }], "TimeoutMs": 5000 })),
-        (ApiKey::DeleteTopics, 6, json!({ "Topics": [{ "Name": null, "TopicId": id }], "TimeoutMs": 5000 })),
-        (ApiKey::DescribeConfigs, 4, resource("ConfigurationKeys", Value::Null)),
-        (
-            ApiKey::IncrementalAlterConfigs,
-            1,
-            with(resource("Configs", json!([config])), json!({ "ValidateOnly": false })),
-        ),
+        (ApiKey::CreateTopics, 7, json!({ "Topics": [created], "timeoutMs": 5000, "validateOnly": false })),
+        (ApiKey::CreatePartitions, 3, json!({ "Topics": more, "TimeoutMs": 5000, "ValidateOnly": false })),
+        (ApiKey::DeleteTopics, 6, delete(json!({ "Name": topic }))),
+        (ApiKey::DeleteTopics, 6, delete(json!({ "Name": null, "TopicId": id }))),
+        (ApiKey::DescribeConfigs, 4, shown),
+        (ApiKey::IncrementalAlterConfigs, 1, resource(json!({ "Configs": config }))),
     ]
 }
 

@@ -27,7 +27,7 @@ use super::cluster::Cluster;
 use super::physical::Physical;
 use super::security::Link;
 use crate::apis::plans;
-use crate::config::HostPort;
+use crate::config::{HostPort, INTERNAL_TOPICS};
 use crate::transport::connection::Connection;
 
 /// Versions that address topics by name; every Kafka from 4.0 on serves them.
@@ -80,9 +80,16 @@ pub enum LogError {
     Codec { topic: String, reason: String },
 }
 
-/// Kafka's name for an error.
+/// Kafka's name for an error, and what to do about it where that is known.
 fn named(code: i16) -> String {
-    ResponseError::try_from_code(code).map(|error| format!(" ({error:?})")).unwrap_or_default()
+    let name = ResponseError::try_from_code(code).map(|error| format!(" ({error:?})")).unwrap_or_default();
+    if !matches!(code, TOPIC_AUTHORIZATION_FAILED | CLUSTER_AUTHORIZATION_FAILED) {
+        return name;
+    }
+    format!(
+        "{name}: let the gateway's own user do everything with its topics (kafka-acls --add --allow-principal User:… \
+         --operation All --topic {INTERNAL_TOPICS} --resource-pattern-type prefixed)"
+    )
 }
 
 impl LogError {
