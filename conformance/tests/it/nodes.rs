@@ -21,6 +21,8 @@ const KEY: &str = "a key that all nodes have, of 32 bytes or more";
 const STRETCH: u64 = 800;
 pub(crate) const PORTS: u16 = 4;
 const PARTITIONS: u32 = 6;
+/// The nodes, and the racks they stand in: those of the brokers, in another order.
+const RACKS: [(&str, &str); 3] = [("node-a", "rack-3"), ("node-b", "rack-1"), ("node-c", "rack-2")];
 
 /// A broker knows a topic a moment later than the one that was asked to make it, and two nodes that begin together both ask.
 pub(crate) const TOPIC_IS_NEW: &[&str] = &["of topic '_anabranch.state' with error 3 (UnknownTopicOrPartition)"];
@@ -104,7 +106,7 @@ impl Three {
     fn start() -> Self {
         let kafka = Trio::start();
         let mut nodes: Vec<Node> =
-            ["node-a", "node-b", "node-c"].map(|name| Node::new(name, &kafka.addresses, &json!({}))).into();
+            RACKS.map(|(name, rack)| Node::new(name, &kafka.addresses, &json!({ "nodes": { "rackId": rack } }))).into();
         for node in &mut nodes {
             let _ = node.start();
         }
@@ -133,6 +135,13 @@ impl Three {
 
     fn socket(&self, node: usize) -> KafkaSocket {
         self.try_socket(&self.nodes[node]).expect("a connection to a node")
+    }
+
+    /// Waits until a node tells that each broker is at the node of its rack.
+    fn shared_by_rack(&self, asked: usize) {
+        let mut socket = self.socket(asked);
+        let wanted = BTreeMap::from([(1, "node-b"), (2, "node-c"), (3, "node-a")]);
+        let _ = within("each broker is at the node of its rack", || owners(&self.nodes, &told(&mut socket)) == wanted);
     }
 
     /// Waits until a node tells that these nodes have the brokers, and tells how long that took.
@@ -215,6 +224,7 @@ fn a_killed_node_a_new_one_and_one_that_leaves_lose_nothing_and_double_nothing()
     let all = ["node-a", "node-b", "node-c"];
     for asked in 0..3 {
         let _ = three.shared_among(asked, &all);
+        three.shared_by_rack(asked);
     }
     let mut admin = stand::start("python", &three.connection);
     admin.does("create_topic", json!({ "topic": "orders", "partitions": PARTITIONS }));
@@ -235,6 +245,7 @@ fn a_killed_node_a_new_one_and_one_that_leaves_lose_nothing_and_double_nothing()
     let ready = began.elapsed();
     let took = three.shared_among(0, &all);
     println!("join: the node was ready after {ready:?}, and {took:?} later clients were sent to it");
+    three.shared_by_rack(0);
     goes_on(&mut busy);
 
     let errors = busy.each_mut().map(Busy::errors);
