@@ -20,6 +20,11 @@ impl Broker {
 
     /// The only broker of a cluster of its own, with this id.
     pub(crate) fn start_as(id: i32) -> Self {
+        Self::start_with(id, &[])
+    }
+
+    /// The same with more settings, as its image takes them.
+    pub(crate) fn start_with(id: i32, more: &[(&'static str, String)]) -> Self {
         let image = super::needs::image();
         let (name, tag) = image.rsplit_once(':').unwrap_or((&image, "latest"));
         // Chosen here and not by Docker, which would choose another one at a restart.
@@ -35,7 +40,7 @@ impl Broker {
             // What an image brings along on its disk is broker 1's.
             ("KAFKA_LOG_DIRS", if id == 1 { "/var/lib/kafka".to_owned() } else { format!("/tmp/kafka-{id}") }),
         ];
-        for (key, value) in settings(&address).into_iter().chain(own) {
+        for (key, value) in settings(&address).into_iter().chain(own).chain(more.iter().cloned()) {
             request = request.with_env_var(key, value);
         }
         let container = request.start().expect("the broker's container starts");

@@ -1,12 +1,15 @@
 //! Quotas, measured with Kafka's own performance tools: over several connections, over two gateways, and changed while clients are
 //! connected.
 
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use conformance::drivers::Connection;
+use conformance::drivers::socket::KafkaSocket;
 use conformance::gateways::{Gateway, free_ports};
 use serde_json::{Value, json};
+use wire::schema::ApiKey;
 
 use super::broker::Broker;
 use super::needs;
@@ -53,16 +56,34 @@ impl Node {
         let _ = self.gateway.ask("PUT", "/anabranch/v1/quota", &body).unwrap();
     }
 
+    /// A client of another virtual cluster, which is lent a topic to write.
+    fn borrower(&self, name: &str, physical: &str) -> TeamClient {
+        self.gateway.virtual_cluster("search", &json!({})).unwrap();
+        self.gateway.account("search", "search", &json!({ "type": "LOCAL", "password": "a password" })).unwrap();
+        let metadata = json!({ "name": name, "vCluster": "search" });
+        let spec = json!({ "physicalName": physical, "access": "readWrite" });
+        let body = json!({ "kind": "AliasTopic", "apiVersion": "gateway/v2", "metadata": metadata, "spec": spec });
+        let _ = self.gateway.ask("PUT", "/gateway/v2/alias-topic", &body).unwrap();
+        self.client_called("search")
+    }
+
     fn client(&self, user: &str) -> TeamClient {
-        let connection = Connection {
+        self.client_called(&format!("{TENANT}-{user}"))
+    }
+
+    fn client_called(&self, username: &str) -> TeamClient {
+        start(JAVA, &self.connection(username))
+    }
+
+    fn connection(&self, username: &str) -> Connection {
+        Connection {
             bootstrap: format!("127.0.0.1:{}", self.port),
             security_protocol: "SASL_PLAINTEXT".to_owned(),
-            mechanism: "SCRAM-SHA-256".to_owned(),
-            username: format!("{TENANT}-{user}"),
+            mechanism: "PLAIN".to_owned(),
+            username: username.to_owned(),
             password: "a password".to_owned(),
             ..Connection::default()
-        };
-        start(JAVA, &connection)
+        }
     }
 
     /// A counter of the tenant's.
@@ -182,6 +203,11 @@ fn what_is_beyond_a_limit_is_refused_with_its_name() {
         }
     }
     alice.fails("produce", send(), &["POLICY_VIOLATION"]);
+    // Nor do others store more in it.
+    let mut borrower = node.borrower("lent", &format!("{TENANT}.orders"));
+    borrower.does("create_topic", json!({ "topic": "own" }));
+    borrower.does("produce", json!({ "topic": "own", "records": records("own-", 1) }));
+    borrower.fails("produce", json!({ "topic": "lent", "records": records("more-", 1) }), &["POLICY_VIOLATION"]);
     node.quota("whole", &json!({ "storageBytes": 1_000_000_000 }));
     alice.does("produce", send());
 
@@ -196,6 +222,83 @@ fn what_is_beyond_a_limit_is_refused_with_its_name() {
     assert!(beyond.contains("may be at most 5000"), "{beyond}");
     let shown = tool(&mut alice, "kafka-configs", "--describe --entity-type users").to_string();
     assert!(shown.contains(&format!("'{TENANT}-bob' are producer_byte_rate=4000.0")), "{shown}");
+    log_is_calm(&node.gateway.log(), CALM);
+}
+
+#[test]
+fn requests_are_shared_among_connections_whatever_they_call_themselves() {
+    const PACE: u64 = 50;
+    const CONNECTIONS: usize = 8;
+    if !needs::met("requests_are_shared_among_connections_whatever_they_call_themselves", &[]) {
+        return;
+    }
+    let broker = Broker::start();
+    let node = Node::start(&broker);
+    node.declare();
+    node.quota("whole", &json!({ "requestsPerSecond": PACE }));
+    let (ends, answered) = (AtomicBool::new(false), [const { AtomicU64::new(0) }; CONNECTIONS]);
+    let told = AtomicU64::new(0);
+    let asks = |at: usize| {
+        let user = format!("{TENANT}-{}", ["alice", "bob"][at % 2]);
+        let mut socket = KafkaSocket::connect(&node.connection(&user)).unwrap();
+        while !ends.load(Ordering::Relaxed) {
+            let count = answered[at].fetch_add(1, Ordering::Relaxed);
+            socket.call_client(&format!("{at}-{count}"));
+            let answer = socket.ask(ApiKey::Metadata, 12, &json!({ "Topics": [] })).unwrap().value;
+            let _ = told.fetch_max(answer["ThrottleTimeMs"].as_u64().unwrap(), Ordering::Relaxed);
+        }
+    };
+    let counted = || answered.each_ref().map(|count| count.load(Ordering::Relaxed));
+    let (took, each) = thread::scope(|scope| {
+        let asks = &asks;
+        (0..CONNECTIONS).for_each(|at| drop(scope.spawn(move || asks(at))));
+        // What may be taken at once at the beginning is not measured.
+        while counted().iter().sum::<u64>() < 3 * PACE {
+            thread::sleep(Duration::from_millis(50));
+        }
+        let (before, begun) = (counted(), Instant::now());
+        thread::sleep(MEASURED);
+        let (after, took) = (counted(), begun.elapsed());
+        ends.store(true, Ordering::Relaxed);
+        (took, std::array::from_fn::<u64, CONNECTIONS, _>(|at| after[at] - before[at]))
+    });
+    let all: u64 = each.iter().sum();
+    let allowed = u64::try_from(u128::from(PACE) * took.as_millis() / 1_000).unwrap();
+    println!("{all} requests in {took:?}, {allowed} are allowed: {each:?}; the longest time told is {told:?} ms");
+    assert!(all.abs_diff(allowed) <= allowed / 10, "{all} requests where {allowed} are allowed");
+    let fair = all / each.len() as u64;
+    assert!(each.iter().all(|count| count.abs_diff(fair) <= fair / 2), "one takes from another: {each:?}");
+    assert!(told.into_inner() > 0, "clients are not told");
+    log_is_calm(&node.gateway.log(), CALM);
+}
+
+#[test]
+fn topics_are_counted_by_what_brokers_make_of_them() {
+    if !needs::met("topics_are_counted_by_what_brokers_make_of_them", &[JAVA]) {
+        return;
+    }
+    let own = [("KAFKA_NUM_PARTITIONS", "5"), ("KAFKA_AUTO_CREATE_TOPICS_ENABLE", "true")];
+    let broker = Broker::start_with(1, &own.map(|(key, value)| (key, value.to_owned())));
+    let node = Node::start(&broker);
+    node.declare();
+    let mut alice = node.client("alice");
+    node.quota("whole", &json!({ "topics": 3, "partitions": 7 }));
+
+    // Nobody says how many partitions: brokers give them five.
+    assert_eq!(tool(&mut alice, "kafka-topics", "--create --topic first")["status"], 0);
+    let refused = tool(&mut alice, "kafka-topics", "--create --topic second");
+    assert!(refused.to_string().contains("5 partitions of at most 7, and these would be 5 more"), "{refused}");
+    alice.refuses_to("produce", json!({ "topic": "by-itself", "records": records("x", 1) }));
+    alice.does("create_topic", json!({ "topic": "second", "partitions": 2 }));
+    assert_eq!(alice.does("list_topics", json!({}))["topics"], json!(["first", "second"]));
+
+    // Nor does it matter how clients write the names.
+    node.gateway.virtual_cluster(TENANT, &json!({ "namespace": { "mode": "enforce" } })).unwrap();
+    let second = format!("{TENANT}.second");
+    alice.fails("create_partitions", json!({ "topic": second, "partitions": 3 }), &["POLICY_VIOLATION"]);
+    alice.fails("create_topic", json!({ "topic": format!("{TENANT}.third") }), &["POLICY_VIOLATION"]);
+    node.quota("whole", &json!({ "topics": 3, "partitions": 8 }));
+    alice.does("create_partitions", json!({ "topic": second, "partitions": 3 }));
     log_is_calm(&node.gateway.log(), CALM);
 }
 

@@ -138,6 +138,8 @@ fn a_tenant_changes_its_accounts_and_rights_and_nothing_else() {
     let external = json!({ "type": "EXTERNAL", "externalNames": ["CN=boss"] });
     let quota = json!({ "kind": "Quota", "apiVersion": "anabranch/v1", "spec": {},
         "metadata": { "name": "mine", "vCluster": "shop" } });
+    let alias = json!({ "kind": "AliasTopic", "apiVersion": "gateway/v2", "metadata": { "name": "mine", "vCluster": "shop" },
+        "spec": { "physicalName": "shop.orders" } });
     for (method, path, body) in [
         ("PUT", ACCOUNTS, account("new", "rival", local.clone())),
         ("PUT", ACCOUNTS, account("boss", "shop", external)),
@@ -149,6 +151,7 @@ fn a_tenant_changes_its_accounts_and_rights_and_nothing_else() {
         ("PUT", CLUSTERS, cluster("shop", json!({ "superUsers": ["new"], "type": "Partner" }))),
         ("PUT", CLUSTERS, cluster("shop", json!({ "namespace": { "expose": [{ "topic": "rival.prices" }] } }))),
         ("DELETE", &format!("{CLUSTERS}/shop"), Value::Null),
+        ("PUT", "/gateway/v2/alias-topic", alias),
         ("DELETE", "/gateway/v2/alias-topic", json!({ "name": "own", "vCluster": "shop" })),
         ("PUT", "/anabranch/v1/quota", quota.clone()),
         ("POST", "/anabranch/v1/apply", json!([quota])),

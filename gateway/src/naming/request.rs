@@ -298,7 +298,8 @@ impl Names<'_> {
             Role::SettingValue if !self.setting_names_topic || text.is_empty() => return Ok(Action::Keep),
             _ => {}
         }
-        self.named = true;
+        // Of a group that is named all topics may be asked for.
+        self.named |= !(role == Role::Group && asks_for_topics_of_groups(self.key));
         self.growth = self.growth.checked_sub(self.tenant.namespace.growth()).ok_or(Refusal::TooMany)?;
         match role {
             Role::CoordinatorKey => return self.coordinator_key(text),
@@ -473,6 +474,10 @@ impl Names<'_> {
             None => Action::Keep,
         })
     }
+}
+
+const fn asks_for_topics_of_groups(key: ApiKey) -> bool {
+    matches!(key, ApiKey::OffsetFetch | ApiKey::DescribeShareGroupOffsets)
 }
 
 /// As much of a pattern as is taken: clients read no text that is longer than 32 KiB.

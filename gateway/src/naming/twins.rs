@@ -75,7 +75,8 @@ pub fn parts<'a>(
 /// The tenant as it reads the answer to a request that named nothing, once more: each topic by its next name. Empty for a tenant
 /// whose topics have one name each.
 pub fn further(key: ApiKey, tenant: &Tenant) -> Vec<Tenant> {
-    let shows_topics = matches!(key, ApiKey::Metadata | ApiKey::DescribeTopicPartitions | ApiKey::ListConfigResources);
+    let shows_topics = matches!(key, ApiKey::Metadata | ApiKey::DescribeTopicPartitions | ApiKey::ListConfigResources)
+        || matches!(key, ApiKey::OffsetFetch | ApiKey::DescribeShareGroupOffsets);
     let Some(view) = tenant.namespace.view().filter(|view| shows_topics && view.has_twins()) else { return Vec::new() };
     let mut further: Vec<Picks> = Vec::new();
     for lent in view.topics() {

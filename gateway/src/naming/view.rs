@@ -11,7 +11,8 @@ use std::sync::Arc;
 pub enum LentFor {
     /// It is read and described.
     Reading,
-    /// It is written and altered as well. Nobody makes or deletes what was lent, nor deletes its records.
+    /// It is written as well. Nobody makes, alters or deletes what was lent, nor deletes its records, which a retention that is
+    /// set to nothing would do as well.
     Writing,
 }
 
@@ -37,7 +38,7 @@ impl Lent {
     const fn is_for(&self, operation: Operation) -> bool {
         match operation {
             Operation::Read | Operation::Describe | Operation::DescribeConfigs => true,
-            Operation::Write | Operation::Alter | Operation::AlterConfigs => matches!(self.purpose, LentFor::Writing),
+            Operation::Write => matches!(self.purpose, LentFor::Writing),
             _ => false,
         }
     }

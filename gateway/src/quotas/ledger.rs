@@ -9,8 +9,9 @@ use super::bucket::{Bucket, Delay};
 use super::rules::{Holds, Rules};
 use super::shares::{self, Demand};
 
-/// More accounts are not kept: clients that make up names for themselves share one then.
-const MOST_BUCKETS: usize = 20_000;
+/// More accounts of a virtual cluster are not kept: its clients that make up names for themselves share one then, and nobody else's
+/// do.
+const MOST_OF_ONE: usize = 4_000;
 /// Those that nobody uses are looked for no more often than this, in nanoseconds.
 const SWEEP: u64 = 1_000_000_000;
 /// Of a name no more is looked at.
@@ -26,12 +27,38 @@ type Key = (Arc<str>, u8, Option<Box<str>>, Option<Box<str>>, Rate);
 /// The accounts of a node. Locked when a client comes or its limits change, never for a frame.
 #[derive(Debug, Default)]
 pub struct Ledger {
-    buckets: Mutex<HashMap<Key, Arc<Bucket>>>,
+    buckets: Mutex<Buckets>,
     /// How many accounts there may be before those that nobody uses are forgotten.
     sweep_at: AtomicUsize,
     swept: AtomicU64,
     nodes: AtomicUsize,
     connections: Mutex<Connections>,
+}
+
+#[derive(Debug, Default)]
+struct Buckets {
+    all: HashMap<Key, Arc<Bucket>>,
+    /// How many each virtual cluster has.
+    of: HashMap<Arc<str>, usize>,
+}
+
+impl Buckets {
+    /// Forgets those that nobody uses.
+    fn sweep(&mut self, now: u64) {
+        self.all.retain(|_, bucket| Arc::strong_count(bucket) > 1 || !bucket.is_settled(now));
+        self.of.clear();
+        for (tenant, ..) in self.all.keys() {
+            *self.of.entry(Arc::clone(tenant)).or_default() += 1;
+        }
+    }
+
+    fn get_or_make(&mut self, key: Key, make: impl FnOnce() -> Bucket) -> Arc<Bucket> {
+        if let Some(known) = self.all.get(&key) {
+            return Arc::clone(known);
+        }
+        *self.of.entry(Arc::clone(&key.0)).or_default() += 1;
+        Arc::clone(self.all.entry(key).or_insert_with(|| Arc::new(make())))
+    }
 }
 
 /// Connections by virtual cluster and user.
@@ -136,23 +163,24 @@ impl Ledger {
     fn bucket(&self, now: u64, tenant: &Arc<str>, layer: u8, rate: Rate, holds: Holds<'_>) -> Arc<Bucket> {
         let mut buckets = lock(&self.buckets);
         let rested = now.saturating_sub(self.swept.load(Ordering::Relaxed)) >= SWEEP;
-        if rested && buckets.len() >= self.sweep_at.load(Ordering::Relaxed) {
+        let many = buckets.of.get(tenant).is_some_and(|count| *count >= MOST_OF_ONE);
+        if rested && (many || buckets.all.len() >= self.sweep_at.load(Ordering::Relaxed)) {
             self.swept.store(now, Ordering::Relaxed);
-            buckets.retain(|_, bucket| Arc::strong_count(bucket) > 1 || !bucket.is_settled(now));
-            self.sweep_at.store(buckets.len().saturating_mul(2).clamp(64, MOST_BUCKETS), Ordering::Relaxed);
+            buckets.sweep(now);
+            self.sweep_at.store(buckets.all.len().saturating_mul(2).max(64), Ordering::Relaxed);
         }
-        let many = buckets.len() >= MOST_BUCKETS;
+        let many = buckets.of.get(tenant).is_some_and(|count| *count >= MOST_OF_ONE);
         let key = |user: Option<&str>, client_id: Option<&str>| {
             (Arc::clone(tenant), layer, user.map(Into::into), client_id.map(Into::into), rate)
         };
         let own = key(holds.user, holds.client_id);
-        let key = if many && !buckets.contains_key(&own) {
+        let key = if many && !buckets.all.contains_key(&own) {
             key(holds.user.map(|_| OTHERS), holds.client_id.map(|_| OTHERS))
         } else {
             own
         };
         let share = 1.0 / f64::from(u32::try_from(self.nodes.load(Ordering::Relaxed).max(1)).unwrap_or(u32::MAX));
-        let bucket = Arc::clone(buckets.entry(key).or_insert_with(|| Arc::new(Bucket::new(holds.limit, share))));
+        let bucket = buckets.get_or_make(key, || Bucket::new(holds.limit, share));
         drop(buckets);
         bucket.set_limit(holds.limit);
         bucket
@@ -191,7 +219,7 @@ impl Ledger {
     pub fn usage(&self, seconds: f64) -> Usage {
         let mut demands: Vec<(String, Demand)> = {
             let buckets = lock(&self.buckets);
-            let told = buckets.iter().map(|(key, bucket)| {
+            let told = buckets.all.iter().map(|(key, bucket)| {
                 let (used, backlog) = bucket.drain();
                 (name(key), Demand { used: float(used) / seconds.max(0.001), backlog: float(backlog) })
             });
@@ -207,7 +235,7 @@ impl Ledger {
     /// Divides all limits among the nodes by what each has told; `me` is this one's place among them.
     pub fn divide(&self, me: usize, nodes: &[Usage]) {
         self.nodes.store(nodes.len(), Ordering::Relaxed);
-        for (key, bucket) in &*lock(&self.buckets) {
+        for (key, bucket) in &lock(&self.buckets).all {
             let name = name(key);
             let told = |node: &Usage| node.demands.get(&name).copied().unwrap_or_default();
             let limit = float(bucket.limit());
@@ -225,7 +253,7 @@ impl Ledger {
 
     /// How many accounts there are.
     pub fn len(&self) -> usize {
-        lock(&self.buckets).len()
+        lock(&self.buckets).all.len()
     }
 
     /// Whether there is none.

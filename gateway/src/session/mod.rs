@@ -37,6 +37,7 @@ mod rights_tests;
 mod room;
 pub mod scram;
 mod several;
+mod store_room;
 #[cfg(test)]
 mod tests;
 mod throttle;
@@ -91,6 +92,8 @@ pub struct Limits {
     pub max_request_bytes: usize,
     /// The longest answer of a broker.
     pub max_answer_bytes: usize,
+    /// Connections of all clients together.
+    pub max_connections: usize,
     /// A client is authenticated within this time or disconnected.
     pub handshake: Duration,
     /// A session lasts no longer than this after a login (`connections.max.reauth.ms` of a broker).
@@ -376,6 +379,10 @@ async fn ended(shared: &Shared, listener: &Listener, before: &World, identity: &
         }
         if has_account && account(&now) != account(before) {
             return "the service account was removed or changed";
+        }
+        let declared = |provider: &Arc<_>| now.identity_providers().values().any(|known| *known == **provider);
+        if identity.provider.as_ref().is_some_and(|provider| !declared(provider)) {
+            return "the identity provider was removed or changed";
         }
         if world.changed().await.is_err() {
             return std::future::pending().await;

@@ -23,6 +23,8 @@ const POLICY_VIOLATION: i16 = 44;
 const LONGEST: usize = 64 << 10;
 /// What clients may set, and what it is here.
 const KEYS: [(&str, Rate); 2] = [("producer_byte_rate", Rate::Produce), ("consumer_byte_rate", Rate::Fetch)];
+/// What clients may set at a Kafka of their own and not here.
+const NOT_KEPT: [&str; 2] = ["request_percentage", "controller_mutation_rate"];
 /// No limit is larger: 2^53, up to where a float of Kafka's counts bytes one by one.
 const LARGEST: f64 = 9_007_199_254_740_992.0;
 const PHYSICAL: &str = "The quotas of the physical cluster are not shown here; ask its brokers.";
@@ -186,6 +188,9 @@ fn settings(entry: &Value, rules: Option<&Rules>) -> Result<Vec<Setting>, (i16, 
 fn setting(op: &Value, entity: &Entity, rules: Option<&Rules>) -> Result<Setting, (i16, String)> {
     let key = op["Key"].as_str().unwrap_or_default();
     let Some((_, rate)) = KEYS.into_iter().find(|(known, _)| *known == key) else {
+        if !NOT_KEPT.contains(&key) {
+            return Err((INVALID_REQUEST, format!("Invalid configuration key {key}")));
+        }
         let known = KEYS.map(|(key, _)| key).join(" and ");
         return Err((
             POLICY_VIOLATION,
@@ -324,6 +329,7 @@ mod tests {
             assert_eq!(code(set(bob.clone(), "consumer_byte_rate", value)), Some(INVALID_REQUEST), "{value}");
         }
         assert_eq!(code(set(bob.clone(), "request_percentage", 5.0)), Some(POLICY_VIOLATION));
+        assert_eq!(code(set(bob.clone(), "no_such_rate", 5.0)), Some(INVALID_REQUEST));
         assert_eq!(code(set(json!([]), "producer_byte_rate", 5.0)), Some(INVALID_REQUEST));
         assert_eq!(code(set(json!([{ "EntityType": "ip", "EntityName": "::1" }]), "x", 5.0)), Some(POLICY_VIOLATION));
         let twice = json!([{ "EntityType": "user", "EntityName": "a" }, { "EntityType": "user", "EntityName": "b" }]);

@@ -1,10 +1,9 @@
 //! Whether a request still has room within the quotas of its virtual cluster: topics and partitions that it would make, and records
 //! where no more may be stored.
 
-use super::denied;
 use super::enforce::{Apart, KnownTopics};
 use super::rights::Rights;
-use super::{SessionError, Shared, joined, local, usage};
+use super::{SessionError, Shared, joined, local, store_room, usage};
 use crate::apis::check::{Checked, check};
 use crate::authz::{Operation, ResourceType};
 use crate::naming::Tenant;
@@ -18,12 +17,12 @@ use tokio::time::Instant;
 use wire::schema::ApiKey;
 use wire::{frame, value};
 
-const POLICY_VIOLATION: i16 = 44;
+pub(super) const POLICY_VIOLATION: i16 = 44;
 /// Brokers show a topic that they have made after this time at the latest.
 const SHOWN: Duration = Duration::from_secs(5);
 /// More topics are not remembered at a time: brokers show them by then.
 const MOST_MADE: usize = 10_000;
-/// Where a request leaves it to the brokers how many partitions a topic gets.
+/// Where nobody can tell how many partitions a topic gets.
 const UNKNOWN_PARTITIONS: u64 = 1;
 
 /// Why the connection of a client that expects no answer ends, as brokers do on an error.
@@ -44,21 +43,17 @@ pub(super) enum Room {
 pub struct Made(Mutex<Vec<(String, u64, Instant)>>);
 
 impl Made {
-    fn with(&self, tenant: &Tenant, mut known: BTreeMap<String, u64>) -> BTreeMap<String, u64> {
+    fn with(&self, own: &Namespace, mut known: BTreeMap<String, u64>) -> BTreeMap<String, u64> {
         let mut made = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         made.retain(|(_, _, at)| at.elapsed() < SHOWN);
-        for (physical, partitions, _) in &*made {
-            if let Some(name) = tenant.namespace.unmap_topic(physical) {
-                let count = known.entry(name.to_owned()).or_default();
-                *count = (*count).max(*partitions);
-            }
+        for (physical, partitions, _) in made.iter().filter(|(physical, ..)| own.unmap_topic(physical).is_some()) {
+            let count = known.entry(physical.clone()).or_default();
+            *count = (*count).max(*partitions);
         }
         known
     }
 
-    fn note(&self, tenant: &Tenant, name: &str, partitions: u64) {
-        let mut buffer = String::new();
-        let physical = tenant.namespace.map_topic(name, &mut buffer).to_owned();
+    fn note(&self, physical: String, partitions: u64) {
         let mut made = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if made.len() < MOST_MADE {
             made.push((physical, partitions, Instant::now()));
@@ -77,9 +72,12 @@ pub(super) async fn judge(
     virtual_cluster: &str,
     shared: &Shared,
 ) -> Result<Room, SessionError> {
-    let Some(rules) = rights.quotas().cloned() else { return Ok(Room::Fits) };
+    let rules = rights.quotas().cloned();
+    if request.key() == ApiKey::Produce {
+        return store_room::stores(request, rules.as_deref(), tenant, virtual_cluster, shared);
+    }
+    let Some(rules) = rules else { return Ok(Room::Fits) };
     match request.key() {
-        ApiKey::Produce => stores(request, &rules, virtual_cluster, shared),
         ApiKey::CreateTopics | ApiKey::CreatePartitions if rules.counts_topics() => {
             makes(request, rights, &rules, tenant, virtual_cluster, shared).await
         }
@@ -91,59 +89,46 @@ pub(super) async fn judge(
     }
 }
 
-/// Records, where no more may be stored. A code that clients do not try again on: room comes only by what somebody does.
-fn stores(request: &Checked<'_>, rules: &Rules, cluster: &str, shared: &Shared) -> Result<Room, SessionError> {
-    let Some(limit) = rules.storage else { return Ok(Room::Fits) };
-    let stored = shared.quotas.stored.of(cluster);
-    if stored < limit {
-        return Ok(Room::Fits);
-    }
-    let why = format!(
-        "virtual cluster '{cluster}' stores {stored} bytes of at most {limit} (storageBytes in its Quota): delete records or \
-         topics, shorten their retention, or ask the gateway's operator for more"
-    );
-    let named = denied::named(request)?;
-    if named["Acks"] == 0 {
-        return Ok(Room::Refused(None, why));
-    }
-    let partition = |partition: &Value| {
-        json!({ "Index": partition["Index"], "ErrorCode": POLICY_VIOLATION, "BaseOffset": -1, "LogAppendTimeMs": -1,
-            "LogStartOffset": -1, "ErrorMessage": why })
-    };
-    let topic = |topic: &Value| {
-        let partitions: Vec<Value> = elements(&topic["PartitionData"]).iter().map(partition).collect();
-        let mut answer = json!({ "PartitionResponses": partitions });
-        for field in ["Name", "TopicId"] {
-            if let Some(value) = topic.get(field) {
-                answer[field] = value.clone();
-            }
-        }
-        answer
-    };
-    let topics: Vec<Value> = elements(&named["TopicData"]).iter().map(topic).collect();
-    let answer = fitted(request.key(), request.version(), &json!({ "Responses": topics }));
-    Ok(Room::Refused(Some(local::answer(request, &answer)?), why))
-}
-
 /// How many topics and partitions there are, and may be.
 struct Count<'a> {
     cluster: &'a str,
     rules: &'a Rules,
+    namespace: &'a Namespace,
+    /// By their physical names: clients may write a prefix or not, and call a topic by several names.
     known: BTreeMap<String, u64>,
 }
 
 impl<'a> Count<'a> {
-    async fn new(rules: &'a Rules, tenant: &Tenant, cluster: &'a str, shared: &Shared) -> Result<Self, SessionError> {
+    async fn new(
+        rules: &'a Rules,
+        tenant: &'a Tenant,
+        cluster: &'a str,
+        shared: &Shared,
+    ) -> Result<Self, SessionError> {
         // What others show to the tenant is not its own.
         let prefix = shared.world.borrow().virtual_cluster(cluster).and_then(|cluster| cluster.prefix.clone());
-        let known = usage::topics(shared, &Namespace::new(prefix)).await?;
-        Ok(Self { cluster, rules, known: shared.quotas.made.with(tenant, known) })
+        let own = Namespace::new(prefix);
+        let known = usage::topics(shared, &own).await?;
+        Ok(Self { cluster, rules, namespace: &tenant.namespace, known: shared.quotas.made.with(&own, known) })
+    }
+
+    fn physical(&self, name: &str) -> String {
+        let mut buffer = String::new();
+        self.namespace.map_topic(name, &mut buffer).to_owned()
+    }
+
+    fn partitions(&self, name: &str) -> Option<u64> {
+        self.known.get(&self.physical(name)).copied()
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.partitions(name).is_some()
     }
 
     /// Adds a topic, or partitions to one, if there is room; else says why not.
     fn add(&mut self, name: &str, partitions: u64) -> Result<(), String> {
         let (topics, all) = (self.known.len() as u64, self.known.values().sum::<u64>());
-        let now = self.known.get(name).copied();
+        let (physical, now) = (self.physical(name), self.partitions(name));
         let (cluster, ask) = (self.cluster, "delete some, or ask the gateway's operator for more");
         if let Some(limit) = self.rules.topics.filter(|limit| now.is_none() && topics >= *limit) {
             return Err(format!(
@@ -157,7 +142,7 @@ impl<'a> Count<'a> {
                  (partitions in its Quota): {ask}"
             ));
         }
-        let _ = self.known.insert(name.to_owned(), partitions.max(now.unwrap_or_default()));
+        let _ = self.known.insert(physical, partitions.max(now.unwrap_or_default()));
         Ok(())
     }
 }
@@ -174,6 +159,9 @@ async fn makes(
     let (key, version) = (request.key(), request.version());
     let mut asked = local::asked(request)?;
     let mut count = Count::new(rules, tenant, cluster, shared).await?;
+    let leaves_it = elements(&asked["Topics"]).iter().any(|topic| partitions(key, topic).is_none());
+    let as_brokers_do = if leaves_it { usage::default_partitions(shared).await } else { None };
+    let as_brokers_do = as_brokers_do.unwrap_or(UNKNOWN_PARTITIONS);
     let topics = KnownTopics { tenant, cluster: &shared.cluster };
     let access = rights.access(tenant, &topics);
     let operation = if key == ApiKey::CreateTopics { Operation::Create } else { Operation::Alter };
@@ -184,15 +172,15 @@ async fn makes(
         .into_iter()
         .filter(|topic| {
             let name = topic["Name"].as_str().unwrap_or_default();
-            let exists = count.known.contains_key(name);
+            let exists = count.has(name);
             // What may not be made is refused for that, and what cannot be by the broker.
             let is_its_business = if key == ApiKey::CreateTopics { !exists } else { exists };
             if !is_its_business || !(everywhere || access.allows(operation, ResourceType::Topic, name)) {
                 return true;
             }
-            let partitions = partitions(key, topic);
+            let partitions = partitions(key, topic).unwrap_or(as_brokers_do);
             match count.add(name, partitions) {
-                Ok(()) => made.push((name.to_owned(), partitions)),
+                Ok(()) => made.push((count.physical(name), partitions)),
                 Err(text) => {
                     refused.push(json!({ "Name": name, "ErrorCode": POLICY_VIOLATION, "ErrorMessage": text }));
                     why = text;
@@ -203,7 +191,7 @@ async fn makes(
         })
         .collect();
     if asked["ValidateOnly"] != true {
-        made.iter().for_each(|(name, partitions)| shared.quotas.made.note(tenant, name, *partitions));
+        made.into_iter().for_each(|(physical, partitions)| shared.quotas.made.note(physical, partitions));
     }
     if refused.is_empty() {
         return Ok(Room::Fits);
@@ -220,13 +208,13 @@ async fn makes(
     Ok(Room::Less(with_body(request, &asked)?, apart, why))
 }
 
-/// How many partitions a topic is to have in all.
-fn partitions(key: ApiKey, topic: &Value) -> u64 {
+/// How many partitions a topic is to have in all; `None` where that is left to the brokers.
+fn partitions(key: ApiKey, topic: &Value) -> Option<u64> {
     let said = if key == ApiKey::CreateTopics { &topic["NumPartitions"] } else { &topic["Count"] };
     let assigned = elements(&topic["Assignments"]).len() as u64;
     match said.as_u64() {
-        Some(count) => count.max(if key == ApiKey::CreateTopics { assigned } else { 0 }),
-        None => assigned.max(UNKNOWN_PARTITIONS),
+        Some(count) => Some(count.max(if key == ApiKey::CreateTopics { assigned } else { 0 })),
+        None => (assigned > 0).then_some(assigned),
     }
 }
 
@@ -248,8 +236,9 @@ async fn asks(
         return Ok(Room::Fits);
     }
     let mut count = Count::new(rules, tenant, cluster, shared).await?;
-    let new: Vec<&String> = unknown.iter().filter(|name| !count.known.contains_key(*name)).collect();
-    let Err(why) = new.iter().try_for_each(|name| count.add(name, UNKNOWN_PARTITIONS)) else {
+    let new: Vec<&String> = unknown.iter().filter(|name| !count.has(name)).collect();
+    let each = usage::default_partitions(shared).await.unwrap_or(UNKNOWN_PARTITIONS);
+    let Err(why) = new.iter().try_for_each(|name| count.add(name, each)) else {
         return Ok(Room::Fits);
     };
     if version < 4 {
@@ -272,18 +261,22 @@ async fn streams(
     shared: &Shared,
 ) -> Result<Room, SessionError> {
     let asked = local::asked(request)?;
-    let inner = elements(&asked["Topology"]["Subtopologies"]).iter().flat_map(|part| {
+    let parts = elements(&asked["Topology"]["Subtopologies"]);
+    let inner = parts.iter().flat_map(|part| {
         elements(&part["RepartitionSourceTopics"]).iter().chain(elements(&part["StateChangelogTopics"]))
     });
-    let partitions = |topic: &Value| topic["Partitions"].as_u64().unwrap_or_default().max(UNKNOWN_PARTITIONS);
-    let made: BTreeMap<&str, u64> =
-        inner.filter_map(|topic| Some((topic["Name"].as_str()?, partitions(topic)))).collect();
+    let said = |topic: &Value| topic["Partitions"].as_u64().unwrap_or_default();
+    let made: BTreeMap<&str, u64> = inner.filter_map(|topic| Some((topic["Name"].as_str()?, said(topic)))).collect();
     if unknown(made.keys().copied(), tenant, shared).is_empty() {
         return Ok(Room::Fits);
     }
     let mut count = Count::new(rules, tenant, cluster, shared).await?;
-    for (name, partitions) in made {
-        if !count.known.contains_key(name)
+    // Where a topology says no number, a topic gets as many as one of those that it is made from.
+    let sources = parts.iter().flat_map(|part| elements(&part["SourceTopics"])).filter_map(Value::as_str);
+    let largest = sources.filter_map(|name| count.partitions(name)).chain(made.values().copied()).max();
+    for (name, said) in made {
+        let partitions = if said > 0 { said } else { largest.unwrap_or_default().max(UNKNOWN_PARTITIONS) };
+        if !count.has(name)
             && let Err(why) = count.add(name, partitions)
         {
             let answer = json!({ "ErrorCode": POLICY_VIOLATION, "ErrorMessage": why });
@@ -302,7 +295,7 @@ fn unknown<'n>(names: impl Iterator<Item = &'n str>, tenant: &Tenant, shared: &S
 }
 
 /// The request with another body: a frame without its length.
-fn with_body(request: &Checked<'_>, body: &Value) -> Result<Vec<u8>, SessionError> {
+pub(super) fn with_body(request: &Checked<'_>, body: &Value) -> Result<Vec<u8>, SessionError> {
     let (key, version, header) = (request.key(), request.version(), request.header());
     let body = value::encode(key.request(), version, body).map_err(|e| SessionError::Gateway(e.to_string()))?;
     Ok(frame::request(key, version, header.correlation_id, header.client_id, &body).split_off(4))
@@ -317,7 +310,7 @@ pub(super) fn reworded(frame: &[u8]) -> Result<Checked<'_>, SessionError> {
 }
 
 /// An answer without the texts that its version has no place for.
-fn fitted(key: ApiKey, version: i16, answer: &Value) -> Value {
+pub(super) fn fitted(key: ApiKey, version: i16, answer: &Value) -> Value {
     let mut fitted = answer.clone();
     let has_texts = match key {
         ApiKey::Produce => version >= 8,
@@ -364,6 +357,6 @@ pub(super) fn together(
     }
 }
 
-fn elements(value: &Value) -> &[Value] {
+pub(super) fn elements(value: &Value) -> &[Value] {
     value.as_array().map(Vec::as_slice).unwrap_or_default()
 }

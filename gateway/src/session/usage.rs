@@ -24,6 +24,11 @@ const LOG_DIRS: i16 = 1;
 pub struct Stored(RwLock<BTreeMap<Arc<str>, u64>>);
 
 impl Stored {
+    /// Whether nobody's storage is limited, as far as was seen.
+    pub fn is_empty(&self) -> bool {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
     /// What a virtual cluster was last seen to hold.
     pub fn of(&self, virtual_cluster: &str) -> u64 {
         self.0.read().unwrap_or_else(PoisonError::into_inner).get(virtual_cluster).copied().unwrap_or_default()
@@ -130,7 +135,7 @@ fn text<'a>(cursor: &mut Cursor<'a>) -> Result<&'a str, Malformed> {
     std::str::from_utf8(cursor.take(length)?).map_err(|_| Malformed::Utf8 { at })
 }
 
-/// How many topics a virtual cluster has now, and how many partitions each.
+/// The topics that a virtual cluster has now, by their physical names, and how many partitions each has.
 ///
 /// # Errors
 /// [`SessionError::Broker`]
@@ -151,12 +156,29 @@ pub(super) async fn topics(shared: &Shared, namespace: &Namespace) -> Result<BTr
     let topics = answer["Topics"].as_array().into_iter().flatten();
     Ok(topics
         .filter_map(|topic| {
-            let virtual_name = namespace.unmap_topic(topic["Name"].as_str()?)?.to_owned();
+            let name = topic["Name"].as_str().filter(|name| namespace.unmap_topic(name).is_some())?;
             let partitions = topic["Partitions"].as_array().map_or(0, Vec::len);
-            (topic["ErrorCode"] == 0).then_some((virtual_name, partitions as u64))
+            (topic["ErrorCode"] == 0).then(|| (name.to_owned(), partitions as u64))
         })
         .collect())
 }
+
+/// How many partitions brokers give to a topic of which nobody says how many; `None` where they do not tell.
+pub(super) async fn default_partitions(shared: &Shared) -> Option<u64> {
+    let broker = *shared.cluster.topology().brokers.keys().next()?;
+    let link = shared.cluster.connect(broker).await.ok()?;
+    let (key, name) = (ApiKey::DescribeConfigs, broker.to_string());
+    let resource = serde_json::json!({ "ResourceType": BROKER, "ResourceName": name, "ConfigurationKeys": [DEFAULT] });
+    let request = value::encode(key.request(), CONFIGS, &serde_json::json!({ "Resources": [resource] })).ok()?;
+    let body = broker::ask(&link.connection, &link.address, key, CONFIGS, &request).await.ok()?;
+    let answer = value::decode_at_most(key.response(), CONFIGS, &body, MOST_VALUES).ok()?;
+    answer["Results"][0]["Configs"][0]["Value"].as_str()?.parse().ok()
+}
+
+/// The setting, and how brokers are asked for it: in the oldest version that all of them answer.
+const DEFAULT: &str = "num.partitions";
+const CONFIGS: i16 = 1;
+const BROKER: i8 = 4;
 
 /// Of one virtual cluster: each partition takes some ten of them.
 const MOST_VALUES: usize = 2_000_000;
