@@ -2,11 +2,11 @@
 //! gateway that keeps its state in a real Kafka.
 
 use std::fs;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use conformance::gateways::free_ports;
 use contract::client::AdminClient;
 
 use super::broker::Broker;
@@ -31,15 +31,11 @@ impl Drop for Gateway {
     }
 }
 
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
 impl Gateway {
     fn start(broker: &Broker) -> Self {
         let folder = std::env::temp_dir().join(format!("admin-api-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
-        let (port, admin) = (free_port(), free_port());
+        let (port, admin) = (free_ports(1).unwrap(), free_ports(1).unwrap());
         let settings = format!(
             "upstream: {{ bootstrapServers: '{}' }}\n\
              clients: {{ securityProtocol: SASL_PLAINTEXT, portStart: {port}, portCount: 1, minBrokerId: 1 }}\n\
