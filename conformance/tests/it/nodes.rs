@@ -21,6 +21,10 @@ const KEY: &str = "a key that all nodes have, of 32 bytes or more";
 const STRETCH: u64 = 800;
 pub(crate) const PORTS: u16 = 4;
 const PARTITIONS: u32 = 6;
+/// A copy that was told of trouble and has gone on with nothing for so long has nothing left to copy.
+const QUIET: Duration = Duration::from_secs(20);
+/// The nodes, and the racks they stand in: those of the brokers, in another order.
+const RACKS: [(&str, &str); 3] = [("node-a", "rack-3"), ("node-b", "rack-1"), ("node-c", "rack-2")];
 
 /// A broker knows a topic a moment later than the one that was asked to make it, and two nodes that begin together both ask.
 pub(crate) const TOPIC_IS_NEW: &[&str] = &["of topic '_anabranch.state' with error 3 (UnknownTopicOrPartition)"];
@@ -104,7 +108,7 @@ impl Three {
     fn start() -> Self {
         let kafka = Trio::start();
         let mut nodes: Vec<Node> =
-            ["node-a", "node-b", "node-c"].map(|name| Node::new(name, &kafka.addresses, &json!({}))).into();
+            RACKS.map(|(name, rack)| Node::new(name, &kafka.addresses, &json!({ "nodes": { "rackId": rack } }))).into();
         for node in &mut nodes {
             let _ = node.start();
         }
@@ -135,13 +139,19 @@ impl Three {
         self.try_socket(&self.nodes[node]).expect("a connection to a node")
     }
 
-    /// Waits until a node tells that these nodes have the brokers, and tells how long that took.
+    /// Waits until a node tells that these nodes have the brokers, each the one of its rack if it is there; tells how long that took.
     fn shared_among(&self, asked: usize, names: &[&str]) -> Duration {
         let mut socket = self.socket(asked);
         let wanted: BTreeSet<&str> = names.iter().copied().collect();
         within(&format!("{} sends clients to {names:?}", self.nodes[asked].name), || {
             let owners = owners(&self.nodes, &told(&mut socket));
-            owners.len() == 3 && owners.values().copied().collect::<BTreeSet<_>>() == wanted
+            let in_rack = |(broker, owner): (&i64, &&str)| {
+                let rack = format!("rack-{broker}");
+                RACKS.iter().any(|(name, of)| *of == rack && (name == owner || !wanted.contains(name)))
+            };
+            owners.len() == 3
+                && owners.values().copied().collect::<BTreeSet<_>>() == wanted
+                && owners.iter().all(in_rack)
         })
     }
 }
@@ -265,9 +275,18 @@ fn verify(admin: &mut TeamClient, busy: &mut [Busy], sent: &BTreeSet<String>) {
     let count = u64::try_from(sent.len()).unwrap();
     found(admin, "orders", sent);
     for one in busy {
-        within(&format!("{} has copied all", one.name), || one.progress().1 >= count);
+        let mut last = (0, Instant::now());
+        let _ = within(&format!("{} has copied all", one.name), || {
+            let copied = one.progress().1;
+            if copied != last.0 {
+                last = (copied, Instant::now());
+            }
+            // A client that gave up waiting for a commit does not count what came of it: what is in the topic counts.
+            copied >= count || (!one.errors().is_empty() && last.1.elapsed() > QUIET)
+        });
         let stopped = one.client.does("pump_stop", json!({}));
-        assert_eq!(stopped["copied"], count, "{} copied more than there was", one.name);
+        let told = stopped["errors"].as_array().is_some_and(|errors| !errors.is_empty());
+        assert!(stopped["copied"] == count || told, "{} copied {} of {count}", one.name, stopped["copied"]);
         found(admin, &format!("copy-{}", one.name), sent);
         let mut read = BTreeSet::new();
         within(&format!("members of {} have read all", one.name), || {
