@@ -7,6 +7,7 @@ use std::io;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -247,16 +248,25 @@ pub fn certificates(fixtures: &Path) -> io::Result<PathBuf> {
     }
 }
 
-/// The first of so many ports in a row that nobody listens on.
+/// The first of so many ports in a row that nobody listens on, for whoever is about to.
+///
+/// They lie below those that systems give to outgoing connections, since one of these could take a port in between; and no two
+/// callers of a process get the same.
 ///
 /// # Errors
 /// There are none.
 pub fn free_ports(count: u16) -> io::Result<u16> {
-    for _ in 0..100 {
-        let first = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let range = first..first.checked_add(count).unwrap_or(first);
-        let held: io::Result<Vec<TcpListener>> = range.map(|port| TcpListener::bind(("127.0.0.1", port))).collect();
-        if held.is_ok_and(|held| held.len() == usize::from(count)) {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    const FIRST: u32 = 12_000;
+    const END: u32 = 32_000;
+    // Processes at the same time begin at places of their own.
+    let begin = std::process::id().wrapping_mul(97);
+    for _ in 0..1000 {
+        let at = begin.wrapping_add(NEXT.fetch_add(u32::from(count), Ordering::Relaxed));
+        let first = u16::try_from(FIRST + at % (END - FIRST - u32::from(count))).map_err(io::Error::other)?;
+        let held: io::Result<Vec<TcpListener>> =
+            (first..first + count).map(|port| TcpListener::bind(("127.0.0.1", port))).collect();
+        if held.is_ok() {
             return Ok(first);
         }
     }

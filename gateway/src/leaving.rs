@@ -34,8 +34,15 @@ impl Signals {
     }
 
     /// Waits for a signal; then has clients go elsewhere and sessions end. Returns when those that are left have to be cut off.
-    pub async fn leave(mut self, members: &Members, health: &Health, drain: &Drain, at_most: Duration) {
+    pub async fn leave(
+        mut self,
+        members: &Members,
+        health: &Health,
+        drain: &Drain,
+        at_most: impl FnOnce() -> Duration,
+    ) {
         self.next().await;
+        let at_most = at_most();
         tracing::info!("stopping: no new clients, and what is in flight is answered");
         health.set_draining();
         let leaving = async {

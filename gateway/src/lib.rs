@@ -20,6 +20,7 @@ pub mod naming;
 pub mod nodes;
 pub mod observe;
 pub mod quotas;
+pub mod reload;
 pub mod routing;
 pub mod session;
 pub mod store;
@@ -28,6 +29,7 @@ pub mod upstream;
 pub mod world;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
@@ -53,18 +55,19 @@ use leaving::Signals;
 use listeners::{ListenError, Listeners};
 use material::{Material, MaterialError};
 use naming::topic_ids::TopicIds;
-use nodes::Members;
+use nodes::{Members, View};
 use observe::health::{Health, Part};
+use observe::logs;
 use observe::metrics::Metrics;
 use observe::stream;
 use observe::traces::{self, Traces, TracesError};
+use reload::Settings;
 use routing::Routes;
 use session::certificate::ByCertificate;
 use session::delegated::Delegation;
 use session::{Limits, Listener, Login, Shared};
 use store::folder::Folder;
 use store::topic::StateLog;
-use transport::tls::reload;
 use transport::tls::server::ServerTls;
 use upstream::cluster::Cluster;
 use upstream::security::SecurityError;
@@ -103,13 +106,14 @@ const LONGEST_TOKEN: usize = 32 << 10;
 const MAX_REQUEST_BYTES: usize = 4 << 20;
 
 /// Requests to the admin API that are under way at the end may take this long.
-const ADMIN_PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
+const ADMIN_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Runs until SIGTERM or SIGINT.
 ///
 /// # Errors
 /// [`RunError`]
-pub async fn run(config: Config) -> Result<(), RunError> {
+pub async fn run(settings: Settings) -> Result<(), RunError> {
+    let config = settings.begun().clone();
     let (sender, world) = watch::channel(Arc::new(World::empty()));
     let (health, metrics) = (Arc::<Health>::default(), Arc::<Metrics>::default());
     let Material { servers, admin: admin_tls, principals, sealing } = Material::read(&config)?;
@@ -130,17 +134,20 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     let shared = Arc::new(shared_of(&config, &cluster, world, metrics, audit, &admin)?);
     let (told, metrics) = (certificates_reloaded(shared.audit.clone()), Arc::clone(&shared.metrics));
     let shown = servers.into_iter().flatten().chain(admin_tls.clone());
-    let certificates = reload::watch(shown, config.tls.update_every, Arc::clone(&health), metrics, told);
+    let certificates =
+        transport::tls::reload::watch(shown, config.tls.update_every, Arc::clone(&health), metrics, told);
     let follow_provider = follow_provider(&config, &authenticator, &shared.metrics)?;
     let signals = Signals::new().map_err(RunError::Signals)?;
     let (stop_admin, admin_stops) = oneshot::channel::<()>();
     let present = Arc::new(watch::Sender::new(Arc::clone(&shared)));
     let followers = followers(&config, &cluster, &present, &admin, sealing.clone());
+    let (drain, audit) = (watch::Sender::new(config.nodes.drain), shared.audit.clone());
+    let settings = settings.follow(&health, &audit, async |config| apply(&config, &admin, &present, &drain).await);
     let upstreams = failover::watch_upstreams(Arc::clone(&cluster), Arc::clone(&health), Arc::clone(&shared.metrics));
     let clients = async {
         tokio::select! {
-            () = serve_clients(&admin, &health, followers, listeners, bootstrap, &config) => {}
-            () = signals.leave(&members, &health, &shared.drain, config.nodes.drain) => {}
+            () = serve_clients(&admin, &health, followers, listeners, bootstrap) => {}
+            () = signals.leave(&members, &health, &shared.drain, || *drain.borrow()) => {}
         }
         // It tells how things are until the last client has gone.
         drop(stop_admin);
@@ -152,11 +159,12 @@ pub async fn run(config: Config) -> Result<(), RunError> {
             tokio::select! {
                 () = clients => Ok(()),
                 () = admin.follow() => Ok(()),
-                () = count(shared.world.clone(), Arc::clone(&shared.metrics)) => Ok(()),
+                () = count(shared.world.clone(), (&config.nodes.cluster_id, members.view()), Arc::clone(&shared.metrics)) => Ok(()),
                 () = members.run(&cluster) => Ok(()),
                 () = session::usage::divide(&shared, &members) => Ok(()),
                 () = session::usage::look(&shared) => Ok(()),
                 () = upstreams => Ok(()),
+                ended = settings => ended.map_err(RunError::Signals),
                 ended = certificates => ended.map_err(RunError::Signals),
                 done = follow_provider => done,
                 () = follow_declared(shared.world.clone(), &authenticator, &shared.metrics) => Ok(()),
@@ -191,6 +199,20 @@ fn shared_of(
         quota_keeper: Arc::clone(admin) as Arc<dyn session::quotas::QuotaKeeper>,
         drain: Arc::default(),
     })
+}
+
+/// Has the settings hold that can be others at once ([`reload::AT_ONCE`]).
+async fn apply(
+    config: &Config,
+    admin: &Admin,
+    present: &watch::Sender<Arc<Shared>>,
+    drain: &watch::Sender<Duration>,
+) -> Result<(), String> {
+    admin.set(&config.admin.users, config.passthrough, config.audit.admin_requests).await?;
+    present.send_modify(|shared| *shared = Arc::new(Shared { limits: limits(config), ..(**shared).clone() }));
+    let _ = drain.send_replace(config.nodes.drain);
+    logs::set_level(config.log_level.as_deref());
+    Ok(())
 }
 
 /// Where declarations are kept at a physical cluster.
@@ -249,14 +271,7 @@ fn admin_of(
 }
 
 /// Serves clients until the sessions shall end, and they have.
-async fn serve_clients(
-    admin: &Admin,
-    health: &Health,
-    followers: Followers,
-    listeners: Listeners,
-    bootstrap: String,
-    config: &Config,
-) {
+async fn serve_clients(admin: &Admin, health: &Health, followers: Followers, listeners: Listeners, bootstrap: String) {
     let shared = Arc::clone(&followers.shared);
     let drain = Arc::clone(&shared.borrow().drain);
     let drain = drain.attend().await;
@@ -271,7 +286,7 @@ async fn serve_clients(
             () = drain.begun() => return,
         }
         health.set_listeners(Part::Up(bootstrap));
-        listeners.serve(&shared, config.clients.limits.max_connections).await;
+        listeners.serve(&shared).await;
     };
     tokio::select! {
         () = served => {}
@@ -304,8 +319,21 @@ fn traces_of(config: &Config, metrics: &Arc<Metrics>) -> Result<Option<Traces>, 
     Traces::new(&settings, Arc::clone(metrics)).map(Some)
 }
 
-/// Keeps to the world what is counted by virtual cluster, and tells traffic to who reads the live events; does not end.
-async fn count(mut world: watch::Receiver<Arc<World>>, metrics: Arc<Metrics>) {
+/// Keeps to the world what is counted by virtual cluster, counts the nodes of a cluster, and tells traffic to who reads the live
+/// events; does not end.
+async fn count(
+    mut world: watch::Receiver<Arc<World>>,
+    (cluster, mut nodes): (&str, watch::Receiver<Arc<View>>),
+    metrics: Arc<Metrics>,
+) {
+    let hear = async {
+        loop {
+            metrics.nodes.heard(cluster, nodes.borrow_and_update().nodes().len());
+            if nodes.changed().await.is_err() {
+                return std::future::pending().await;
+            }
+        }
+    };
     let follow = async {
         loop {
             let now = world.borrow_and_update().clone();
@@ -317,6 +345,7 @@ async fn count(mut world: watch::Receiver<Arc<World>>, metrics: Arc<Metrics>) {
     };
     tokio::select! {
         () = follow => {}
+        () = hear => {}
         () = stream::tell_traffic(Arc::clone(&metrics)) => {}
     }
 }
@@ -432,6 +461,7 @@ fn follow_provider(
 fn limits(config: &Config) -> Limits {
     let limits = &config.clients.limits;
     Limits {
+        max_connections: limits.max_connections,
         max_in_flight: limits.max_in_flight,
         max_produce_bytes: limits.max_frame_bytes,
         max_request_bytes: limits.max_frame_bytes.min(MAX_REQUEST_BYTES),

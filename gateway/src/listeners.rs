@@ -69,10 +69,10 @@ impl Listeners {
 
     /// Accepts until the sessions shall end, and returns when they have. Dropped, it ends them at once. A new client gets what `shared`
     /// holds at that moment.
-    pub async fn serve(self, shared: &watch::Sender<Arc<Shared>>, max_connections: usize) {
+    pub async fn serve(self, shared: &watch::Sender<Arc<Shared>>) {
         let mut accepting = JoinSet::new();
         for (listener, tls, bound) in self.bound {
-            let _ = accepting.spawn(accept(listener, tls, bound, shared.subscribe(), max_connections));
+            let _ = accepting.spawn(accept(listener, tls, bound, shared.subscribe()));
         }
         while accepting.join_next().await.is_some() {}
     }
@@ -83,7 +83,6 @@ async fn accept(
     tls: Option<Arc<ServerTls>>,
     bound: TcpListener,
     present: watch::Receiver<Arc<Shared>>,
-    max_connections: usize,
 ) {
     let mut sessions = JoinSet::new();
     let drain = Arc::clone(&present.borrow().drain);
@@ -97,6 +96,7 @@ async fn accept(
         match accepted {
             Ok((client, peer)) => {
                 let shared = present.borrow().clone();
+                let max_connections = shared.limits.max_connections;
                 if shared.metrics.connections_open() >= i64::try_from(max_connections).unwrap_or(i64::MAX) {
                     shared.metrics.connection_refused();
                     warn!(%peer, max_connections, "connection refused: the gateway is at its limit");

@@ -14,9 +14,10 @@ use gateway::audit::verify::{Expected, verify};
 use gateway::certs::CertsCommand;
 use gateway::cli::validate::Validate;
 use gateway::cli::{CliError, ResourceCommand};
-use gateway::config::{Config, ConfigError, Loaded, LogFormat};
+use gateway::config::{ConfigError, Loaded, LogFormat, Source};
 use gateway::material::Material;
 use gateway::observe::logs;
+use gateway::reload::Settings;
 
 /// A proxy that speaks the Kafka protocol: virtual clusters on one physical Kafka.
 #[derive(Debug, Parser)]
@@ -109,11 +110,12 @@ fn main() -> ExitCode {
 fn execute(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Run { config, state } => {
-            let config = load(config, state)?;
+            let source = source(config, state);
+            let loaded = load(&source)?;
             #[cfg(feature = "gssapi")]
-            start_over_for_kerberos(&config)?;
+            start_over_for_kerberos(&loaded.config)?;
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-            runtime.block_on(gateway::run(config))?;
+            runtime.block_on(gateway::run(Settings::new(source, loaded)))?;
         }
         Command::Validate(command) => return Ok(command.run(check_settings)?),
         Command::Resources(command) => return Ok(command.run()?),
@@ -133,7 +135,7 @@ fn execute(command: Command) -> anyhow::Result<ExitCode> {
 
 fn check_settings(file: &Path) -> Result<(), String> {
     let check = || -> anyhow::Result<()> {
-        let config = load(Some(file.to_owned()), None)?;
+        let config = load(&source(Some(file.to_owned()), None))?.config;
         Material::read(&config)?;
         for upstream in std::iter::once(&config.upstream).chain(&config.failover) {
             upstream.security.tls.as_ref().map(gateway::upstream::tls::Client::new).transpose()?;
@@ -167,7 +169,7 @@ fn verify_events(arguments: Verify) -> anyhow::Result<ExitCode> {
 /// Starts this program over where Kerberos' library needs variables that are not set: it reads them from the environment,
 /// which no process with threads can change. The process keeps its id.
 #[cfg(feature = "gssapi")]
-fn start_over_for_kerberos(config: &Config) -> anyhow::Result<()> {
+fn start_over_for_kerberos(config: &gateway::config::Config) -> anyhow::Result<()> {
     use gateway::config::upstream::Sasl;
     use std::os::unix::process::CommandExt as _;
     let Some(Sasl::Gssapi(settings)) = &config.upstream.security.sasl else { return Ok(()) };
@@ -179,16 +181,20 @@ fn start_over_for_kerberos(config: &Config) -> anyhow::Result<()> {
     Err(again.args(std::env::args_os().skip(1)).envs(missing).exec().into())
 }
 
-fn load(path: Option<PathBuf>, state: Option<String>) -> Result<Config, ConfigError> {
+/// The file and the variables that the arguments mean.
+fn source(path: Option<PathBuf>, state: Option<String>) -> Source {
     // A variable that is not Unicode is none of ours.
     let environment =
         std::env::vars_os().filter_map(|(name, value)| name.into_string().ok().zip(value.into_string().ok()));
     // What stands behind the program's name counts more than a variable.
-    let environment = environment.chain(state.map(|state| ("GATEWAY_STATE".to_owned(), state)));
-    let Loaded { config, warnings } = Config::load(path.as_deref(), environment)?;
-    logs::begin(config.log_format == LogFormat::Json);
-    for warning in warnings {
+    Source::new(path, environment.chain(state.map(|state| ("GATEWAY_STATE".to_owned(), state))))
+}
+
+fn load(source: &Source) -> Result<Loaded, ConfigError> {
+    let loaded = source.load()?;
+    logs::begin(loaded.config.log_format == LogFormat::Json, loaded.config.log_level.as_deref());
+    for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
-    Ok(config)
+    Ok(loaded)
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 /// Modules of the gateway, highest rank first. A module imports lower ranks only, and none of its own rank.
 const RANKS: &[&[&str]] = &[
-    &["listeners", "leaving", "material", "certs", "cli", "failover"],
+    &["listeners", "leaving", "material", "certs", "cli", "failover", "reload"],
     &["admin"],
     &["session"],
     &["world", "store"],

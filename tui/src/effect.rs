@@ -5,22 +5,16 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use contract::client::{AdminClient, ClientError};
-use contract::health::Status;
 use crossterm::event::{self, Event};
 
-use crate::exposition;
 use crate::message::Message;
 use crate::snapshot::Reading;
 use crate::update::Effect;
 
 /// Reads everything that is shown.
 pub(crate) fn read(client: &AdminClient, started: Instant) -> Result<Reading, ClientError> {
-    let health = client.health()?;
-    let clusters = client.list_virtual_clusters()?;
-    let names: Vec<String> = clusters.into_iter().map(|cluster| cluster.metadata.name).collect();
-    let samples = exposition::parse(&client.metrics()?);
-    let version = health.version().unwrap_or("unknown").to_owned();
-    Ok(Reading::new(started.elapsed(), &version, health.status == Status::Up, &names, &samples))
+    let snapshot = client.snapshot()?;
+    Ok(Reading::new(started.elapsed(), &snapshot))
 }
 
 /// Starts the threads that carry out effects and watch the terminal. They end with the program.

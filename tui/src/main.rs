@@ -1,7 +1,6 @@
 //! `gateway-top`: the tenants of a gateway, their traffic and what was refused, live in the terminal or once as text.
 
 mod effect;
-mod exposition;
 mod message;
 mod model;
 mod plain;

@@ -3,20 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use contract::events::{self, Totals, Traffic};
 use serde::Serialize;
 
-use crate::exposition::Sample;
 use crate::plain::plain;
-
-/// Counters of one virtual cluster since the gateway started, and what is open now.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(crate) struct Counters {
-    connections: f64,
-    requests: f64,
-    bytes_in: f64,
-    bytes_out: f64,
-    refused: f64,
-}
 
 /// One reading of the admin API.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -25,46 +15,21 @@ pub(crate) struct Reading {
     pub at: Duration,
     pub version: String,
     pub healthy: bool,
-    pub tenants: BTreeMap<String, Counters>,
-    pub authentication_failures: f64,
-    pub frames_refused: f64,
-    pub isolation_violations: f64,
+    /// What each virtual cluster did since the gateway started, and what is open now.
+    pub tenants: BTreeMap<String, Traffic>,
+    /// What concerns all of them; not told to who may see one only.
+    pub totals: Option<Totals>,
 }
 
 impl Reading {
-    /// `names` are the declared virtual clusters: one without traffic has no counters yet and is shown all the same.
-    pub(crate) fn new(at: Duration, version: &str, healthy: bool, names: &[String], samples: &[Sample]) -> Self {
-        let mut reading = Self { at, version: plain(version), healthy, ..Self::default() };
-        for name in names {
-            reading.tenants.entry(plain(name)).or_default();
-        }
-        for sample in samples {
-            if let Some(name) = sample.label("virtual_cluster") {
-                let counters = reading.tenants.entry(plain(name)).or_default();
-                if let Some(counter) = counters.of_family(&sample.family) {
-                    *counter += sample.value;
-                }
-            }
-            match sample.family.as_str() {
-                "gateway_authentication_failures_total" => reading.authentication_failures += sample.value,
-                "gateway_frames_refused_total" => reading.frames_refused += sample.value,
-                "gateway_isolation_violations_total" => reading.isolation_violations += sample.value,
-                _ => {}
-            }
-        }
-        reading
-    }
-}
-
-impl Counters {
-    fn of_family(&mut self, family: &str) -> Option<&mut f64> {
-        match family {
-            "gateway_virtual_cluster_connections_open" => Some(&mut self.connections),
-            "gateway_requests_total" => Some(&mut self.requests),
-            "gateway_request_bytes_total" => Some(&mut self.bytes_in),
-            "gateway_response_bytes_total" => Some(&mut self.bytes_out),
-            "gateway_requests_refused_total" => Some(&mut self.refused),
-            _ => None,
+    pub(crate) fn new(at: Duration, snapshot: &events::Snapshot) -> Self {
+        let tenants = snapshot.virtual_clusters.iter();
+        Self {
+            at,
+            version: plain(&snapshot.version),
+            healthy: snapshot.ready,
+            tenants: tenants.map(|traffic| (plain(&traffic.virtual_cluster), traffic.clone())).collect(),
+            totals: snapshot.gateway.clone(),
         }
     }
 }
@@ -91,42 +56,44 @@ pub(crate) struct Snapshot {
     pub gateway: String,
     pub version: String,
     pub healthy: bool,
-    pub authentication_failures: u64,
-    pub frames_refused: u64,
-    pub isolation_violations: u64,
+    /// As the next two: `None` for who may see one virtual cluster only.
+    pub authentication_failures: Option<u64>,
+    pub frames_refused: Option<u64>,
+    pub isolation_violations: Option<u64>,
     pub tenants: Vec<Tenant>,
 }
 
 impl Snapshot {
     pub(crate) fn between(gateway: &str, earlier: Option<&Reading>, now: &Reading) -> Self {
-        let tenant = |(name, counters): (&String, &Counters)| {
+        let tenant = |(name, counters): (&String, &Traffic)| {
             // A tenant seen for the first time began at zero, unless this is the first reading at all.
-            let before = earlier.map(|earlier| earlier.tenants.get(name).copied().unwrap_or_default());
+            let before = earlier.map(|earlier| earlier.tenants.get(name).cloned().unwrap_or_default());
             let seconds = earlier.map_or(0.0, |earlier| now.at.saturating_sub(earlier.at).as_secs_f64());
-            let rate = |of: fn(&Counters) -> f64| {
-                let change = of(counters) - of(&before?);
+            let rate = |of: fn(&Traffic) -> u64| {
                 // A counter that went back belongs to a gateway that was restarted: no rate is better than a wrong one.
-                (seconds > 0.0 && change >= 0.0).then(|| change / seconds)
+                let change = of(counters).checked_sub(of(before.as_ref()?))?;
+                (seconds > 0.0).then(|| change as f64 / seconds)
             };
             Tenant {
                 name: name.clone(),
-                connections: counters.connections as u64,
+                connections: counters.connections,
                 requests_per_second: rate(|counters| counters.requests),
-                bytes_in_per_second: rate(|counters| counters.bytes_in),
-                bytes_out_per_second: rate(|counters| counters.bytes_out),
+                bytes_in_per_second: rate(|counters| counters.request_bytes),
+                bytes_out_per_second: rate(|counters| counters.response_bytes),
                 refusals_per_second: rate(|counters| counters.refused),
-                requests: counters.requests as u64,
-                refusals: counters.refused as u64,
+                requests: counters.requests,
+                refusals: counters.refused,
             }
         };
+        let totals = now.totals.as_ref();
         Self {
             api_version: "gateway-top/v1",
             gateway: plain(gateway),
             version: now.version.clone(),
             healthy: now.healthy,
-            authentication_failures: now.authentication_failures as u64,
-            frames_refused: now.frames_refused as u64,
-            isolation_violations: now.isolation_violations as u64,
+            authentication_failures: totals.map(|totals| totals.authentication_failures),
+            frames_refused: totals.map(|totals| totals.frames_refused),
+            isolation_violations: totals.map(|totals| totals.isolation_violations),
             tenants: now.tenants.iter().map(tenant).collect(),
         }
     }
@@ -153,19 +120,29 @@ pub(crate) fn short(value: Option<f64>) -> String {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::exposition::parse;
 
     pub(crate) fn reading(seconds: u64, requests: u64) -> Reading {
-        let samples = parse(&format!(
-            "gateway_virtual_cluster_connections_open{{virtual_cluster=\"payments\"}} 3\n\
-             gateway_requests_total{{virtual_cluster=\"payments\"}} {requests}\n\
-             gateway_request_bytes_total{{virtual_cluster=\"payments\"}} {}\n\
-             gateway_authentication_failures_total 2\n\
-             gateway_frames_refused_total{{reason=\"oversized\"}} 1\n\
-             gateway_frames_refused_total{{reason=\"malformed\"}} 1\n",
-            requests * 1000
-        ));
-        Reading::new(Duration::from_secs(seconds), "0.1.0", true, &["idle".to_owned()], &samples)
+        Reading::new(Duration::from_secs(seconds), &told(requests))
+    }
+
+    /// What a gateway answers.
+    pub(crate) fn told(requests: u64) -> events::Snapshot {
+        let traffic = |name: &str| Traffic { virtual_cluster: name.to_owned(), ..Traffic::default() };
+        let payments = Traffic { connections: 3, requests, request_bytes: requests * 1000, ..traffic("payments") };
+        events::Snapshot {
+            time: "2026-01-01T00:00:00.000Z".to_owned(),
+            version: "0.1.0".to_owned(),
+            ready: true,
+            virtual_clusters: vec![traffic("idle"), payments],
+            gateway: Some(Totals {
+                connections: 3,
+                authentication_failures: 2,
+                frames_refused: 2,
+                isolation_violations: 0,
+                events_dropped: 0,
+                brokers: Vec::new(),
+            }),
+        }
     }
 
     #[test]
@@ -175,7 +152,10 @@ pub(crate) mod tests {
         assert_eq!((idle.name.as_str(), idle.requests_per_second), ("idle", Some(0.0)));
         assert_eq!(payments.requests_per_second, Some(100.0));
         assert_eq!(payments.bytes_in_per_second, Some(100_000.0));
-        assert_eq!((payments.connections, snapshot.frames_refused, snapshot.authentication_failures), (3, 2, 2));
+        assert_eq!(
+            (payments.connections, snapshot.frames_refused, snapshot.authentication_failures),
+            (3, Some(2), Some(2))
+        );
     }
 
     #[test]
@@ -184,6 +164,13 @@ pub(crate) mod tests {
         assert!(first.tenants.iter().all(|tenant| tenant.requests_per_second.is_none()));
         let restarted = Snapshot::between("http://g", Some(&reading(1, 500)), &reading(2, 5));
         assert_eq!(restarted.tenants[1].requests_per_second, None);
+    }
+
+    #[test]
+    fn what_concerns_all_is_left_open_for_who_may_see_one() {
+        let own = Reading { totals: None, ..reading(1, 5) };
+        let shown = Snapshot::between("http://g", None, &own);
+        assert_eq!((shown.authentication_failures, shown.isolation_violations, shown.tenants.len()), (None, None, 2));
     }
 
     #[test]

@@ -87,21 +87,24 @@ fn draw_header(model: &Model, theme: Theme, frame: &mut Frame<'_>, area: Rect) {
 
 fn totals(shown: &Snapshot) -> String {
     let connections = shown.tenants.iter().map(|tenant| tenant.connections).sum::<u64>();
-    let mut text = format!(
-        "{} tenants | {} conn | {} failed logins | {} refused frames",
-        shown.tenants.len(),
-        short_count(connections),
-        short_count(shown.authentication_failures),
-        short_count(shown.frames_refused),
-    );
-    if shown.isolation_violations > 0 {
-        text.push_str(&format!(" | ISOLATION VIOLATIONS {}", short_count(shown.isolation_violations)));
+    let mut text = format!("{} tenants | {} conn", shown.tenants.len(), short_count(connections));
+    for (count, what) in [(shown.authentication_failures, "failed logins"), (shown.frames_refused, "refused frames")] {
+        if let Some(count) = count {
+            text.push_str(&format!(" | {} {what}", short_count(count)));
+        }
+    }
+    if let Some(count) = shown.isolation_violations.filter(|count| *count > 0) {
+        text.push_str(&format!(" | ISOLATION VIOLATIONS {}", short_count(count)));
     }
     text
 }
 
 fn alarming(shown: &Snapshot, theme: Theme) -> Style {
-    if shown.isolation_violations > 0 || !shown.healthy { theme.alarm() } else { Style::new() }
+    if shown.isolation_violations.is_some_and(|count| count > 0) || !shown.healthy {
+        theme.alarm()
+    } else {
+        Style::new()
+    }
 }
 
 fn draw_tenants(model: &Model, theme: Theme, frame: &mut Frame<'_>, area: Rect) {
@@ -164,7 +167,7 @@ pub(crate) fn table(snapshot: &Snapshot) -> String {
 mod tests {
     use super::*;
     use crate::message::Message;
-    use crate::snapshot::tests::reading;
+    use crate::snapshot::tests::{reading, told};
     use crate::update::tests::{model, press};
     use crate::update::update;
     use crossterm::event::KeyCode;
@@ -226,9 +229,9 @@ payments                 3     200    200k       0         0
     #[test]
     fn a_hostile_name_stays_in_its_cell() {
         let mut model = model();
-        let names = ["x\x1b[31m\u{202e}evil".to_owned()];
-        let mut hostile = crate::snapshot::Reading::new(Duration::from_secs(9), "1", true, &names, &[]);
-        hostile.tenants.append(&mut reading(9, 900).tenants);
+        let mut hostile = told(900);
+        hostile.virtual_clusters[0].virtual_cluster = "x\x1b[31m\u{202e}evil".to_owned();
+        let hostile = crate::snapshot::Reading::new(Duration::from_secs(9), &hostile);
         update(&mut model, Message::Read(Ok(hostile)));
         assert!(screen(&model, 80, 15).contains("\nx·[31m·evil "), "{}", screen(&model, 80, 15));
     }

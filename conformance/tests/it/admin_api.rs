@@ -2,11 +2,11 @@
 //! gateway that keeps its state in a real Kafka.
 
 use std::fs;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use conformance::gateways::free_ports;
 use contract::client::AdminClient;
 
 use super::broker::Broker;
@@ -31,15 +31,11 @@ impl Drop for Gateway {
     }
 }
 
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
 impl Gateway {
     fn start(broker: &Broker) -> Self {
         let folder = std::env::temp_dir().join(format!("admin-api-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
-        let (port, admin) = (free_port(), free_port());
+        let (port, admin) = (free_ports(1).unwrap(), free_ports(1).unwrap());
         let settings = format!(
             "upstream: {{ bootstrapServers: '{}' }}\n\
              clients: {{ securityProtocol: SASL_PLAINTEXT, portStart: {port}, portCount: 1, minBrokerId: 1 }}\n\
@@ -114,8 +110,10 @@ fn every_operation_does_what_the_document_says() {
         "{operations} operations of the OpenAPI document, {generated} requests, none answered otherwise than it says"
     );
     assert!(generated > 1000 && operations.parse::<u32>().is_ok_and(|count| count > 25), "{said}");
-    // Requests without a password are part of the walk, and enough of them to be told.
-    stand::log_is_calm(&gateway.log(), &["audit.sinks is not set", "authentication-failures"]);
+    // Requests without a password are part of the walk, and enough of them to be told; and providers that are nowhere.
+    let expected =
+        ["audit.sinks is not set", "authentication-failures", "cannot fetch the keys of the identity provider"];
+    stand::log_is_calm(&gateway.log(), &expected);
     // The walk can fail.
     assert!(!walk(&folder, &gateway, "wrong").0);
 }

@@ -2,13 +2,13 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use conformance::drivers::Connection;
 use conformance::drivers::socket::KafkaSocket;
+use conformance::gateways::free_ports;
 use contract::client::AdminClient;
 use contract::resources::{GatewayServiceAccount, VirtualCluster};
 use contract::secret::Secret;
@@ -42,15 +42,11 @@ fn program() -> PathBuf {
     needs::sandbox_program().with_file_name("gateway")
 }
 
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
 impl Gateway {
     fn start(folder: &Path, node: &str, broker: &Broker) -> Self {
         let folder = folder.join(node);
         fs::create_dir_all(&folder).unwrap();
-        let (port, admin) = (free_port(), free_port());
+        let (port, admin) = (free_ports(1).unwrap(), free_ports(1).unwrap());
         let settings = format!(
             "upstream: {{ bootstrapServers: '{}' }}\n\
              clients: {{ securityProtocol: SASL_PLAINTEXT, portStart: {port}, portCount: 1, minBrokerId: 1 }}\n\

@@ -1,9 +1,9 @@
 //! One Kafka in a container, on a port that stays the same when it is restarted.
 
-use std::net::TcpListener;
 use std::process::Command;
 use std::time::Duration;
 
+use conformance::gateways::free_ports;
 use testcontainers::core::{IntoContainerPort as _, WaitFor};
 use testcontainers::runners::SyncRunner as _;
 use testcontainers::{Container, GenericImage, ImageExt as _};
@@ -28,7 +28,7 @@ impl Broker {
         let image = super::needs::image();
         let (name, tag) = image.rsplit_once(':').unwrap_or((&image, "latest"));
         // Chosen here and not by Docker, which would choose another one at a restart.
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_ports(1).unwrap();
         let address = format!("127.0.0.1:{port}");
         let mut request = GenericImage::new(name, tag)
             .with_wait_for(WaitFor::message_on_either_std("Kafka Server started"))

@@ -35,6 +35,7 @@ const EXPECTED: &[&str] = &[
 /// Two Kafkas and gateways in front of both.
 struct Pair {
     gateways: Vec<Gateway>,
+    ports: Vec<u16>,
     bootstrap: String,
     main: Broker,
     failover: Broker,
@@ -49,6 +50,7 @@ fn settings(main: &Broker, failover: &Broker, port: u16) -> Value {
         "clients": { "securityProtocol": "SASL_PLAINTEXT", "portStart": port, "portCount": 10, "minBrokerId": 0 },
         "state": { "store": "topic" },
         "tokens": { "signingKey": "a key that all gateways of this test have in common" },
+        "audit": { "sinks": [] },
     })
 }
 
@@ -65,7 +67,7 @@ impl Pair {
         gateways[0].virtual_cluster("shop", &json!({})).unwrap();
         gateways[0].account("shop", "app", &json!({ "type": "LOCAL", "password": PASSWORD })).unwrap();
         let bootstrap = ports.iter().map(|port| format!("127.0.0.1:{}", port + 1)).collect::<Vec<_>>().join(",");
-        let pair = Self { gateways, bootstrap, main, failover };
+        let pair = Self { gateways, ports, bootstrap, main, failover };
         // Copying topics is not the gateway's business: somebody has made them on both.
         for broker in [&pair.main, &pair.failover] {
             let mut client = stand::start("python", &Connection::plain(&broker.address));
@@ -321,6 +323,10 @@ fn stays_so(pair: &mut Pair) {
     let started = started.unwrap();
     assert_eq!(active(&started), "failover");
     within("a new gateway knows it too", || knows(&started, "late"));
+    let again = settings(&pair.main, &pair.failover, pair.ports[1]);
+    pair.gateways[1].kill().unwrap();
+    pair.gateways[1] = Gateway::start(&needs::sandbox_program(), &again).unwrap();
+    assert_eq!(active(&pair.gateways[1]), "failover", "a gateway that comes back finds out, too");
     let resources = started.ask("GET", "/anabranch/v1/upstream-cluster/failover", &json!({})).unwrap();
     assert_eq!((&resources["spec"]["role"], &resources["status"]["active"]), (&json!("failover"), &json!(true)));
 }

@@ -28,6 +28,7 @@ mod oauth;
 mod observe;
 mod openid;
 mod quotas;
+mod reload;
 mod restart;
 mod rights;
 mod scenarios;

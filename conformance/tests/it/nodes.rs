@@ -207,7 +207,7 @@ fn goes_on(busy: &mut [Busy]) {
 fn a_killed_node_a_new_one_and_one_that_leaves_lose_nothing_and_double_nothing() {
     if !needs::met(
         "a_killed_node_a_new_one_and_one_that_leaves_lose_nothing_and_double_nothing",
-        &["python", "java-clients"],
+        &["python", "java-clients", "go"],
     ) {
         return;
     }
@@ -218,7 +218,7 @@ fn a_killed_node_a_new_one_and_one_that_leaves_lose_nothing_and_double_nothing()
     }
     let mut admin = stand::start("python", &three.connection);
     admin.does("create_topic", json!({ "topic": "orders", "partitions": PARTITIONS }));
-    let mut busy = ["python", "java-clients"].map(|name| Busy::start(name, &three.connection));
+    let mut busy = ["python", "java-clients", "go"].map(|name| Busy::start(name, &three.connection));
     goes_on(&mut busy);
 
     three.nodes[1].running().kill().unwrap();

@@ -58,34 +58,40 @@ impl House {
         }
     }
 
-    /// Logs in with a token, as KIP-255 says: what is refused is told in a challenge, and once more behind the client's answer.
     fn log_in(&self, token: &str) -> Result<KafkaSocket, String> {
-        let mut socket = KafkaSocket::open(&self.address).unwrap();
-        let answer = socket.ask(ApiKey::SaslHandshake, 1, &json!({ "Mechanism": "OAUTHBEARER" })).unwrap().value;
-        assert_eq!(answer["ErrorCode"], 0, "{answer}");
-        let mut say = |message: &str| {
-            let body = json!({ "AuthBytes": STANDARD.encode(message) });
-            socket.ask(ApiKey::SaslAuthenticate, 2, &body).map(|answer| answer.value)
-        };
-        let answer = match say(&format!("n,,\u{1}auth=Bearer {token}\u{1}\u{1}")) {
-            Ok(answer) => answer,
-            Err(SocketError::Io(_)) => return Err("closed".to_owned()),
-            Err(other) => panic!("{other}"),
-        };
-        assert_eq!(answer["ErrorCode"], 0, "{answer}");
-        let challenge = STANDARD.decode(answer["AuthBytes"].as_str().unwrap()).unwrap();
-        if challenge.is_empty() {
-            return Ok(socket);
-        }
-        let status: Value = serde_json::from_slice(&challenge).unwrap();
-        let last = say("\u{1}").unwrap();
-        assert_eq!(last["ErrorCode"], SASL_AUTHENTICATION_FAILED, "{last}");
-        Err(format!("{}: {}", status["status"].as_str().unwrap(), last["ErrorMessage"].as_str().unwrap()))
+        log_in(&self.address, token)
     }
 
     fn topics(&self, socket: &mut KafkaSocket) -> Value {
         socket.ask(ApiKey::Metadata, 12, &json!({ "Topics": null })).unwrap().value["Topics"].clone()
     }
+}
+
+/// Logs in with a token, as KIP-255 says: what is refused is told in a challenge, and once more behind the client's answer.
+pub(crate) fn log_in(address: &str, token: &str) -> Result<KafkaSocket, String> {
+    let mut socket = KafkaSocket::open(address).unwrap();
+    let answer = socket.ask(ApiKey::SaslHandshake, 1, &json!({ "Mechanism": "OAUTHBEARER" })).unwrap().value;
+    if answer["ErrorCode"] != 0 {
+        return Err("no tokens are taken".to_owned());
+    }
+    let mut say = |message: &str| {
+        let body = json!({ "AuthBytes": STANDARD.encode(message) });
+        socket.ask(ApiKey::SaslAuthenticate, 2, &body).map(|answer| answer.value)
+    };
+    let answer = match say(&format!("n,,\u{1}auth=Bearer {token}\u{1}\u{1}")) {
+        Ok(answer) => answer,
+        Err(SocketError::Io(_)) => return Err("closed".to_owned()),
+        Err(other) => panic!("{other}"),
+    };
+    assert_eq!(answer["ErrorCode"], 0, "{answer}");
+    let challenge = STANDARD.decode(answer["AuthBytes"].as_str().unwrap()).unwrap();
+    if challenge.is_empty() {
+        return Ok(socket);
+    }
+    let status: Value = serde_json::from_slice(&challenge).unwrap();
+    let last = say("\u{1}").unwrap();
+    assert_eq!(last["ErrorCode"], SASL_AUTHENTICATION_FAILED, "{last}");
+    Err(format!("{}: {}", status["status"].as_str().unwrap(), last["ErrorMessage"].as_str().unwrap()))
 }
 
 /// What a bad token comes to: the id that gets one, the challenge's status and the error, and what the log says of it.

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use conformance::drivers::socket::KafkaSocket;
 use conformance::drivers::{Connection, http};
+use conformance::gateways::free_ports;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use wire::schema::ApiKey;
@@ -36,10 +37,6 @@ impl Drop for Gateway {
     }
 }
 
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
 fn within(what: &str, mut done: impl FnMut() -> bool) {
     let began = Instant::now();
     while !done() {
@@ -50,7 +47,7 @@ fn within(what: &str, mut done: impl FnMut() -> bool) {
 
 impl Gateway {
     fn start(broker: &Broker, collector: &str) -> Self {
-        let (port, admin) = (free_port(), free_port());
+        let (port, admin) = (free_ports(1).unwrap(), free_ports(1).unwrap());
         let folder = std::env::temp_dir().join(format!("observe-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
         let tenant = |name: &str| json!({ "username": name, "password": PASSWORD, "role": "tenant", "vCluster": name });

@@ -3,11 +3,11 @@
 //! Both brokers and the gateway are processes here: rules about addresses see the same one on both sides.
 
 use std::fs;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
+use conformance::gateways::free_ports;
 use conformance::reference::rights::{self, ADMIN, Sides, USERS, password};
 use conformance::reference::{Report, Rules};
 use contract::client::AdminClient;
@@ -86,7 +86,7 @@ struct Kafka {
 
 impl Kafka {
     fn start(folder: &Path, properties: &[String]) -> Self {
-        let port = free_ports(PORTS);
+        let port = free_ports(PORTS).unwrap();
         let program = needs::fixtures().join("services/kafka/run");
         let done = Command::new(program).arg(folder).arg(port.to_string()).args(properties).output().unwrap();
         // The broker's own words are long, and the last ones tell.
@@ -116,7 +116,7 @@ struct Gateway {
 
 impl Gateway {
     fn start(folder: &Path, broker: &str) -> Self {
-        let port = free_ports(3);
+        let port = free_ports(3).unwrap();
         let config = folder.join("gateway.yaml");
         let text = format!(
             "upstream: {{ bootstrapServers: '{broker}' }}\n\
@@ -157,16 +157,4 @@ fn declare(admin: &AdminClient) {
         let account = GatewayServiceAccount::local(*user, TENANT, Some(Secret::new(password(user))));
         drop(admin.put_service_account(&account, false).unwrap());
     }
-}
-
-/// The first of so many free ports in a row.
-fn free_ports(count: u16) -> u16 {
-    for _ in 0..100 {
-        let first = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let Some(end) = first.checked_add(count) else { continue };
-        if (first..end).all(|port| TcpListener::bind(("127.0.0.1", port)).is_ok()) {
-            return first;
-        }
-    }
-    panic!("no {count} free ports in a row");
 }

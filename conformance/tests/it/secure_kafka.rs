@@ -8,7 +8,6 @@
 //! certificates().join("alice.pem");                    // what fixtures/certs made
 //! ```
 
-use std::net::TcpListener;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -18,6 +17,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use conformance::drivers::Connection;
 use conformance::drivers::socket::KafkaSocket;
+use conformance::gateways::free_ports;
 use serde_json::json;
 use testcontainers::core::{IntoContainerPort as _, WaitFor};
 use testcontainers::runners::SyncRunner as _;
@@ -73,7 +73,7 @@ impl SecureKafka {
     pub(crate) fn start(more: &[(&str, &str)]) -> Self {
         let image = needs::image();
         let (name, tag) = image.rsplit_once(':').unwrap_or((&image, "latest"));
-        let ports = LISTENERS.map(|_| free_port());
+        let ports = LISTENERS.map(|_| free_ports(1).unwrap());
         let certificates = certificates();
         let mut request = GenericImage::new(name, tag)
             .with_wait_for(WaitFor::message_on_either_std("Kafka Server started"))
@@ -145,10 +145,6 @@ impl SecureKafka {
             assert!(results.iter().all(|result| result["ErrorCode"] == 0), "{results:?}");
         }
     }
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// What `fixtures/certs` makes, once for all tests. The gateway's certificate is the same: it has the names that the tests of

@@ -1,6 +1,6 @@
 //! Declarations in a topic of a real Kafka: what happens to the topic, and to gateways that write at once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -21,9 +21,8 @@ const CLUSTERS: &str = "/gateway/v2/virtual-cluster";
 const PASSWORD: &str = "password-of-a-migrator";
 
 fn settings(broker: &Broker) -> Value {
-    let audit = std::env::temp_dir().join(format!("audit-of-state-{}.log", std::process::id()));
     json!({
-        "audit": { "sinks": ["file"], "file": audit },
+        "audit": { "sinks": ["topic"] },
         "upstream": { "bootstrapServers": broker.address },
         "clients": { "securityProtocol": "SASL_PLAINTEXT", "portStart": free_ports(1).unwrap(), "portCount": 1, "minBrokerId": 1 },
         "state": { "store": "topic" },
@@ -89,7 +88,12 @@ fn settings_of_the_topic(broker: &Broker) -> BTreeMap<String, String> {
 
 /// The keys in the topic, in their order.
 fn keys(broker: &Broker) -> Vec<String> {
-    let arguments = ["-b", &broker.address, "-C", "-t", TOPIC, "-o", "beginning", "-e", "-q", "-f", "%k\n"];
+    lines(broker, TOPIC, "%k\n")
+}
+
+/// What a topic holds.
+fn lines(broker: &Broker, topic: &str, form: &str) -> Vec<String> {
+    let arguments = ["-b", &broker.address, "-C", "-t", topic, "-o", "beginning", "-e", "-q", "-f", form];
     let done = Command::new("kcat").args(arguments).output().unwrap();
     String::from_utf8_lossy(&done.stdout).lines().map(str::to_owned).collect()
 }
@@ -117,7 +121,7 @@ fn declarations_outlive_what_happens_to_their_topic() {
     put(&one, "shop", "shop.").unwrap();
     let took = within("the other gateway knows of it", || declared(&other).contains_key("shop"));
     println!("declared at one gateway, there at the other after {took:?}");
-    hidden(&one);
+    hidden(&broker, &one);
     wrong_policy(&broker, &one, &other);
     damaged(&broker, &one, &other);
     let compacted = compaction(&broker, &one);
@@ -126,12 +130,19 @@ fn declarations_outlive_what_happens_to_their_topic() {
     drop(third);
     lost(&broker, &one, &other);
     outage(&broker, &one);
-    let expected = ["cannot read the declarations", "was lost", "hold no declaration", "Kafka is not reachable"];
+    let expected = [
+        "cannot read the declarations",
+        "was lost",
+        "hold no declaration",
+        "Kafka is not reachable",
+        "audit events can't be kept",
+    ];
     [&one, &other].iter().for_each(|gateway| log_is_calm(&gateway.log(), &expected));
 }
 
 /// Not even who sees all of Kafka sees the topic, writes to it or deletes it.
-fn hidden(gateway: &Gateway) {
+fn hidden(broker: &Broker, gateway: &Gateway) {
+    let before = settings_of_the_topic(broker);
     gateway.account("passthrough", "migrator", &json!({ "type": "LOCAL", "password": PASSWORD })).unwrap();
     let clusters = gateway.ask("GET", CLUSTERS, &json!({})).unwrap();
     let address = clusters[0]["spec"]["bootstrapServers"].as_str().unwrap().to_owned();
@@ -145,15 +156,113 @@ fn hidden(gateway: &Gateway) {
     let mut migrator = KafkaSocket::connect(&connection).unwrap_or_else(|error| panic!("{error}"));
     let all = json!({ "Topics": null, "AllowAutoTopicCreation": false });
     let all = migrator.ask(ApiKey::Metadata, 9, &all).unwrap().value;
-    assert!(!all["Topics"].to_string().contains(TOPIC), "{all}");
-    let delete = json!({ "TopicNames": [TOPIC], "TimeoutMs": 5000 });
-    let refused = migrator.ask(ApiKey::DeleteTopics, 5, &delete).unwrap().value;
-    assert_ne!(refused["Responses"][0]["ErrorCode"], 0, "{refused}");
-    let fetch = json!({ "ReplicaId": -1, "MaxWaitMs": 0, "MinBytes": 0, "MaxBytes": 1000, "SessionEpoch": -1, "Topics": [
-        { "Topic": TOPIC, "Partitions": [{ "Partition": 0, "FetchOffset": 0, "PartitionMaxBytes": 1000 }] },
-    ] });
-    let refused = migrator.ask(ApiKey::Fetch, 11, &fetch).unwrap().value;
-    assert_ne!(refused["Responses"][0]["Partitions"][0]["ErrorCode"], 0, "{refused}");
+    assert!(!all["Topics"].to_string().contains("_anabranch"), "{all}");
+    let first = json!({ "Topics": [], "ResponsePartitionLimit": 100, "Cursor": null });
+    let paged = migrator.ask(ApiKey::DescribeTopicPartitions, 0, &first).unwrap().value;
+    assert!(!paged.to_string().contains("_anabranch"), "{paged}");
+    for topic in [TOPIC, "_anabranch.nodes", "_anabranch.audit"] {
+        let known = json!({ "Topics": [{ "Name": topic }], "AllowAutoTopicCreation": false });
+        let known = kafka(broker).ask(ApiKey::Metadata, 12, &known).unwrap().value["Topics"][0].clone();
+        let partitions = known["Partitions"].as_array().map(Vec::len);
+        assert_eq!((&known["ErrorCode"], partitions), (&json!(0), Some(1)), "{known}");
+        for (key, version, body) in attempts(topic, &known["TopicId"]) {
+            let answer = migrator.ask(key, version, &body).unwrap_or_else(|error| panic!("{key:?}: {error}")).value;
+            assert_eq!(granted(&answer), 0, "{key:?} {body} was answered with {answer}");
+        }
+    }
+    assert_eq!(settings_of_the_topic(broker), before, "nobody changed it");
+    assert_eq!(keys(broker).last().map(String::as_str), Some("GatewayServiceAccount/passthrough/migrator"));
+}
+
+/// What a client may ask of a topic, by its name and by its id.
+fn attempts(topic: &str, id: &Value) -> Vec<(ApiKey, i16, Value)> {
+    let partition = |with: Value| json!({ "Topics": [{ "Name": topic, "Partitions": [with] }] });
+    let with = |mut body: Value, more: Value| {
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        body
+    };
+    let fetched = json!([{ "Partition": 0, "FetchOffset": 0, "PartitionMaxBytes": 1000 }]);
+    let fetch = json!({ "ReplicaId": -1, "MaxWaitMs": 0, "MinBytes": 0, "MaxBytes": 1000, "SessionEpoch": -1 });
+    let sent = json!([{ "Index": 0, "Records": null }]);
+    let produce =
+        |topic: Value| json!({ "TransactionalId": null, "Acks": -1, "TimeoutMs": 5000, "TopicData": [topic] });
+    let config = json!({ "Name": "cleanup.policy", "ConfigOperation": 0, "Value": "delete" });
+    let resource =
+        |with: &str, value: Value| json!({ "Resources": [{ "ResourceType": 2, "ResourceName": topic, with: value }] });
+    let new = json!({ "Name": format!("{topic}.new"), "NumPartitions": 1, "ReplicationFactor": 1, "Assignments": [], "Configs": [] });
+    vec![
+        (ApiKey::Metadata, 12, json!({ "Topics": [{ "TopicId": id, "Name": null }], "AllowAutoTopicCreation": false })),
+        (ApiKey::Metadata, 12, json!({ "Topics": [{ "Name": topic }], "AllowAutoTopicCreation": true })),
+        (
+            ApiKey::Fetch,
+            11,
+            with(fetch.clone(), json!({ "Topics": [{ "Topic": topic, "Partitions": fetched.clone() }] })),
+        ),
+        (ApiKey::Fetch, 13, with(fetch, json!({ "Topics": [{ "TopicId": id, "Partitions": fetched }] }))),
+        (ApiKey::Produce, 9, produce(json!({ "Name": topic, "PartitionData": sent.clone() }))),
+        (ApiKey::Produce, 13, produce(json!({ "TopicId": id, "PartitionData": sent }))),
+        (
+            ApiKey::ListOffsets,
+            7,
+            with(partition(json!({ "PartitionIndex": 0, "Timestamp": -2 })), json!({ "ReplicaId": -1 })),
+        ),
+        (
+            ApiKey::DeleteRecords,
+            2,
+            with(partition(json!({ "PartitionIndex": 0, "Offset": -1 })), json!({ "TimeoutMs": 5000 })),
+        ),
+        (
+            ApiKey::OffsetForLeaderEpoch,
+            4,
+            json!({ "ReplicaId": -1, "Topics": [
+            { "Topic": topic, "Partitions": [{ "Partition": 0, "CurrentLeaderEpoch": -1, "LeaderEpoch": 0 }] },
+        ] }),
+        ),
+        (
+            ApiKey::OffsetCommit,
+            8,
+            with(
+                partition(json!({ "PartitionIndex": 0, "CommittedOffset": 1 })),
+                json!({
+                    "GroupId": "migrators", "GenerationIdOrMemberEpoch": -1, "MemberId": "",
+                }),
+            ),
+        ),
+        (
+            ApiKey::DescribeTopicPartitions,
+            0,
+            json!({ "Topics": [{ "Name": topic }], "ResponsePartitionLimit": 10, "Cursor": null }),
+        ),
+        (ApiKey::DescribeProducers, 0, json!({ "Topics": [{ "Name": topic, "PartitionIndexes": [0] }] })),
+        (ApiKey::CreateTopics, 7, json!({ "Topics": [new], "timeoutMs": 5000, "validateOnly": false })),
+        (
+            ApiKey::CreatePartitions,
+            3,
+            json!({
+                "Topics": [{ "Name": topic, "Count": 2, "Assignments": null }], "TimeoutMs": 5000, "ValidateOnly": false,
+            }),
+        ),
+        (ApiKey::DeleteTopics, 6, json!({ "Topics": [{ "Name": topic }], "TimeoutMs": 5000 })),
+        (ApiKey::DeleteTopics, 6, json!({ "Topics": [{ "Name": null, "TopicId": id }], "TimeoutMs": 5000 })),
+        (ApiKey::DescribeConfigs, 4, resource("ConfigurationKeys", Value::Null)),
+        (
+            ApiKey::IncrementalAlterConfigs,
+            1,
+            with(resource("Configs", json!([config])), json!({ "ValidateOnly": false })),
+        ),
+    ]
+}
+
+/// How many times an answer says that something was done or found. The code of an answer as a whole is about the request.
+fn granted(answer: &Value) -> usize {
+    match answer {
+        Value::Array(all) => all.iter().map(granted).sum(),
+        Value::Object(fields) => {
+            let own = fields.get("ErrorCode").is_some_and(|code| *code == 0) && !fields.contains_key("ThrottleTimeMs");
+            usize::from(own) + fields.values().filter(|value| value.is_array()).map(granted).sum::<usize>()
+        }
+        _ => 0,
+    }
 }
 
 /// A topic that loses declarations takes none, and both gateways say why until it is healed.
@@ -180,8 +289,17 @@ fn damaged(broker: &Broker, one: &Gateway, other: &Gateway) {
         let counted = || gateway.metrics().unwrap().contains("gateway_state_records_skipped_total 2\n");
         let _ = within("both records are counted", counted);
         assert!(gateway.log().contains("hold no declaration"), "the log tells it");
+        let _ = within("both gateways record an alarm", || alarmed(broker).len() == 2);
         let _ = within("what is behind them holds", || declared(gateway).contains_key("behind"));
     }
+}
+
+/// The gateways that recorded an alarm about a record that they skipped.
+fn alarmed(broker: &Broker) -> BTreeSet<String> {
+    let recorded = lines(broker, "_anabranch.audit", "%k\t%s\n");
+    let alarms = recorded.iter().filter_map(|line| line.split_once('\t'));
+    let alarms = alarms.filter(|(_, event)| event.contains("state-record-skipped") && event.contains(TOPIC));
+    alarms.map(|(gateway, _)| gateway.to_owned()).collect()
 }
 
 /// Kafka's cleaner removes old values; tells what is declared.

@@ -1,11 +1,11 @@
 //! Three Kafka brokers, each in a rack of its own, in containers that talk among themselves over a network of their own.
 
 use std::collections::BTreeMap;
-use std::net::TcpListener;
 use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
+use conformance::gateways::free_ports;
 use testcontainers::core::{IntoContainerPort as _, WaitFor};
 use testcontainers::runners::SyncRunner as _;
 use testcontainers::{Container, GenericImage, ImageExt as _};
@@ -34,13 +34,11 @@ impl Drop for Network {
 impl Trio {
     pub(crate) fn start() -> Self {
         // Chosen here and not by Docker, so that each can be told its own.
-        let held = IDS.map(|_| TcpListener::bind("127.0.0.1:0").unwrap());
-        let ports = held.each_ref().map(|held| held.local_addr().unwrap().port());
+        let ports = IDS.map(|_| free_ports(1).unwrap());
         let name = format!("anabranch-trio-{}", ports[0]);
         let made = Command::new("docker").args(["network", "create", &name]).output().unwrap();
         assert!(made.status.success(), "docker network create: {}", String::from_utf8_lossy(&made.stderr));
         let network = Network(name.clone());
-        drop(held);
         // None of them is up before two are.
         let containers = thread::scope(|scope| {
             let starting = IDS.map(|id| {

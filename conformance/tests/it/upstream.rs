@@ -16,6 +16,7 @@ use aws_lc_rs::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use conformance::drivers::Connection;
+use conformance::gateways::free_ports;
 use serde_json::{Value, json};
 
 use super::needs;
@@ -43,10 +44,6 @@ impl Drop for Gateway {
     }
 }
 
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
 impl Gateway {
     fn start(broker: &str, protocol: &str, properties: &[(&str, String)]) -> Self {
         Self::serving(broker, protocol, properties, json!({ "securityProtocol": "PLAINTEXT" }))
@@ -58,7 +55,7 @@ impl Gateway {
         let name = format!("upstream-{}-{}", std::process::id(), STARTED.fetch_add(1, Ordering::Relaxed));
         let folder = std::env::temp_dir().join(name);
         fs::create_dir_all(&folder).unwrap();
-        let (port, admin) = (free_port(), free_port());
+        let (port, admin) = (free_ports(1).unwrap(), free_ports(1).unwrap());
         let properties = properties.iter().map(|(name, value)| ((*name).to_owned(), json!(value)));
         let mut clients = clients;
         for (name, value) in [("portStart", json!(port)), ("portCount", json!(1)), ("minBrokerId", json!(1))] {

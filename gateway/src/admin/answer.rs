@@ -2,7 +2,8 @@
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::{FromRequest, Request};
+use axum::extract::{FromRequest, FromRequestParts, Path, Request};
+use axum::http::request::Parts;
 use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use contract::resources::ErrorBody;
@@ -49,6 +50,12 @@ impl ApiError {
     /// The resource is not what the request was made for any more (RFC 9110, section 15.5.13).
     pub(super) fn precondition(msg: impl Into<String>) -> Self {
         Self::new(StatusCode::PRECONDITION_FAILED, "The resource has changed", msg)
+    }
+
+    fn too_large(longest: Option<Longest>) -> Self {
+        let longest = longest.map_or_else(|| "is taken here".to_owned(), |Longest(bytes)| format!("{bytes} bytes"));
+        let msg = format!("the body is longer than {longest}: make it shorter, or send several");
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "Too large", msg)
     }
 
     /// Nothing is wrong with the request, but it cannot be answered now.
@@ -121,17 +128,32 @@ pub(super) fn parse<T: DeserializeOwned + JsonSchema>(body: &Bytes) -> Result<T,
 #[derive(Debug)]
 pub(super) struct Text(pub(super) Bytes);
 
+/// How many bytes a body may have.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Longest(pub(super) usize);
+
 impl<S: Send + Sync> FromRequest<S> for Text {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let longest = request.extensions().get::<Longest>().copied();
         Bytes::from_request(request, state).await.map(Self).map_err(|rejection| match rejection.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => {
-                let msg = "the body is longer than is taken here: send fewer documents at once";
-                ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "Too large", msg)
-            }
+            StatusCode::PAYLOAD_TOO_LARGE => ApiError::too_large(longest),
             _ => ApiError::invalid("the body ended before it was complete"),
         })
+    }
+}
+
+/// The name of a resource as a part of the path.
+#[derive(Debug)]
+pub(super) struct Name(pub(super) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Name {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let name = Path::from_request_parts(parts, state).await;
+        name.map(|Path(name)| Self(name)).map_err(|_| ApiError::invalid("the path: the name in it is not UTF-8"))
     }
 }
 

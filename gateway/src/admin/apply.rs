@@ -18,7 +18,6 @@ use super::answer::{ApiError, Text, query};
 use super::roles::Asker;
 use super::{Admin, secrets, stored};
 use crate::store::Declarations;
-use crate::world::check_password;
 
 /// `?dryMode=true&prune=app=shop`
 #[derive(Debug, Deserialize)]
@@ -128,18 +127,14 @@ pub(super) async fn apply(
     let read = tokio::task::spawn_blocking(move || read(&body)).await;
     let resources =
         read.unwrap_or_else(|_| Err(ApiError::internal("reading the documents was given up: try again")))?;
-    let passwords = resources.iter().filter_map(|resource| match resource {
-        Resource::GatewayServiceAccount(account) => check_password(account).err(),
-        _ => None,
-    });
-    let passwords = passwords.collect::<Vec<_>>();
-    if !passwords.is_empty() {
-        return Err(ApiError::problems(&passwords));
+    resources.iter().try_for_each(|resource| asker.may_touch(&resource.key()))?;
+    let wrong = resources.iter().filter_map(|resource| admin.check(resource).err()).collect::<Vec<_>>();
+    if !wrong.is_empty() {
+        return Err(ApiError::problems(&wrong));
     }
     let mut prepared = Vec::with_capacity(resources.len());
     for resource in resources {
         let key = resource.key();
-        asker.may_touch(&key)?;
         prepared.push(admin.prepare(resource).await.map_err(|error| error.about(&key.to_string()))?);
     }
     let change = |declared: &mut Declarations| {
@@ -163,11 +158,15 @@ pub(super) async fn apply(
 /// Every document, or everything that is wrong with any.
 fn read(body: &[u8]) -> Result<Vec<Resource>, ApiError> {
     let text = std::str::from_utf8(body).map_err(|_| ApiError::invalid("the body is not UTF-8"))?;
-    // A file that was not found would take away everything that has the label.
+    // A file that was not found does not take away everything that has the label.
     if text.trim().is_empty() {
         return Err(ApiError::invalid("the body is empty; [] is a list without documents"));
     }
     let (documents, flaws) = documents::read_all(text);
+    // Nor does a template out of which nothing came: `null`, comments.
+    if documents.is_empty() && flaws.is_empty() && !text.trim_start().starts_with('[') {
+        return Err(ApiError::invalid("the body holds no documents; [] is a list without any"));
+    }
     if !flaws.is_empty() {
         return Err(ApiError::listed(flaws.iter().map(ToString::to_string)));
     }
@@ -226,6 +225,14 @@ pub(super) async fn export(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nothing_is_a_list_without_documents_only_if_it_says_so() {
+        for nothing in ["", " \n", "null\n", "---\n", "# all of it is gone\n", "---\n---\n"] {
+            assert_eq!(read(nothing.as_bytes()).map_err(|error| error.status.as_u16()), Err(400), "{nothing:?}");
+        }
+        assert_eq!(read(b"[]"), Ok(Vec::new()));
+    }
 
     #[test]
     fn a_label_has_a_name() {

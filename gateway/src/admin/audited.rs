@@ -3,6 +3,7 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
 
 use axum::extract::{ConnectInfo, Request};
 use axum::response::Response;
@@ -55,7 +56,7 @@ impl Caller {
 /// Answers a request on behalf of its caller.
 pub(super) async fn on_behalf(admin: &Admin, caller: Caller, answer: impl Future<Output = Response>) -> Response {
     let answer = caller::on_behalf(caller.origin.clone(), answer).await;
-    if admin.record_requests {
+    if admin.record_requests.load(Ordering::Relaxed) {
         let (method, path) = (caller.method.clone(), caller.path.clone());
         admin.audit.record(caller.event(Action::AdminRequest { method, path, status: answer.status().as_u16() }));
     }

@@ -190,3 +190,29 @@ fn kinds_that_are_not_there_yet_are_empty_and_a_put_says_so() {
     }
     assert_eq!(ask(&gateway, "root", "DELETE", "/gateway/v2/interceptor/x", &Value::Null).status, 404);
 }
+
+#[test]
+fn an_alias_is_on_a_cluster_that_is_there() {
+    let gateway = Gateway::start();
+    let alias = |name: &str, spec: Value| json!({ "kind": "AliasTopic", "apiVersion": "gateway/v2", "metadata": { "name": name }, "spec": spec });
+    let on = |cluster: &str| json!({ "physicalName": "b", "physicalCluster": cluster });
+    for (spec, status, told) in [
+        (on("gone"), 404, "spec.physicalCluster: there is no physical cluster 'gone'; there are 'main', 'failover'"),
+        (on("failover"), 400, "spec.physicalCluster: 'failover' only stands in: "),
+        (on("main"), 200, "CREATED"),
+        (json!({ "physicalName": "b" }), 200, "UPDATED"),
+    ] {
+        let said = ask(&gateway, "root", "PUT", "/gateway/v2/alias-topic", &alias("a", spec));
+        assert!(said.status == status && said.body.contains(told), "{} {}", said.status, said.body);
+    }
+    let upstream = json!({ "kind": "UpstreamCluster", "apiVersion": "anabranch/v1", "metadata": { "name": "gone" },
+        "spec": { "bootstrapServers": ["h:1"] } });
+    let said = ask(&gateway, "root", "POST", APPLY, &json!([alias("c", on("gone")), upstream]));
+    for told in
+        ["AliasTopic/passthrough/c spec.physicalCluster: ", "UpstreamCluster/gone metadata.name: there are 'main', "]
+    {
+        assert!(said.body.contains(told), "both are told: {}", said.body);
+    }
+    let said = ask(&gateway, "shop-team", "POST", APPLY, &json!([upstream]));
+    assert!(said.status == 403 && !said.body.contains("main"), "{} {}", said.status, said.body);
+}

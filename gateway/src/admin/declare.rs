@@ -39,7 +39,7 @@ pub(super) struct Declare {
     now: Mutex<Arc<Declarations>>,
     world: watch::Sender<Arc<World>>,
     /// What `passthrough` is like where nobody declared that.
-    passthrough: VirtualCluster,
+    passthrough: Mutex<VirtualCluster>,
     audit: Audit,
     metrics: Arc<Metrics>,
     /// Held during a change: two at once would each build a world without the other.
@@ -97,7 +97,7 @@ impl Declare {
         let declare = Self {
             now: Mutex::default(),
             world,
-            passthrough,
+            passthrough: Mutex::new(passthrough),
             audit: reports.audit.clone(),
             metrics: Arc::clone(&reports.metrics),
             kept: tokio::sync::Mutex::new(match keep {
@@ -118,18 +118,42 @@ impl Declare {
 
     /// `passthrough`, where it is not among what is declared.
     pub(super) fn passthrough(&self) -> VirtualCluster {
-        self.passthrough.clone()
+        self.passthrough.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Makes it another one where nobody declared it.
+    ///
+    /// # Errors
+    /// What is wrong with it: it is as before.
+    pub(super) async fn set_passthrough(&self, passthrough: VirtualCluster) -> Result<(), String> {
+        // Nothing is declared meanwhile.
+        let _kept = self.kept.lock().await;
+        let before = self.passthrough();
+        if passthrough == before {
+            return Ok(());
+        }
+        let set = |passthrough| *self.passthrough.lock().unwrap_or_else(PoisonError::into_inner) = passthrough;
+        set(passthrough);
+        let now = self.now();
+        match self.build(&now) {
+            Ok(world) => self.publish((*now).clone(), world),
+            Err(problems) => {
+                set(before);
+                return Err(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"));
+            }
+        }
+        Ok(())
     }
 
     /// The world that these declarations make.
     fn build(&self, declarations: &Declarations) -> Result<World, Vec<Problem>> {
         let declared = &declarations.virtual_clusters;
-        let mut passthrough = declared.get(PASSTHROUGH).unwrap_or(&self.passthrough).clone();
+        let default = self.passthrough();
+        let mut passthrough = declared.get(PASSTHROUGH).unwrap_or(&default).clone();
         // What a declaration leaves open is as it is set.
-        if passthrough.spec.acl_enabled.is_none() && self.passthrough.spec.acl_enabled.is_some() {
-            passthrough.spec.acl_enabled = self.passthrough.spec.acl_enabled;
-            passthrough.spec.super_users =
-                passthrough.spec.super_users.or_else(|| self.passthrough.spec.super_users.clone());
+        if passthrough.spec.acl_enabled.is_none() && default.spec.acl_enabled.is_some() {
+            passthrough.spec.acl_enabled = default.spec.acl_enabled;
+            passthrough.spec.super_users = passthrough.spec.super_users.or(default.spec.super_users);
         }
         let others = declared.values().filter(|cluster| cluster.metadata.name != PASSTHROUGH);
         let accounts = declarations.accounts.values();
@@ -169,6 +193,13 @@ impl Declare {
                 Ok(format!("folder {}, {} resources", watched.path(), self.now().len()))
             }
             Kept::Memory => Ok("in memory".to_owned()),
+        }
+    }
+
+    /// Reads what others have written until now. A failure is told by whoever follows the log.
+    pub(super) async fn refresh(&self) {
+        if let Kept::Log(follower) = &mut *self.kept.lock().await {
+            let _ = self.read_on(follower, None).await;
         }
     }
 

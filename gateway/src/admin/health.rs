@@ -11,6 +11,10 @@ use serde_json::{Map, Value};
 use super::Admin;
 use crate::observe::health::Part;
 
+/// Not a bare number: tools for other gateways of this API compare it with theirs, and take 0.1.0 for a version that is too
+/// old for them.
+pub(super) const VERSION: &str = concat!("anabranch-", env!("CARGO_PKG_VERSION"));
+
 /// The process answers: that is all.
 pub(super) async fn live() -> StatusCode {
     StatusCode::OK
@@ -35,13 +39,17 @@ fn answer(checks: Vec<Check>) -> (StatusCode, Json<Health>) {
 }
 
 pub(super) async fn all(State(admin): State<Arc<Admin>>) -> (StatusCode, Json<Health>) {
-    let version = [("version".to_owned(), Value::from(env!("CARGO_PKG_VERSION")))];
+    let version = [("version".to_owned(), Value::from(VERSION))];
     let build_info = Check { id: "buildInfo".into(), status: Status::Up, data: version.into_iter().collect() };
     let mut checks = vec![build_info];
     checks.extend(parts(&admin));
     // Clients are served with the old ones, so that restarting would make it worse.
-    for (id, trouble) in [("certificates", admin.health.certificates()), ("declarations", admin.health.declarations())]
-    {
+    let health = &admin.health;
+    for (id, trouble) in [
+        ("certificates", health.certificates()),
+        ("declarations", health.declarations()),
+        ("settings", health.settings()),
+    ] {
         let Some(trouble) = trouble else { continue };
         let data = [("warning".to_owned(), Value::from(trouble))].into_iter().collect();
         checks.push(Check { id: id.to_owned(), status: Status::Up, data });

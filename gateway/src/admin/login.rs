@@ -8,7 +8,7 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
 use axum::extract::{Request, State};
 use axum::http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
-use axum::http::{HeaderMap, HeaderValue};
+use axum::http::{HeaderMap, HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
@@ -31,12 +31,15 @@ pub(super) async fn check(
     let caller = Caller::of(&request, given.as_ref().and_then(Given::user_name));
     let Some(asker) = given.and_then(|given| admin.asker(&given)) else {
         caller.refused(&admin.audit, "no user of this name, wrong password or token, or none given");
-        return refuse(admin.users.is_empty());
+        return refuse(admin.users().is_empty());
     };
     let caller = caller.named(&asker.name);
     match asker.lacks(needs) {
         None => {
             let _ = request.extensions_mut().insert(asker);
+            if !matches!(*request.method(), Method::PUT | Method::DELETE) {
+                admin.refresh().await;
+            }
             audited::on_behalf(&admin, caller, next.run(request)).await
         }
         Some(why) => {
@@ -84,14 +87,15 @@ impl Given {
 
 impl Admin {
     fn asker(&self, given: &Given) -> Option<Asker> {
+        let users = self.users();
         let user = match given {
-            Given::Basic(given) => user_of(&self.users, given, |user| {
+            Given::Basic(given) => user_of(&users, given, |user| {
                 let password = user.password.as_ref()?;
                 Some(format!("{}:{}", user.username, password.reveal()))
             }),
-            Given::Bearer(token) => user_of(&self.users, token.as_bytes(), |user| {
-                user.token.as_ref().map(|token| token.reveal().to_owned())
-            }),
+            Given::Bearer(token) => {
+                user_of(&users, token.as_bytes(), |user| user.token.as_ref().map(|token| token.reveal().to_owned()))
+            }
         };
         let asker = |user: &AdminUser| Asker { name: user.username.as_str().into(), role: user.role.clone() };
         match (user, given) {

@@ -28,8 +28,8 @@ mod tokens;
 mod virtual_clusters;
 
 use std::future::Future;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use axum::{Extension, Router};
@@ -55,17 +55,20 @@ use pclusters::PClusters;
 /// After a failure to read the log, the next attempt waits this long.
 const RETRY: Duration = Duration::from_millis(500);
 
+/// An answer waits this long for what other gateways have declared.
+const LONGEST_REFRESH: Duration = Duration::from_secs(1);
+
 /// What the routes work with.
 #[derive(Debug)]
 pub struct Admin {
     declare: Declare,
-    users: Vec<AdminUser>,
+    users: RwLock<Arc<[AdminUser]>>,
     authenticator: Arc<Authenticator>,
     clients: ClientAccess,
     health: Arc<Health>,
     metrics: Arc<Metrics>,
     audit: Audit,
-    record_requests: bool,
+    record_requests: AtomicBool,
     pclusters: PClusters,
     /// Attempts to read the declarations that failed, in a row.
     failures: AtomicU32,
@@ -111,16 +114,45 @@ impl Admin {
         let Reports { health, metrics, audit, record_requests } = reports;
         Self {
             declare,
-            users,
+            users: RwLock::new(users.into()),
             authenticator,
             clients,
             health,
             metrics,
             audit,
-            record_requests,
+            record_requests: AtomicBool::new(record_requests),
             pclusters,
             failures: AtomicU32::new(0),
         }
+    }
+
+    /// Goes on with other settings. Who reads events has to ask anew.
+    ///
+    /// # Errors
+    /// What is wrong with them: everything is as before.
+    pub async fn set(
+        &self,
+        users: &[AdminUser],
+        passthrough: Passthrough,
+        record_requests: bool,
+    ) -> Result<(), String> {
+        self.declare.set_passthrough(passthrough_of(passthrough, users)).await?;
+        self.record_requests.store(record_requests, Ordering::Relaxed);
+        *self.users.write().unwrap_or_else(PoisonError::into_inner) = users.into();
+        self.metrics.stream.send_away();
+        Ok(())
+    }
+
+    /// Takes over what was declared at other gateways until now, so that whoever asks here after a change there is answered by it.
+    /// Changes do so by themselves. While the log cannot be read, what is known is answered.
+    async fn refresh(&self) {
+        if matches!(self.health.state(), Part::Up(_)) {
+            let _ = tokio::time::timeout(LONGEST_REFRESH, self.declare.refresh()).await;
+        }
+    }
+
+    fn users(&self) -> Arc<[AdminUser]> {
+        Arc::clone(&self.users.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Takes over what is declared in the log, trying until that has worked once.

@@ -9,12 +9,12 @@ use axum::http::{StatusCode, Uri};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, MethodRouter, on};
-use axum::{Router, extract::Request, extract::State};
+use axum::{Extension, Router, extract::Request, extract::State};
 use contract::strict::nearest;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::Value;
 
-use super::answer::ApiError;
+use super::answer::{ApiError, Longest};
 use super::roles::Needs;
 use super::{Admin, login};
 
@@ -244,7 +244,8 @@ impl Operation {
 pub(super) fn routes(operations: Vec<Operation>, admin: &Arc<Admin>) -> Router<Arc<Admin>> {
     operations.into_iter().fold(Router::new(), |router, operation| {
         let longest = operation.body.as_ref().map_or(LONGEST_BODY, |body| body.longest);
-        let mut route = operation.route.layer(DefaultBodyLimit::max(longest));
+        let route: MethodRouter<Arc<Admin>> = operation.route.layer(DefaultBodyLimit::max(longest));
+        let mut route = route.layer(Extension(Longest(longest)));
         if operation.needs != Needs::Nothing {
             let names = operation.parameters.iter().map(|parameter| parameter.name).collect::<Arc<[_]>>();
             let checked = middleware::from_fn_with_state((Arc::clone(admin), operation.needs), login::check);

@@ -4,23 +4,24 @@ use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use axum::Json;
-use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::Uri;
-use contract::resources::upstream_cluster::{UpstreamRole, UpstreamStatus};
-use contract::resources::{Declared as _, UpsertResult, Upserted, UpstreamCluster};
+use contract::resources::upstream_cluster::{UpstreamClusterSpec, UpstreamRole, UpstreamStatus};
+use contract::resources::{AliasTopic, Declared as _, UpsertResult, Upserted, UpstreamCluster};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Admin;
-use super::answer::ApiError;
+use super::answer::{ApiError, Name, PutQuery, Text, parse, query};
 use super::operations::Verb::{Get, Post, Put};
 use super::operations::{Operation, Parameter, ParameterKind};
 use super::roles::Needs;
+use super::table::{DRY_MODE, example};
 use crate::audit::caller;
 use crate::upstream::cluster::Cluster;
 use crate::upstream::physical::Physical;
 use crate::upstream::switch::{self, Switch};
+use crate::world::{Problem, ProblemKind};
 
 /// No cluster that is there takes longer to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -91,9 +92,12 @@ impl PClusters {
 
     fn named(&self, name: &str) -> Result<&Arc<Physical>, ApiError> {
         self.cluster.named(name).ok_or_else(|| {
-            let names = self.cluster.all().map(|physical| format!("'{}'", physical.name())).collect::<Vec<_>>();
-            ApiError::not_found(format!("there is no physical cluster '{name}'; there are {}", names.join(", ")))
+            ApiError::not_found(format!("there is no physical cluster '{name}'; there are {}", self.names()))
         })
+    }
+
+    fn names(&self) -> String {
+        self.cluster.all().map(|physical| format!("'{}'", physical.name())).collect::<Vec<_>>().join(", ")
     }
 
     fn role(&self, physical: &Arc<Physical>) -> UpstreamRole {
@@ -127,17 +131,42 @@ impl PClusters {
     }
 
     /// That a resource says what is so already.
-    pub(super) fn must_be(&self, resource: &UpstreamCluster) -> Result<(), ApiError> {
-        let name = &resource.metadata.name;
-        let same = |known: &UpstreamCluster| known.metadata.name == *name && known.spec == resource.spec;
-        if self.resources().iter().any(same) {
-            return Ok(());
+    pub(super) fn must_be(&self, resource: &UpstreamCluster) -> Result<(), Problem> {
+        let UpstreamClusterSpec { bootstrap_servers, role } = &resource.spec;
+        let problem = |path: &'static str, what: String| {
+            let message = format!(
+                "{what}; physical clusters are settings of the gateway: change upstream.clusters in gateway.yaml, the file of \
+                 GATEWAY_BACKEND_KAFKA_SELECTOR or KAFKA_* variables, and start it anew; switch with POST \
+                 /admin/pclusters/v1/pcluster/{{name}}/switch?to={{other}}"
+            );
+            let resource = resource.key().to_string();
+            Err(Problem { kind: ProblemKind::Invalid, resource, path: path.into(), message })
+        };
+        let Ok(known) = self.named(&resource.metadata.name) else {
+            return problem("metadata.name", format!("there are {}", self.names()));
+        };
+        if known.bootstrap() != bootstrap_servers.as_slice() {
+            return problem("spec.bootstrapServers", format!("it has {}", known.bootstrap().join(", ")));
         }
-        Err(ApiError::invalid(format!(
-            "UpstreamCluster '{name}': physical clusters are settings of the gateway: change upstream.clusters in gateway.yaml, the file \
-             of GATEWAY_BACKEND_KAFKA_SELECTOR or KAFKA_* variables, and start it anew; switch with POST \
-             /admin/pclusters/v1/pcluster/{{name}}/switch?to={{other}}"
-        )))
+        match (self.role(known), role.unwrap_or_default()) {
+            (is, said) if is == said => Ok(()),
+            (UpstreamRole::Main, _) => problem("spec.role", "it is the main cluster".to_owned()),
+            (UpstreamRole::Failover, _) => problem("spec.role", "it is a failover cluster".to_owned()),
+        }
+    }
+
+    /// That an alias is where all topics are: on the cluster that serves, whichever that is.
+    pub(super) fn must_have(&self, alias: &AliasTopic) -> Result<(), Problem> {
+        let Some(name) = &alias.spec.physical_cluster else { return Ok(()) };
+        let (kind, message) = match self.named(name) {
+            Ok(known) if self.role(known) == UpstreamRole::Main => return Ok(()),
+            Ok(_) => (
+                ProblemKind::Invalid,
+                format!("'{name}' only stands in: leave it out, and the topic is on whichever serves"),
+            ),
+            Err(error) => (ProblemKind::Missing, error.body.msg.unwrap_or_default()),
+        };
+        Err(Problem { kind, resource: alias.key().to_string(), path: "spec.physicalCluster".into(), message })
     }
 
     /// All of them as resources.
@@ -226,7 +255,8 @@ pub(super) fn operations() -> Vec<Operation> {
             .answers_list::<UpstreamCluster>()
             .tag(resource_tag),
         Operation::new(Put, kind, "putUpstreamCluster", "Compare an UpstreamCluster with the settings", change, put)
-            .takes::<UpstreamCluster>(None)
+            .query(&[DRY_MODE])
+            .takes::<UpstreamCluster>(example("UpstreamCluster"))
             .answers::<Upserted<UpstreamCluster>>()
             .tag(resource_tag),
         Operation::new(Get, &one, "getUpstreamCluster", "The UpstreamCluster of this name", see, resource)
@@ -243,25 +273,27 @@ struct Filter {
 }
 
 async fn resources(State(admin): State<Arc<Admin>>, uri: Uri) -> Result<Json<Vec<UpstreamCluster>>, ApiError> {
-    let Filter { name } = super::answer::query(&uri)?;
+    let Filter { name } = query(&uri)?;
     let mut all = admin.pclusters.resources();
     all.retain(|resource| name.as_ref().is_none_or(|name| *name == resource.metadata.name));
     Ok(Json(all))
 }
 
-async fn resource(
-    State(admin): State<Arc<Admin>>,
-    Path(name): Path<String>,
-) -> Result<Json<UpstreamCluster>, ApiError> {
+async fn resource(State(admin): State<Arc<Admin>>, Name(name): Name) -> Result<Json<UpstreamCluster>, ApiError> {
     let _ = admin.pclusters.named(&name)?;
     let found = admin.pclusters.resources().into_iter().find(|resource| resource.metadata.name == name);
     found.map(Json).ok_or_else(|| ApiError::not_found(format!("there is no physical cluster '{name}'")))
 }
 
 /// Takes what is so already. Who connects where, and with which secrets, is a matter of the process's own settings.
-async fn put(State(admin): State<Arc<Admin>>, body: Bytes) -> Result<Json<Upserted<UpstreamCluster>>, ApiError> {
-    let resource: UpstreamCluster = super::answer::parse(&body)?;
-    admin.pclusters.must_be(&resource)?;
+async fn put(
+    State(admin): State<Arc<Admin>>,
+    uri: Uri,
+    Text(body): Text,
+) -> Result<Json<Upserted<UpstreamCluster>>, ApiError> {
+    let PutQuery { dry_mode: _ } = query(&uri)?;
+    let resource: UpstreamCluster = parse(&body)?;
+    admin.pclusters.must_be(&resource).map_err(|problem| ApiError::problems(&[problem]))?;
     Ok(Json(Upserted { resource, upsert_result: UpsertResult::NotChanged }))
 }
 
@@ -270,17 +302,13 @@ async fn list(State(admin): State<Arc<Admin>>) -> Json<Vec<PCluster>> {
     Json(pclusters.cluster.all().map(|physical| pclusters.shown(physical)).collect())
 }
 
-async fn get(State(admin): State<Arc<Admin>>, Path(name): Path<String>) -> Result<Json<PCluster>, ApiError> {
+async fn get(State(admin): State<Arc<Admin>>, Name(name): Name) -> Result<Json<PCluster>, ApiError> {
     admin.pclusters.named(&name).map(|physical| Json(admin.pclusters.shown(physical)))
 }
 
 /// `name` is the cluster that clients are configured for, whichever serves at present.
-async fn switch(
-    State(admin): State<Arc<Admin>>,
-    Path(name): Path<String>,
-    uri: Uri,
-) -> Result<Json<Switched>, ApiError> {
-    let To { to } = super::answer::query(&uri)?;
+async fn switch(State(admin): State<Arc<Admin>>, Name(name): Name, uri: Uri) -> Result<Json<Switched>, ApiError> {
+    let To { to } = query(&uri)?;
     let _ = admin.pclusters.named(&name)?;
     let by = caller::name().unwrap_or_default();
     // What was begun is done, also where whoever asked hangs up.

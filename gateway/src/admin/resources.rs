@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::header::ETAG;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
@@ -12,7 +12,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::answer::{ApiError, PutQuery, Text, parse, query};
+use super::answer::{ApiError, Name, PutQuery, Text, parse, query};
 use super::revisions::{self, Condition};
 use super::roles::Asker;
 use super::{Admin, secrets, stored, virtual_clusters};
@@ -103,7 +103,7 @@ pub(super) async fn one(
     kind: Kind,
     State(admin): State<Arc<Admin>>,
     Extension(asker): Extension<Asker>,
-    Path(name): Path<String>,
+    Name(name): Name,
 ) -> Result<Response, ApiError> {
     let key = ResourceKey::new(kind, None, &name);
     let declared = admin.declare.now();
@@ -144,7 +144,7 @@ pub(super) async fn delete(
     State(admin): State<Arc<Admin>>,
     Extension(asker): Extension<Asker>,
     headers: HeaderMap,
-    Path(name): Path<String>,
+    Name(name): Name,
     uri: Uri,
 ) -> Result<StatusCode, ApiError> {
     admin.remove(&asker, &ResourceKey::new(kind, None, &name), &Condition::read(&headers), &uri).await

@@ -15,7 +15,7 @@ use super::{Admin, secrets};
 use crate::authn::Account;
 use crate::authn::credentials::Credentials;
 use crate::store::Declarations;
-use crate::world::{check_password, prefix_of};
+use crate::world::{Problem, check_password, prefix_of};
 
 /// The resource of this key.
 pub(super) fn find(declared: &Declarations, key: &ResourceKey) -> Option<Resource> {
@@ -47,8 +47,22 @@ pub(super) struct Prepared {
 }
 
 impl Admin {
+    /// What is wrong with a resource whatever else is declared: a password, or what the gateway's settings say otherwise.
+    pub(super) fn check(&self, resource: &Resource) -> Result<(), Problem> {
+        match resource {
+            Resource::GatewayServiceAccount(account) => check_password(account),
+            Resource::UpstreamCluster(cluster) => self.pclusters.must_be(cluster),
+            Resource::AliasTopic(alias) => self.pclusters.must_have(alias),
+            Resource::VirtualCluster(_)
+            | Resource::GatewayGroup(_)
+            | Resource::Quota(_)
+            | Resource::IdentityProvider(_) => Ok(()),
+        }
+    }
+
     /// Takes out what is not kept, and derives what is kept of a password.
     pub(super) async fn prepare(&self, mut resource: Resource) -> Result<Prepared, ApiError> {
+        self.check(&resource).map_err(|problem| ApiError::problems(&[problem]))?;
         let mut credentials = None;
         match &mut resource {
             // An answer to GET may be sent back: what only the gateway fills in is not part of the declaration.
@@ -57,9 +71,8 @@ impl Admin {
                 cluster.spec.client_properties = None;
             }
             Resource::GatewayServiceAccount(account) => credentials = self.credentials(account).await?,
-            // The gateway's settings say which there are.
-            Resource::UpstreamCluster(cluster) => self.pclusters.must_be(cluster)?,
-            Resource::AliasTopic(_)
+            Resource::UpstreamCluster(_)
+            | Resource::AliasTopic(_)
             | Resource::GatewayGroup(_)
             | Resource::Quota(_)
             | Resource::IdentityProvider(_) => {}
@@ -69,7 +82,6 @@ impl Admin {
 
     /// The verifiers of an account's password, or those that there are if none is given or it is still the same.
     async fn credentials(&self, account: &mut GatewayServiceAccount) -> Result<Option<Credentials>, ApiError> {
-        check_password(account).map_err(|problem| ApiError::problems(&[problem]))?;
         let password = account.spec.password.take();
         // What a local account knew is worth nothing to the external one that takes its place.
         if account.spec.account_type != AccountType::Local {

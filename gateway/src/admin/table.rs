@@ -21,7 +21,7 @@ const fn parameter(name: &'static str, kind: ParameterKind, about: &'static str)
     Parameter { name, kind, about }
 }
 
-const DRY_MODE: Parameter =
+pub(super) const DRY_MODE: Parameter =
     parameter("dryMode", ParameterKind::Flag, "Only say what would happen: everything is checked, nothing is changed.");
 const NAME: Parameter = parameter("name", ParameterKind::Text, "Only the resource of this name.");
 const VCLUSTER: Parameter = parameter("vcluster", ParameterKind::Text, "Only resources of this virtual cluster.");

@@ -120,8 +120,12 @@ mod tests {
 
     #[test]
     fn an_authentication_has_the_documented_shape() {
-        let identity =
-            Identity { username: "payments-svc-account".into(), virtual_cluster: "payments".into(), expires_at: None };
+        let identity = Identity {
+            username: "payments-svc-account".into(),
+            virtual_cluster: "payments".into(),
+            expires_at: None,
+            provider: None,
+        };
         let connection = Connection {
             local: Some("10.0.0.9:6969".parse().unwrap()),
             remote: Some("10.0.1.42:52341".parse().unwrap()),

@@ -26,12 +26,13 @@ pub fn identity(
 ) -> Result<Identity, Failure> {
     if let Some(account) = accounts.by_external_name(name) {
         let (username, virtual_cluster) = (Arc::clone(&account.username), Arc::clone(&account.virtual_cluster));
-        return Ok(Identity { username, virtual_cluster, expires_at });
+        return Ok(Identity { username, virtual_cluster, expires_at, provider: None });
     }
     let is_somebody_elses = || accounts.account(name).is_some();
     match unmapped {
         Unmapped::Passthrough if check_name(name).is_ok() && !is_somebody_elses() => {
-            Ok(Identity { username: Arc::from(name), virtual_cluster: Arc::from(PASSTHROUGH), expires_at })
+            let (username, virtual_cluster) = (Arc::from(name), Arc::from(PASSTHROUGH));
+            Ok(Identity { username, virtual_cluster, expires_at, provider: None })
         }
         _ => Err(Failure::Unmapped),
     }
@@ -98,6 +99,7 @@ mod tests {
             username: username.into(),
             virtual_cluster: "passthrough".into(),
             expires_at: None,
+            provider: None,
         };
         assert_eq!(basis(&accounts(), &identity("app")).unwrap().username.as_ref(), "app");
         assert_eq!(basis(&accounts(), &identity("CN=other")), None);

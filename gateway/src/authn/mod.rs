@@ -67,6 +67,8 @@ pub struct Identity {
     pub virtual_cluster: Arc<str>,
     /// When the session must end, for credentials that expire.
     pub expires_at: Option<SystemTime>,
+    /// The declared identity provider that vouched for it, as it was then: the session ends with it.
+    pub provider: Option<Arc<crate::config::OAuth>>,
 }
 
 /// Why a login failed: for the log and the metrics. The client gets [`Failure::message`] and no more.

@@ -78,12 +78,7 @@ fn check(files: &mut Files) -> Vec<String> {
     let Declarations { virtual_clusters, accounts, acls, others } = &declarations;
     problems
         .extend(build(virtual_clusters.values(), accounts.values(), acls, others.values()).err().unwrap_or_default());
-    let at = |called: &str| {
-        files.resources.iter().position(|read| {
-            let key = read.resource.key();
-            key.to_string() == called || format!("{}/{}", key.kind, key.name) == called
-        })
-    };
+    let at = |called: &str| files.resources.iter().position(|read| read.resource.key().to_string() == called);
     problems.sort_by_key(|problem| at(&problem.resource));
     let place = |called: &str| at(called).and_then(|at| files.resources.get(at)).map(|read| read.place.as_str());
     let told = problems.iter().map(|problem| match place(&problem.resource) {

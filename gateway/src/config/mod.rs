@@ -17,6 +17,7 @@ mod oauth;
 mod properties;
 mod reader;
 mod settings;
+mod source;
 mod state;
 mod telemetry;
 pub mod tls;
@@ -36,6 +37,7 @@ pub use logins::{Logins, MECHANISMS, OAUTHBEARER, Unmapped};
 pub use nodes::Nodes;
 pub use oauth::{JwksSource, OAuth, RequiredClaim, TOKEN_ALGORITHMS};
 use reader::Reader;
+pub use source::{Given, Source};
 pub use state::{AtRest, KeySource, State};
 pub use telemetry::{LogFormat, Tracing};
 use tls::{ClientAuth, Tls};
@@ -62,6 +64,8 @@ pub struct Config {
     pub nodes: Nodes,
     pub tokens: Tokens,
     pub log_format: LogFormat,
+    /// How much is logged, where the settings say so.
+    pub log_level: Option<String>,
     /// Where traces go; `None`: nothing is traced.
     pub tracing: Option<Tracing>,
 }
@@ -212,6 +216,8 @@ pub struct Tokens {
 pub struct Loaded {
     pub config: Config,
     pub warnings: Vec<String>,
+    /// As they were written.
+    pub given: Given,
 }
 
 /// One thing wrong with the settings.
@@ -265,9 +271,9 @@ impl Config {
         let mut reader = Reader::new(text);
         reader.override_with(environment);
         let config = settings::read(&mut reader);
-        let (problems, warnings) = reader.finish();
+        let (given, problems, warnings) = reader.finish();
         match config {
-            Some(config) if problems.is_empty() => Ok(Loaded { config, warnings }),
+            Some(config) if problems.is_empty() => Ok(Loaded { config, warnings, given }),
             _ => Err(ConfigError::Invalid(problems)),
         }
     }

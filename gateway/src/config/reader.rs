@@ -241,8 +241,9 @@ impl Reader {
         })
     }
 
-    pub(super) fn finish(self) -> (Vec<Problem>, Vec<String>) {
-        (self.problems, self.warnings)
+    pub(super) fn finish(self) -> (super::Given, Vec<Problem>, Vec<String>) {
+        let given = self.given.into_iter().map(|(path, given)| (path, given.value));
+        (super::Given::new(given), self.problems, self.warnings)
     }
 }
 

@@ -77,7 +77,8 @@ pub(super) fn read(reader: &mut Reader) -> Option<Config> {
     });
     let audit = audit::read(reader);
     let tokens = Tokens { signing_key };
-    let (log_format, tracing) = (telemetry::log_format(reader), telemetry::tracing(reader));
+    let (log_format, log_level) = (telemetry::log_format(reader), telemetry::log_level(reader));
+    let tracing = telemetry::tracing(reader);
     Some(Config {
         upstream: upstream?,
         failover,
@@ -93,6 +94,7 @@ pub(super) fn read(reader: &mut Reader) -> Option<Config> {
         nodes,
         tokens,
         log_format,
+        log_level,
         tracing,
     })
 }

@@ -31,6 +31,7 @@ pub struct Tracing {
 
 pub(super) const SETTINGS: &[Setting] = &[
     setting("log.format", "GATEWAY_LOG_FORMAT"),
+    setting("log.level", "GATEWAY_LOG_LEVEL"),
     setting("tracing.endpoint", "OTEL_EXPORTER_OTLP_ENDPOINT"),
     setting("tracing.headers", "OTEL_EXPORTER_OTLP_HEADERS"),
     setting("tracing.serviceName", "OTEL_SERVICE_NAME"),
@@ -45,6 +46,17 @@ const PATH: &str = "/v1/traces";
 
 pub(super) fn log_format(reader: &mut Reader) -> LogFormat {
     reader.choice("log.format", &[("text", LogFormat::Text), ("json", LogFormat::Json)]).unwrap_or_default()
+}
+
+/// As `RUST_LOG` has it: `debug`, or `info,gateway::session=debug`.
+pub(super) fn log_level(reader: &mut Reader) -> Option<String> {
+    reader.value("log.level", |value| {
+        let level = text(value)?;
+        let checked = level.parse::<tracing_subscriber::filter::Targets>();
+        checked.map(|_| level.clone()).map_err(|error| {
+            format!("'{level}' is no level (error, warn, info, debug, trace), nor levels of modules: {error}")
+        })
+    })
 }
 
 /// `None`: nothing is traced.

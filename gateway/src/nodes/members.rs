@@ -56,6 +56,8 @@ pub struct Members {
 struct Talk {
     log: TopicLog,
     heard: Heard,
+    /// The topic by its id: another one means another cluster, or a topic that was made anew.
+    topic: Option<[u8; 16]>,
     /// Where to read on, and the offset of this node's first beat; `None` before it.
     place: Option<(i64, i64)>,
     beat_due: Instant,
@@ -126,6 +128,7 @@ impl Members {
         let mut talk = Talk {
             log: TopicLog::new(Arc::clone(cluster), self.settings.topic.clone(), SHAPE, 0).strict(SETTINGS),
             heard: Heard::default(),
+            topic: None,
             place: None,
             beat_due: now,
             read_at: now,
@@ -135,9 +138,16 @@ impl Members {
             departed: None,
         };
         let mut stage = self.stage.subscribe();
+        let mut serves = cluster.follow();
         loop {
             let at = *stage.borrow_and_update();
-            match self.round(&mut talk, at).await {
+            let _ = serves.borrow_and_update();
+            let done = tokio::select! {
+                done = self.round(&mut talk, at) => done,
+                // The others are at another cluster now: the former one may hang, and they would take this node for dead.
+                Ok(()) = serves.changed() => continue,
+            };
+            match done {
                 Ok(()) => talk.recovered(),
                 Err(error) => talk.failed(&error),
             }
@@ -160,6 +170,10 @@ impl Members {
 
     async fn round(&self, talk: &mut Talk, stage: Stage) -> Result<(), LogError> {
         let key = || beat::key(&self.settings.cluster_id, &self.me.node);
+        let topic = talk.log.id().await?;
+        if talk.topic.replace(topic).is_some_and(|before| before != topic) {
+            talk.start_over();
+        }
         match stage {
             Stage::Here if Instant::now() >= talk.beat_due => {
                 let due = Instant::now() + self.settings.heartbeat;
@@ -278,6 +292,13 @@ impl Members {
 }
 
 impl Talk {
+    /// Offsets of the former topic mean nothing in this one: the next beat says where to read on. Nobody is gone for that.
+    fn start_over(&mut self) {
+        let now = Instant::now();
+        (self.place, self.beat_due) = (None, now);
+        self.heard.spare(now);
+    }
+
     fn recovered(&mut self) {
         if self.failing.take().is_some_and(|failing| failing.told) {
             tracing::info!(topic = self.log.topic(), "the nodes hear each other again");

@@ -71,7 +71,7 @@ impl ErrorClass {
             0 => return None,
             -1 => Self::Server,
             8 | 9 | 13 | 19 | 20 | 56 | 72 => Self::Unavailable,
-            5 | 6 | 14 | 15 | 16 | 41 | 74 | 75 | 80 => Self::Leadership,
+            5 | 6 | 14 | 15 | 16 | 41 | 74 | 75 | 80 | 129 => Self::Leadership,
             7 => Self::Timeout,
             1 | 3 | 69 | 91 | 100 | 105 => Self::NotFound,
             33 | 34 | 58 => Self::Authentication,

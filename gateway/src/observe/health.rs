@@ -16,6 +16,8 @@ struct Parts {
     /// Why changed declarations are not used.
     declarations: Option<String>,
     certificates: Option<String>,
+    /// Why changed settings do not hold.
+    settings: Option<String>,
     draining: bool,
 }
 
@@ -36,6 +38,7 @@ impl Default for Health {
                 state: starting(),
                 declarations: None,
                 certificates: None,
+                settings: None,
                 draining: false,
             }),
         }
@@ -58,7 +61,7 @@ impl Health {
         self.change(|parts| parts.state = part);
     }
 
-    /// Reports on changed declarations or settings: why they are not used, `None` when all is well. The former ones go on holding.
+    /// Reports on changed declarations: why they are not used, `None` when all is well. The former ones go on holding.
     pub fn set_declarations(&self, trouble: Option<String>) {
         self.change(|parts| parts.declarations = trouble);
     }
@@ -66,6 +69,11 @@ impl Health {
     /// Reports on changed certificates: why they are not used, `None` when all is well. Clients are served either way.
     pub fn set_certificates(&self, trouble: Option<String>) {
         self.change(|parts| parts.certificates = trouble);
+    }
+
+    /// Reports on changed settings: why they do not hold, `None` when all do.
+    pub fn set_settings(&self, trouble: Option<String>) {
+        self.change(|parts| parts.settings = trouble);
     }
 
     /// From now on no new client is welcome.
@@ -89,6 +97,11 @@ impl Health {
     /// Why changed certificates are not used.
     pub fn certificates(&self) -> Option<String> {
         self.read(|parts| parts.certificates.clone())
+    }
+
+    /// Why changed settings do not hold.
+    pub fn settings(&self) -> Option<String> {
+        self.read(|parts| parts.settings.clone())
     }
 
     /// The client ports; down while the gateway drains.

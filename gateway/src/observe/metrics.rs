@@ -13,6 +13,7 @@ use wire::schema::ApiKey;
 use super::audit::AuditCounters;
 use super::brokers::{Brokers, Durations, OpenBrokerConnection, Spent};
 use super::identity_keys::IdentityKeyCounters;
+use super::nodes::NodeCounters;
 use super::process;
 use super::state::StateCounters;
 use super::stream::EventStream;
@@ -34,19 +35,11 @@ pub enum FrameRefusal {
     UnknownVersion,
     /// A request before the client has logged in.
     Unauthenticated,
-    /// More requests in flight than allowed.
-    TooManyInFlight,
 }
 
 impl FrameRefusal {
-    const ALL: [Self; 6] = [
-        Self::Oversized,
-        Self::Malformed,
-        Self::UnknownApi,
-        Self::UnknownVersion,
-        Self::Unauthenticated,
-        Self::TooManyInFlight,
-    ];
+    const ALL: [Self; 5] =
+        [Self::Oversized, Self::Malformed, Self::UnknownApi, Self::UnknownVersion, Self::Unauthenticated];
 
     /// As it stands in metrics and audit events.
     pub fn label(self) -> &'static str {
@@ -56,7 +49,6 @@ impl FrameRefusal {
             Self::UnknownApi => "unknown_api",
             Self::UnknownVersion => "unknown_version",
             Self::Unauthenticated => "unauthenticated",
-            Self::TooManyInFlight => "too_many_in_flight",
         }
     }
 }
@@ -91,6 +83,8 @@ pub struct Metrics {
     pub audit: AuditCounters,
     /// The physical clusters, where there are several.
     pub upstreams: UpstreamCounters,
+    /// The gateways of the same cluster.
+    pub nodes: NodeCounters,
     tls_handshakes_failed: AtomicU64,
     certificate_reloads: [AtomicU64; 2],
     certificates: RwLock<Vec<CertificateExpiry>>,
@@ -295,6 +289,7 @@ impl Metrics {
         self.state.render(&mut text);
         self.audit.render(&mut text);
         self.upstreams.render(&mut text);
+        self.nodes.render(&mut text);
         self.render_tls(&mut text);
         self.spans.render(&mut text);
         self.stream.render(&mut text);

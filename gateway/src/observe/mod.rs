@@ -9,6 +9,7 @@ mod histogram;
 pub mod identity_keys;
 pub mod logs;
 pub mod metrics;
+pub mod nodes;
 mod process;
 pub mod shown;
 pub mod state;

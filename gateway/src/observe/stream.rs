@@ -18,6 +18,10 @@ use super::text::Text;
 const QUEUE: usize = 1024;
 /// How many may read at once.
 const MOST_READERS: usize = 32;
+/// So many of them are kept for operators, whatever the users of virtual clusters open.
+const FOR_OPERATORS: usize = 8;
+/// How many may read at once what one virtual cluster does.
+const MOST_OF_ONE: usize = 4;
 
 /// Where events go in.
 #[derive(Debug, Default)]
@@ -59,6 +63,13 @@ impl Wanted {
         self.virtual_clusters.as_ref().is_none_or(|own| own.contains(virtual_cluster))
     }
 
+    /// Whether a reader of some virtual clusters leaves enough for operators and for other virtual clusters.
+    fn leaves_room(&self, readers: &[Reader]) -> bool {
+        let Some(own) = &self.virtual_clusters else { return true };
+        let others = || readers.iter().filter_map(|reader| reader.wanted.virtual_clusters.as_ref());
+        others().count() < MOST_READERS - FOR_OPERATORS && others().filter(|other| *other == own).count() < MOST_OF_ONE
+    }
+
     fn takes(&self, event: &Event) -> bool {
         let wanted = self.kinds.is_empty() || self.kinds.contains(event.kind());
         wanted && (self.virtual_clusters.is_none() || owner(event).is_some_and(|owner| self.may_see(owner)))
@@ -85,7 +96,10 @@ fn owner(event: &Event) -> Option<&str> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NotRead {
     /// The bound is reached.
-    #[error("{MOST_READERS} already read the events of this gateway: end one of them, or ask again later")]
+    #[error(
+        "as many read the events of this gateway as may, {MOST_READERS} and of one virtual cluster {MOST_OF_ONE}: end one of \
+         them, or ask again later"
+    )]
     TooMany,
     /// The gateway ends.
     #[error("the gateway is about to end: read the events of another one")]
@@ -108,7 +122,7 @@ impl EventStream {
         if readers.closed {
             return Err(NotRead::Ending);
         }
-        if readers.all.len() >= MOST_READERS {
+        if readers.all.len() >= MOST_READERS || !wanted.leaves_room(&readers.all) {
             self.count.store(readers.all.len(), Ordering::Relaxed);
             return Err(NotRead::TooMany);
         }
@@ -125,14 +139,20 @@ impl EventStream {
         }
         let time = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
         let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
-        readers.all.retain_mut(|reader| {
-            if reader.wanted.takes(event) {
-                let dropped = reader.tell(event, &time);
-                self.dropped.fetch_add(u64::from(dropped), Ordering::Relaxed);
-            }
-            !reader.queue.is_closed()
-        });
+        // Who has left was not too slow.
+        readers.all.retain(|reader| !reader.queue.is_closed());
+        for reader in readers.all.iter_mut().filter(|reader| reader.wanted.takes(event)) {
+            let dropped = reader.tell(event, &time);
+            self.dropped.fetch_add(u64::from(dropped), Ordering::Relaxed);
+        }
         self.count.store(readers.all.len(), Ordering::Relaxed);
+    }
+
+    /// Ends the streams of all readers, who may come back if they still may read.
+    pub fn send_away(&self) {
+        let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
+        readers.all.clear();
+        self.count.store(0, Ordering::Relaxed);
     }
 
     /// Ends the streams of all readers, and lets nobody else read.
@@ -281,6 +301,19 @@ mod tests {
     }
 
     #[test]
+    fn no_tenant_takes_the_places_of_others_or_of_operators() {
+        let stream = EventStream::default();
+        let mut readers: Vec<_> = (0..MOST_OF_ONE).map(|_| stream.read(wanted(Some("dev"), &[])).unwrap()).collect();
+        assert_eq!(stream.read(wanted(Some("dev"), &["denial"])).unwrap_err(), NotRead::TooMany);
+        for other in 0..MOST_READERS - FOR_OPERATORS - MOST_OF_ONE {
+            readers.push(stream.read(wanted(Some(&format!("t{other}")), &[])).unwrap());
+        }
+        assert_eq!(stream.read(wanted(Some("last"), &[])).unwrap_err(), NotRead::TooMany);
+        readers.extend((0..FOR_OPERATORS).map(|_| stream.read(wanted(None, &[])).unwrap()));
+        assert_eq!(stream.read(wanted(None, &[])).unwrap_err(), NotRead::TooMany);
+    }
+
+    #[test]
     fn readers_are_bounded_and_leave() {
         let stream = EventStream::default();
         let readers: Vec<_> = (0..MOST_READERS).map(|_| stream.read(wanted(None, &[])).unwrap()).collect();
@@ -289,6 +322,7 @@ mod tests {
         assert!(stream.is_read(), "nobody has looked yet");
         stream.publish(&traffic("dev"));
         assert!(!stream.is_read());
+        assert_eq!(stream.all_dropped(), 0, "who has left was not too slow");
         let mut last = stream.read(wanted(None, &[])).unwrap();
         stream.close();
         assert_eq!(last.try_recv(), Err(mpsc::error::TryRecvError::Disconnected));

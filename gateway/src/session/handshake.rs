@@ -20,7 +20,12 @@ const MOST_FRAMES: usize = 20;
 
 /// Everybody, where clients are not asked who they are.
 pub fn anonymous(virtual_cluster: &Arc<str>) -> Identity {
-    Identity { username: "ANONYMOUS".into(), virtual_cluster: Arc::clone(virtual_cluster), expires_at: None }
+    Identity {
+        username: "ANONYMOUS".into(),
+        virtual_cluster: Arc::clone(virtual_cluster),
+        expires_at: None,
+        provider: None,
+    }
 }
 
 /// Serves a client until it is known by SASL; `None` where it left before. Where Kafka decided, its connection stays in `kafka`.

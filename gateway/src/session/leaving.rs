@@ -38,6 +38,11 @@ pub(super) fn leave(shared: &Shared) -> Leave {
     }))
 }
 
+/// Whether another cluster serves now.
+pub(super) fn is_due(shared: &Shared) -> bool {
+    shared.active.as_ref().is_some_and(|active| !Arc::ptr_eq(&active.borrow().physical, &shared.cluster))
+}
+
 /// Returns when it is time to leave.
 pub(super) async fn due(leave: &mut Leave) {
     match leave {

@@ -120,6 +120,7 @@ mod tests {
             username: "app".into(),
             virtual_cluster: "dev".into(),
             expires_at: left.map(|left| SystemTime::now() + Duration::from_secs(left)),
+            provider: None,
         };
         let minutes = |n: u64| Some(Duration::from_secs(60 * n));
         assert_eq!(of(&identity(None), None), None);

@@ -419,3 +419,33 @@ async fn a_login_that_is_repeated_goes_to_kafka_as_well_among_the_requests() {
     assert!(is_closed(&mut client).await);
     assert!(matches!(session.await.unwrap(), Err(SessionError::Authentication(_))));
 }
+
+#[tokio::test]
+async fn an_identity_provider_that_is_removed_or_changed_ends_its_sessions_and_no_others() {
+    let (address, _) = broker(Duration::ZERO).await;
+    let gateway = gateway_with(&address, Login::Sasl(authenticator()), None);
+    let declared = VirtualCluster::new("team-a");
+    let world = |audience: &str| {
+        let provider = json!({
+            "kind": "IdentityProvider", "apiVersion": "anabranch/v1", "metadata": { "name": "sso" },
+            "spec": { "jwksUrl": "https://sso/keys", "issuer": "https://sso/", "audiences": [audience] },
+        });
+        let provider = contract::resources::Resource::from_json("IdentityProvider", provider.to_string().as_bytes());
+        Arc::new(crate::world::build([&declared], [], [], [&provider.unwrap().unwrap()]).unwrap())
+    };
+    let _ = gateway.world.send_replace(world("kafka"));
+    let before = gateway.shared.world.borrow().clone();
+    let by_password =
+        Identity { username: "app".into(), virtual_cluster: "team-a".into(), expires_at: None, provider: None };
+    let provider = Some(Arc::new(before.identity_providers()["sso"].clone()));
+    let by_token = Identity { provider, ..by_password.clone() };
+    let (shared, listener) = (&gateway.shared, &gateway.listener);
+    let ending = tokio::spawn({
+        let (shared, listener, before) = (shared.clone(), listener.clone(), before.clone());
+        async move { ended(&shared, &listener, &before, &by_token).await }
+    });
+    let _ = gateway.world.send_replace(world("other"));
+    assert_eq!(ending.await.unwrap(), "the identity provider was removed or changed");
+    let lasting = tokio::time::timeout(Duration::from_millis(50), ended(shared, listener, &before, &by_password));
+    assert!(lasting.await.is_err(), "a login by password has nothing to do with it");
+}

@@ -92,6 +92,8 @@ pub struct Limits {
     pub max_request_bytes: usize,
     /// The longest answer of a broker.
     pub max_answer_bytes: usize,
+    /// Connections of all clients together.
+    pub max_connections: usize,
     /// A client is authenticated within this time or disconnected.
     pub handshake: Duration,
     /// A session lasts no longer than this after a login (`connections.max.reauth.ms` of a broker).
@@ -287,7 +289,7 @@ pub async fn serve(
     if let Err(e) = &ended {
         audited::session_ended(e, &client).into_iter().for_each(|event| shared.audit.record(event.by(&identity)));
     }
-    if shared.drain.has_begun() && ended.is_ok() {
+    if ended.is_ok() && (shared.drain.has_begun() || leaving::is_due(&shared)) {
         Box::pin(drain::hang_up(&client)).await;
     }
     ended
@@ -377,6 +379,10 @@ async fn ended(shared: &Shared, listener: &Listener, before: &World, identity: &
         }
         if has_account && account(&now) != account(before) {
             return "the service account was removed or changed";
+        }
+        let declared = |provider: &Arc<_>| now.identity_providers().values().any(|known| *known == **provider);
+        if identity.provider.as_ref().is_some_and(|provider| !declared(provider)) {
+            return "the identity provider was removed or changed";
         }
         if world.changed().await.is_err() {
             return std::future::pending().await;

@@ -38,6 +38,12 @@ pub enum BrokerError {
         /// What is wrong with the answer.
         reason: String,
     },
+    /// Somebody else asked at the same time.
+    #[error("{trouble}")]
+    Seen {
+        /// What came of it.
+        trouble: String,
+    },
     /// TLS was not agreed on.
     #[error("broker at {address}: TLS: {reason} ({hint})")]
     Tls {

@@ -145,7 +145,8 @@ impl Physical {
         let asked = Instant::now();
         let mut refreshed = self.refreshed.lock().await;
         if refreshed.is_some_and(|at| at >= asked) {
-            return Ok(());
+            // Whoever just did may have had no answer: then there is none for this one either.
+            return self.trouble().map_or(Ok(()), |trouble| Err(BrokerError::Seen { trouble }));
         }
         if let Some(at) = *refreshed {
             tokio::time::sleep_until(at + REFRESH_MIN).await;
@@ -161,18 +162,18 @@ impl Physical {
                         self.topic_ids.learn(*id, name);
                     }
                     let _ = self.topology.send_replace(Arc::new(topology));
-                    *refreshed = Some(started);
                     self.set_trouble(None);
+                    *refreshed = Some(started);
                     return Ok(());
                 }
                 Err(e) => last = Some(e),
             }
         }
-        *refreshed = Some(started);
-        drop(refreshed);
         let none = || BrokerError::Io { address: String::new(), source: std::io::ErrorKind::NotFound.into() };
         let error = last.unwrap_or_else(none);
         self.set_trouble(Some(error.to_string()));
+        *refreshed = Some(started);
+        drop(refreshed);
         Err(error)
     }
 

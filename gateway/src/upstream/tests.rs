@@ -1,9 +1,12 @@
 //! Connections to brokers that refuse, that are not who they should be, or that say nothing.
 
 use super::broker::BrokerError;
+use super::physical::Physical;
 use super::security::Security;
+use crate::config::HostPort;
 use crate::config::tls::{Material, Store};
 use crate::config::upstream::{self as settings, Password, Sasl, Tls, TlsVersion};
+use crate::naming::topic_ids::TopicIds;
 use contract::secret::Secret;
 use rcgen::{BasicConstraints, Certificate, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
 use rustls::ServerConfig;
@@ -254,4 +257,19 @@ async fn a_login_is_renewed_in_time_where_the_connection_is_used() {
     tokio::time::timeout(soon, renewal.due()).await.unwrap();
     let after = began.elapsed();
     assert!((Duration::from_millis(1_500)..Duration::from_millis(1_950)).contains(&after), "{after:?}");
+}
+
+/// A cluster that nobody answers for, and three who look it up at once.
+#[tokio::test]
+async fn who_waits_for_a_look_that_fails_is_told_so() {
+    let held = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = HostPort { host: "127.0.0.1".into(), port: held.local_addr().unwrap().port() };
+    drop(held);
+    let ids = Arc::new(TopicIds::new(&[9; 16]).unwrap());
+    let cluster = Physical::new("main", std::slice::from_ref(&address), Security::default(), ids);
+    let (one, two, three) = tokio::join!(cluster.refresh(), cluster.refresh(), cluster.refresh());
+    for seen in [one, two, three] {
+        let error = seen.expect_err("nobody answered").to_string();
+        assert!(error.starts_with(&format!("broker at {address}: ")), "{error}");
+    }
 }

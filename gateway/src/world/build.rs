@@ -8,7 +8,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use contract::resources::acl::{AclBinding, AclMode};
-use contract::resources::{self, AccountType, AliasTopic, PASSTHROUGH, Resource};
+use contract::resources::{self, AccountType, AliasTopic, Declared as _, PASSTHROUGH, Resource};
 
 use super::acls::{self, MOST_RULES, check_rule};
 use super::names::{check_cluster_name, check_prefix, check_username, comparable};
@@ -71,9 +71,9 @@ pub fn build_after<'a>(
     }
     views::check(&virtual_clusters, &aliases, &world, &mut problems);
     rules.iter().for_each(|(name, rules)| check_rules(name, rules, &world, &mut problems));
-    check_overlaps(&world, &mut problems);
+    check_overlaps(before, &world, &mut problems);
     for account in accounts {
-        check_account(account, &world, &mut problems);
+        check_account(before, account, &world, &mut problems);
         world.accounts.entry(Arc::clone(&account.username)).or_insert_with(|| Arc::clone(account));
         for name in account.external_names() {
             world.external.entry(name.clone()).or_insert_with(|| Arc::clone(account));
@@ -168,8 +168,25 @@ fn check_rules(name: &str, rules: &BTreeSet<AclBinding>, world: &World, problems
     }
 }
 
+impl Before<'_> {
+    /// Whether a virtual cluster had its prefix already: what does not go with it is the other one.
+    fn has_prefix(&self, cluster: &VirtualCluster) -> bool {
+        self.world.virtual_cluster(&cluster.name).is_some_and(|before| before.prefix == cluster.prefix)
+    }
+
+    fn has_account(&self, account: &Account) -> bool {
+        let before = self.world.accounts.get(&account.username);
+        before.is_some_and(|before| before.virtual_cluster == account.virtual_cluster)
+    }
+
+    fn has_external_name(&self, name: &str, account: &Account) -> bool {
+        let before = self.world.external.get(name);
+        before.is_some_and(|before| is_same(before, account))
+    }
+}
+
 /// Sorted, a prefix stands directly before the first of those that begin with it.
-fn check_overlaps(world: &World, problems: &mut Vec<Problem>) {
+fn check_overlaps(before: Option<&Before<'_>>, world: &World, problems: &mut Vec<Problem>) {
     let clusters = world.virtual_clusters.values();
     let prefixes = clusters.filter_map(|cluster| Some((comparable(cluster.prefix.as_deref()?), cluster)));
     let mut prefixes = prefixes.collect::<Vec<_>>();
@@ -177,6 +194,8 @@ fn check_overlaps(world: &World, problems: &mut Vec<Problem>) {
     for pair in prefixes.windows(2) {
         let [(shorter, first), (longer, second)] = pair else { continue };
         if longer.starts_with(shorter.as_str()) {
+            let is_old = before.is_some_and(|before| before.has_prefix(second) && !before.has_prefix(first));
+            let (first, second) = if is_old { (second, first) } else { (first, second) };
             let text = |cluster: &VirtualCluster| cluster.prefix.as_deref().unwrap_or_default().to_owned();
             problems.push(Problem {
                 kind: ProblemKind::Conflict,
@@ -195,65 +214,75 @@ fn check_overlaps(world: &World, problems: &mut Vec<Problem>) {
     }
 }
 
-fn check_account(account: &Account, world: &World, problems: &mut Vec<Problem>) {
-    let mut problem = |kind, path: &'static str, message| {
-        let resource = format!("GatewayServiceAccount/{}", account.username);
-        problems.push(Problem { kind, resource, path: path.into(), message });
+/// As the account's key is written.
+fn called(account: &Account) -> String {
+    account.declared.key().to_string()
+}
+
+fn is_same(left: &Account, right: &Account) -> bool {
+    left.username == right.username && left.virtual_cluster == right.virtual_cluster
+}
+
+fn check_account(before: Option<&Before<'_>>, account: &Account, world: &World, problems: &mut Vec<Problem>) {
+    let mut problem = |account: &Account, kind, path: &'static str, message| {
+        problems.push(Problem { kind, resource: called(account), path: path.into(), message });
     };
     if let Err(message) = check_username(&account.username) {
-        problem(ProblemKind::Invalid, "metadata.name", message);
+        problem(account, ProblemKind::Invalid, "metadata.name", message);
     }
-    for (kind, message) in external_names(account, world) {
-        problem(kind, "spec.externalNames", message);
+    for message in external_names(account) {
+        problem(account, ProblemKind::Invalid, "spec.externalNames", message);
+    }
+    for name in account.external_names() {
+        let Some(other) = world.external.get(name).filter(|other| !is_same(other, account)) else { continue };
+        let is_old = before.is_some_and(|before| before.has_external_name(name, account));
+        let (new, old) = if is_old { (&**other, account) } else { (account, &**other) };
+        let message = format!(
+            "'{name}' is account '{}' of virtual cluster '{}' already: an identity belongs to one account; delete it there, \
+             or give each environment an identity of its own",
+            old.username, old.virtual_cluster
+        );
+        problem(new, ProblemKind::Conflict, "spec.externalNames", message);
     }
     if !world.virtual_clusters.contains_key(&account.virtual_cluster) {
         let message = format!("there is no virtual cluster '{}'", account.virtual_cluster);
-        problem(ProblemKind::Missing, "metadata.vCluster", message);
+        problem(account, ProblemKind::Missing, "metadata.vCluster", message);
     }
     if let Some(other) = world.accounts.get(&account.username) {
+        let is_old = before.is_some_and(|before| before.has_account(account));
+        let (new, old) = if is_old { (&**other, account) } else { (account, &**other) };
         let message = format!(
-            "the user name is taken in virtual cluster '{}': a name alone decides where a client lands",
-            other.virtual_cluster
+            "the user name is taken in virtual cluster '{}': a name alone decides where a client lands; choose another name",
+            old.virtual_cluster
         );
-        problem(ProblemKind::Conflict, "metadata.name", message);
+        problem(new, ProblemKind::Conflict, "metadata.name", message);
     }
 }
 
-/// What is wrong with the names that others have for an account.
-fn external_names(account: &Account, world: &World) -> Vec<(ProblemKind, String)> {
-    let invalid = |message: &str| vec![(ProblemKind::Invalid, message.to_owned())];
+/// What is wrong with the names that others have for an account, whatever other accounts there are.
+fn external_names(account: &Account) -> Vec<String> {
     let names = account.external_names();
     match account.declared.spec.account_type {
         AccountType::Local if account.declared.spec.external_names.is_none() => return Vec::new(),
-        AccountType::Local => return invalid("belongs to external accounts: leave it out of a LOCAL one"),
+        AccountType::Local => return vec!["belongs to external accounts: leave it out of a LOCAL one".to_owned()],
         AccountType::External if names.is_empty() => {
-            return invalid(
+            return vec![
                 "an EXTERNAL account needs one: the distinguished name of a certificate, the subject of a token or a \
-                 principal of Kafka",
-            );
+                 principal of Kafka"
+                    .to_owned(),
+            ];
         }
         AccountType::External if names.len() > MOST_EXTERNAL_NAMES => {
-            let message = format!("holds {} names; at most {MOST_EXTERNAL_NAMES} are taken", names.len());
-            return vec![(ProblemKind::Invalid, message)];
+            return vec![format!("holds {} names; at most {MOST_EXTERNAL_NAMES} are taken", names.len())];
         }
         AccountType::External => {}
     }
-    let mut problems = Vec::new();
-    for (at, name) in names.iter().enumerate() {
-        if let Err(message) = check_name(name) {
-            problems.push((ProblemKind::Invalid, format!("entry {}: {message}", at + 1)));
-        } else if names[..at].contains(name) {
-            problems.push((ProblemKind::Invalid, format!("'{name}' is there twice")));
-        } else if let Some(other) = world.external.get(name) {
-            let (username, cluster) = (&other.username, &other.virtual_cluster);
-            let message = format!(
-                "'{name}' is account '{username}' of virtual cluster '{cluster}' already: an identity belongs to one \
-                 account; delete it there, or give each environment an identity of its own"
-            );
-            problems.push((ProblemKind::Conflict, message));
-        }
-    }
-    problems
+    let wrong = names.iter().enumerate().filter_map(|(at, name)| match check_name(name) {
+        Err(message) => Some(format!("entry {}: {message}", at + 1)),
+        Ok(()) if names[..at].contains(name) => Some(format!("'{name}' is there twice")),
+        Ok(()) => None,
+    });
+    wrong.collect()
 }
 
 #[cfg(test)]
@@ -328,11 +357,11 @@ mod tests {
             "VirtualCluster/_x spec.namespace.prefix: '_x.' must begin with a letter or digit (it is made",
             "VirtualCluster/acls spec.superUsers[0]: ",
             "VirtualCluster/passthrough spec.namespace.prefix: ",
-            "GatewayServiceAccount/x metadata.name: 'x' must have 3 to 64",
-            "GatewayServiceAccount/app metadata.vCluster: there is no virtual cluster 'none'",
-            "GatewayServiceAccount/ext spec.externalNames: an EXTERNAL account needs one",
-            "GatewayServiceAccount/named spec.externalNames: belongs to external accounts",
-            "GatewayServiceAccount/app metadata.name: the user name is taken in virtual cluster 'none'",
+            "GatewayServiceAccount/dev/x metadata.name: 'x' must have 3 to 64",
+            "GatewayServiceAccount/none/app metadata.vCluster: there is no virtual cluster 'none'",
+            "GatewayServiceAccount/dev/ext spec.externalNames: an EXTERNAL account needs one",
+            "GatewayServiceAccount/dev/named spec.externalNames: belongs to external accounts",
+            "GatewayServiceAccount/dev/app metadata.name: the user name is taken in virtual cluster 'none'",
         ];
         assert_eq!(texts.len(), expected.len(), "{texts:#?}");
         for (text, start) in texts.iter().zip(expected) {
@@ -359,11 +388,36 @@ mod tests {
 
         let found = problems(&clusters, &[app.clone(), external("other", "prod", &["x", "0oa1"])]);
         let [(ProblemKind::Conflict, text)] = found.as_slice() else { panic!("{found:?}") };
-        let start = "GatewayServiceAccount/other spec.externalNames: '0oa1' is account 'app' of virtual cluster 'dev'";
+        let start =
+            "GatewayServiceAccount/prod/other spec.externalNames: '0oa1' is account 'app' of virtual cluster 'dev'";
         assert!(text.starts_with(start), "{text}");
         for names in [&["x", "x"][..], &[""], &[" x"], &["a\u{0}"], &["n"; 17]] {
             let found = problems(&clusters, &[external("other", "prod", names)]);
             assert!(matches!(found.as_slice(), [(ProblemKind::Invalid, _), ..]), "{names:?}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_there_before_is_not_what_is_wrong() {
+        let clusters = [cluster("b").with_prefix("x.")];
+        let accounts = [account("app", "b"), external("ext", "b", &["CN=x"])];
+        let world = build(&clusters, &accounts, [], []).unwrap();
+        let before = Before { world: &world, unchanged: BTreeSet::new() };
+        // In the order of names, each of these stands before what it does not go with.
+        let clusters = [cluster("a").with_prefix("x."), cluster("b").with_prefix("x."), cluster("c").with_prefix("x")];
+        let [app, ext] = accounts;
+        let accounts = [account("app", PASSTHROUGH), external("abc", "a", &["CN=x"]), app, ext];
+        let told = build_after(Some(&before), &clusters, &accounts, [], []).unwrap_err();
+        let told = told.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let expected = [
+            "VirtualCluster/a spec.namespace.prefix: the prefix 'x.' of 'a' and the prefix 'x' of 'c' overlap",
+            "VirtualCluster/a spec.namespace.prefix: the prefix 'x.' of 'a' and the prefix 'x.' of 'b' overlap",
+            "GatewayServiceAccount/passthrough/app metadata.name: the user name is taken in virtual cluster 'b'",
+            "GatewayServiceAccount/a/abc spec.externalNames: 'CN=x' is account 'ext' of virtual cluster 'b' already",
+        ];
+        assert_eq!(told.len(), expected.len(), "{told:#?}");
+        for start in expected {
+            assert!(told.iter().any(|text| text.starts_with(start)), "{start}: {told:#?}");
         }
     }
 

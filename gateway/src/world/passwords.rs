@@ -17,7 +17,7 @@ pub fn check_password(account: &GatewayServiceAccount) -> Result<(), Problem> {
         AccountType::Local if password.reveal().is_empty() => "is empty; leave it out to keep the one that is set",
         AccountType::Local => return Ok(()),
     };
-    let resource = format!("{}/{}", GatewayServiceAccount::KIND.name, account.metadata.name);
+    let resource = account.key().to_string();
     Err(Problem { kind: ProblemKind::Invalid, resource, path: "spec.password".into(), message: message.to_owned() })
 }
 
@@ -33,13 +33,13 @@ mod tests {
         assert_eq!(check_password(&local(None)), Ok(()));
         assert_eq!(check_password(&local(Some("pencil"))), Ok(()));
         let told = |account: &GatewayServiceAccount| check_password(account).unwrap_err().to_string();
-        assert!(told(&local(Some(""))).starts_with("GatewayServiceAccount/app spec.password: is empty; "));
+        assert!(told(&local(Some(""))).starts_with("GatewayServiceAccount/dev/app spec.password: is empty; "));
         let mut external = GatewayServiceAccount::external("app", "dev", "CN=app");
         assert_eq!(check_password(&external), Ok(()));
         external.spec.password = Some(Secret::new("pencil"));
         let told = told(&external);
         assert!(
-            told.starts_with("GatewayServiceAccount/app spec.password: an EXTERNAL account ")
+            told.starts_with("GatewayServiceAccount/dev/app spec.password: an EXTERNAL account ")
                 && !told.contains("pencil")
         );
     }

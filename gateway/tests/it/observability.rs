@@ -11,6 +11,7 @@ use std::time::Duration;
 use gateway::observe::brokers::Spent;
 use gateway::observe::errors::ErrorClasses;
 use gateway::observe::metrics::{CertificateExpiry, Metrics};
+use gateway::observe::upstreams::UpstreamState;
 use regex::Regex;
 use serde_json::Value;
 use wire::schema::ApiKey;
@@ -40,6 +41,9 @@ fn exposition() -> String {
     let part = Duration::from_micros(300);
     metrics.request_took(ApiKey::Produce, &Spent { gateway: part, upstream: part, client: part });
     metrics.authenticated("PLAIN", false, true);
+    metrics.nodes.heard("gateway", 2);
+    let upstream = |name: &str, active| UpstreamState { name: name.into(), active, reachable: true };
+    metrics.upstreams.set(vec![upstream("main", true), upstream("failover", false)], 1);
     metrics.audit.event("AUTHENTICATION");
     metrics.world_published(1, |_| true);
     let place = "/etc/gateway/gateway.pem".to_owned();

@@ -1,7 +1,8 @@
 use std::path::PathBuf;
 
-use ::gateway::config::{Config, Loaded, LogFormat};
+use ::gateway::config::{LogFormat, Source};
 use ::gateway::observe::logs;
+use ::gateway::reload::Settings;
 
 use crate::error::{Failure, Kind, Result};
 
@@ -16,15 +17,16 @@ pub(super) struct Args {
 /// The file alone counts: a shell that uses a sandbox has KAFKA_BOOTSTRAP_SERVERS set to the gateway itself, which must
 /// not become what the gateway connects to.
 pub(super) fn run(args: &Args) -> Result<()> {
-    let Loaded { config, warnings } = Config::load(Some(&args.config), std::iter::empty())
-        .map_err(|error| Failure::new(Kind::Usage, error.to_string()))?;
-    logs::begin(config.log_format == LogFormat::Json);
-    for warning in warnings {
+    let source = Source::new(Some(args.config.clone()), []);
+    let loaded = source.load().map_err(|error| Failure::new(Kind::Usage, error.to_string()))?;
+    logs::begin(loaded.config.log_format == LogFormat::Json, loaded.config.log_level.as_deref());
+    for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::new(Kind::Internal, format!("cannot start threads: {error}")))?;
-    runtime.block_on(::gateway::run(config)).map_err(|error| Failure::new(Kind::Internal, error.to_string()))
+    let done = runtime.block_on(::gateway::run(Settings::new(source, loaded)));
+    done.map_err(|error| Failure::new(Kind::Internal, error.to_string()))
 }

@@ -12,6 +12,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 
+use crate::events::{SNAPSHOT_PATH, Snapshot};
 use crate::health::Health;
 use crate::resources::service_account::{ServiceAccountFilter, ServiceAccountId};
 use crate::resources::{
@@ -164,6 +165,12 @@ impl AdminClient {
         let url = self.url(&format!("{}/{}", virtual_cluster::KIND.path, encode_segment(name)))?;
         let (status, text) = self.exchange(self.authorized(self.agent.get(url)).call())?;
         if status == 404 { Ok(None) } else { self.parse(&self.accepted(status, text)?).map(Some) }
+    }
+
+    /// How the gateway is now, as far as this user may know.
+    pub fn snapshot(&self) -> Result<Snapshot, ClientError> {
+        let (status, text) = self.exchange(self.authorized(self.agent.get(self.url(SNAPSHOT_PATH)?)).call())?;
+        self.parse(&self.accepted(status, text)?)
     }
 
     /// All virtual clusters.

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::{Flaw, nearest, shape, tree};
+use super::{Flaw, nearest, shape, tree, tree::MOST_FLAWS};
 use crate::resources::{KINDS, Kind, Resource, schema};
 
 /// Kinds that other gateways of this API have, and this one does not have yet.
@@ -49,7 +49,7 @@ impl fmt::Display for DocumentFlaw {
 /// Everything that is wrong with it.
 pub fn read_one<T: DeserializeOwned + JsonSchema>(text: &[u8]) -> Result<T, Vec<Flaw>> {
     let text = std::str::from_utf8(text).map_err(|_| vec![Flaw::new("", "is not UTF-8")])?;
-    let Trees { found: mut trees, flaws } = trees(text);
+    let Trees { found: mut trees, flaws, .. } = trees(text);
     if !flaws.is_empty() {
         return Err(flaws.into_iter().map(|flaw| flaw.flaw).collect());
     }
@@ -62,20 +62,29 @@ pub fn read_one<T: DeserializeOwned + JsonSchema>(text: &[u8]) -> Result<T, Vec<
 
 /// Reads every resource of a text: YAML documents, JSON, or lists of resources in either.
 pub fn read_all(text: &str) -> (Vec<Document>, Vec<DocumentFlaw>) {
-    let Trees { found: trees, mut flaws } = trees(text);
+    let Trees { found: trees, mut flaws, mut untold } = trees(text);
     let mut documents = Vec::new();
     for (number, tree) in trees {
         let calls_itself = called(&tree);
         match resource(tree) {
             Ok(resource) => documents.push(Document { number, resource }),
-            Err(found) => flaws.extend(found.into_iter().map(|flaw| DocumentFlaw {
-                number: Some(number),
-                resource: calls_itself.clone(),
-                flaw,
-            })),
+            Err(found) => untold += note(&mut flaws, Some(number), &calls_itself, found),
         }
     }
+    if untold > 0 {
+        let message = format!("has {untold} more problems, which are not shown: mend these first");
+        flaws.push(DocumentFlaw { number: None, resource: String::new(), flaw: Flaw::new("", message) });
+    }
     (documents, flaws)
+}
+
+/// Keeps what is found in one document, and counts what is left out: a text of a few bytes per document has more flaws than
+/// anybody reads.
+fn note(flaws: &mut Vec<DocumentFlaw>, number: Option<usize>, resource: &str, found: Vec<Flaw>) -> usize {
+    let (found_count, room) = (found.len(), MOST_FLAWS.saturating_sub(flaws.len()));
+    let noted = found.into_iter().take(room);
+    flaws.extend(noted.map(|flaw| DocumentFlaw { number, resource: resource.to_owned(), flaw }));
+    found_count.saturating_sub(room)
 }
 
 /// Whether a text holds resources, and not the settings of a program; of one that cannot be read, whether it looks so.
@@ -197,6 +206,7 @@ fn yaml(text: &str) -> Trees {
 struct Trees {
     found: Vec<(usize, Value)>,
     flaws: Vec<DocumentFlaw>,
+    untold: usize,
 }
 
 impl Trees {
@@ -208,9 +218,7 @@ impl Trees {
         };
         let first = self.found.last().map_or(0, |(number, _)| *number) + 1;
         let resource = if let [tree] = entries.as_slice() { called(tree) } else { String::new() };
-        let flaws =
-            flaws.into_iter().map(|flaw| DocumentFlaw { number: Some(first), resource: resource.clone(), flaw });
-        self.flaws.extend(flaws);
+        self.untold += note(&mut self.flaws, Some(first), &resource, flaws);
         self.found.extend((first..).zip(entries));
     }
 
@@ -267,6 +275,18 @@ mod tests {
         assert_eq!(read_all(&json.to_string()), (documents.clone(), vec![]));
         let list = serde_yaml::to_string(&json).unwrap();
         assert_eq!(read_all(&list), (documents, vec![]));
+    }
+
+    #[test]
+    fn many_short_documents_make_no_long_answer() {
+        for document in ["a\n---\n", "{a: 1, a: 2}\n---\n"] {
+            let told = told(&document.repeat(5000));
+            assert_eq!(told.len(), tree::MOST_FLAWS + 1);
+            assert!(
+                told[100].starts_with("has ") && told[100].contains(" more problems, which are not shown"),
+                "{told:?}"
+            );
+        }
     }
 
     #[test]

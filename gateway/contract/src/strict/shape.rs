@@ -5,6 +5,9 @@ use serde_json::{Map, Value};
 
 use super::{Flaw, nearest, tree::MOST_FLAWS, under};
 
+/// What is larger fits no whole number of ours.
+const MOST_WHOLE: f64 = u64::MAX as f64;
+
 /// In a schema of a text: one of its words is meant in whatever case it is written.
 pub const ANY_CASE: &str = "x-any-case";
 
@@ -243,6 +246,9 @@ fn article(value: &Value) -> &'static str {
     match value {
         Value::Null => "empty",
         Value::Bool(_) => "true or false",
+        Value::Number(number) if number.as_f64().is_some_and(|number| number.abs() > MOST_WHOLE) => {
+            "too large a number"
+        }
         Value::Number(number) if number.is_f64() => "a number with a fraction",
         Value::Number(_) => "a number",
         Value::String(_) => "a text",

@@ -76,6 +76,15 @@ impl<'de> Visitor<'de> for Tree<'_> {
         Ok(value.into())
     }
 
+    /// No field of ours is as large: what becomes of it is as large, and no whole number any more.
+    fn visit_i128<E: Error>(self, value: i128) -> Result<Value, E> {
+        self.visit_f64(value as f64)
+    }
+
+    fn visit_u128<E: Error>(self, value: u128) -> Result<Value, E> {
+        self.visit_f64(value as f64)
+    }
+
     fn visit_f64<E: Error>(self, value: f64) -> Result<Value, E> {
         let number = Number::from_f64(value);
         if number.is_none() {

@@ -42,7 +42,7 @@ impl DeclaredProviders {
             }
             match Provider::new(rules) {
                 Ok(provider) => {
-                    let oauth = Arc::new(OAuth::new(rules.clone(), Arc::default()));
+                    let oauth = Arc::new(OAuth::new(rules.clone(), Arc::default()).declared());
                     let keys = Arc::clone(oauth.keys());
                     let fetching = tokio::spawn(provider::follow(keys, provider, Arc::clone(metrics)));
                     self.0.insert(name.clone(), Followed { oauth, fetching });

@@ -30,8 +30,10 @@ pub use rejection::Rejection;
 /// Checks tokens.
 #[derive(Debug)]
 pub struct OAuth {
-    rules: config::OAuth,
+    rules: Arc<config::OAuth>,
     keys: Arc<Keys>,
+    /// Whether it is a resource.
+    declared: bool,
 }
 
 /// What a token that was taken says.
@@ -65,7 +67,18 @@ struct Parts<'a> {
 
 impl OAuth {
     pub fn new(rules: config::OAuth, keys: Arc<Keys>) -> Self {
-        Self { rules, keys }
+        Self { rules: Arc::new(rules), keys, declared: false }
+    }
+
+    /// A provider that is a resource, and can be taken away.
+    #[must_use]
+    pub fn declared(self) -> Self {
+        Self { declared: true, ..self }
+    }
+
+    /// What an identity rests on that is vouched for by this provider, if that can be taken away.
+    pub fn basis(&self) -> Option<Arc<config::OAuth>> {
+        self.declared.then(|| Arc::clone(&self.rules))
     }
 
     /// The keys of the provider, to be fetched by [`provider::follow`].

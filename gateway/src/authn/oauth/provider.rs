@@ -77,11 +77,12 @@ impl Provider {
 
 /// Keeps the keys fresh, for as long as it is polled. Tells the log when keys change and when they cannot be fetched.
 pub async fn follow<T>(keys: Arc<Keys>, provider: Provider, metrics: Arc<Metrics>) -> T {
+    let mut counted = metrics.identity_keys.provider();
     loop {
         let before = keys.now();
         let begun = Instant::now();
         let fetched = provider.fetch().await;
-        metrics.identity_keys.fetched(fetched.as_ref().ok().map(KeySet::len));
+        counted.fetched(fetched.as_ref().ok().map(KeySet::len));
         match &fetched {
             Err(reason) if before.failure.is_none() => {
                 let known = before.set.as_ref().map_or(0, |set| set.len());

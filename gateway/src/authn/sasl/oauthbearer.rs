@@ -12,7 +12,7 @@ use serde_json::json;
 use super::scram::decode_name;
 use super::{Authenticator, Step};
 use crate::authn::oauth::{OAuth, Rejection};
-use crate::authn::{AccountLookup, Failure, external};
+use crate::authn::{AccountLookup, Failure, Identity, external};
 
 /// Separates the fields of a message.
 const SEPARATOR: char = '\u{1}';
@@ -95,7 +95,7 @@ impl OAuthBearer {
         *principal = Some(verified.principal.clone());
         let unmapped = self.authenticator.unmapped;
         let found = external::identity(&*self.accounts, &verified.principal, Some(verified.expires_at), unmapped);
-        let identity = found?;
+        let identity = Identity { provider: provider.basis(), ..found? };
         if let Some(wanted) = message.authorization_id
             && wanted != verified.principal
             && *wanted != *identity.username

@@ -43,6 +43,7 @@ impl Plain {
             username: Arc::clone(&account.username),
             virtual_cluster: Arc::clone(&account.virtual_cluster),
             expires_at: claims.expires_at(),
+            provider: None,
         })
     }
 
@@ -58,6 +59,7 @@ impl Plain {
             username: Arc::clone(&account.username),
             virtual_cluster: Arc::clone(&account.virtual_cluster),
             expires_at: None,
+            provider: None,
         })
     }
 }

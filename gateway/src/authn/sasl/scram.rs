@@ -97,6 +97,7 @@ impl Challenge {
                     username: Arc::clone(&account.username),
                     virtual_cluster: Arc::clone(&account.virtual_cluster),
                     expires_at: None,
+                    provider: None,
                 };
                 Ok(Step::Done { answer: format!("v={}", BASE64_STANDARD.encode(signature)).into_bytes(), identity })
             }

@@ -1,10 +1,12 @@
-//! Keeps what listeners offer as fresh as its files: on SIGHUP, and by looking at them from time to time.
+//! Keeps what listeners offer as fresh as its files: on SIGHUP, when they are others by their times and lengths, and by reading
+//! them from time to time.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
 use super::server::{Refreshed, ServerTls};
 use crate::observe::health::Health;
@@ -13,6 +15,9 @@ use crate::observe::metrics::{CertificateExpiry, Metrics};
 /// A certificate that ends within this time is worth a warning.
 const SOON: Duration = Duration::from_secs(14 * DAY);
 const DAY: u64 = 24 * 60 * 60;
+/// How often files' times and lengths are looked at. They count once they stay the same: a key and its certificate are written
+/// one after the other.
+const GLANCE_EVERY: Duration = Duration::from_millis(300);
 /// How often the warning is said.
 const REMIND_EVERY: Duration = Duration::from_secs(DAY);
 
@@ -33,7 +38,6 @@ pub async fn watch(
         // The signal's own meaning, to end the process, would be a surprise to who reloads a fleet.
         loop {
             let _ = hangup.recv().await;
-            tracing::info!("SIGHUP: there are no certificates to read again");
         }
     }
     report(&servers, &metrics);
@@ -41,8 +45,9 @@ pub async fn watch(
     let mut reminded = Instant::now();
     let mut ticks = interval_at(Instant::now() + every, every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut glances = Glances::new(&servers).await;
     loop {
-        let asked = next(&mut hangup, &mut ticks).await;
+        let asked = next(&mut hangup, &mut ticks, &mut glances, &servers).await;
         let looked = tokio::task::spawn_blocking({
             let servers = servers.clone();
             // Files and, of encrypted keys, a derivation that takes its time.
@@ -69,12 +74,58 @@ fn distinct(servers: impl IntoIterator<Item = Arc<ServerTls>>) -> Vec<Arc<Server
     distinct
 }
 
-/// Whether it was asked for.
-async fn next(hangup: &mut Signal, ticks: &mut tokio::time::Interval) -> bool {
+/// Waits for a reason to read the files; tells whether it was asked for.
+async fn next(hangup: &mut Signal, ticks: &mut Interval, glances: &mut Glances, servers: &[Arc<ServerTls>]) -> bool {
     tokio::select! {
         _ = hangup.recv() => true,
         _ = ticks.tick() => false,
+        () = glances.changed(servers) => false,
     }
+}
+
+/// What tells a file from the one before: where it is, how long it is, when it was written.
+type Prints = Vec<Option<(u64, u64, i64, i64)>>;
+
+/// What files looked like from outside.
+struct Glances {
+    /// When they were read last.
+    read: Prints,
+    /// A moment ago.
+    last: Prints,
+    ticks: Interval,
+}
+
+impl Glances {
+    async fn new(servers: &[Arc<ServerTls>]) -> Self {
+        let read = prints(servers).await;
+        let mut ticks = interval_at(Instant::now() + GLANCE_EVERY, GLANCE_EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self { last: read.clone(), read, ticks }
+    }
+
+    /// Waits until files are others than when they were read.
+    async fn changed(&mut self, servers: &[Arc<ServerTls>]) {
+        loop {
+            let _ = self.ticks.tick().await;
+            let now = prints(servers).await;
+            let settled = now == self.last;
+            self.last.clone_from(&now);
+            if settled && now != self.read {
+                self.read = now;
+                return;
+            }
+        }
+    }
+}
+
+async fn prints(servers: &[Arc<ServerTls>]) -> Prints {
+    let files = servers.iter().flat_map(|server| server.files()).collect::<Vec<_>>();
+    let mut prints = Prints::with_capacity(files.len());
+    for file in files {
+        let found = tokio::fs::metadata(file).await.ok();
+        prints.push(found.map(|found| (found.ino(), found.len(), found.mtime(), found.mtime_nsec())));
+    }
+    prints
 }
 
 fn conclude(looked: &[Refreshed], asked: bool, health: &Health, metrics: &Metrics) -> Option<Result<(), String>> {

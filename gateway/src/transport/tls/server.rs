@@ -121,6 +121,11 @@ impl ServerTls {
         self.present.read().unwrap_or_else(PoisonError::into_inner).certificates.clone()
     }
 
+    /// Where keys and certificates are.
+    pub fn files(&self) -> Vec<PathBuf> {
+        self.settings.files()
+    }
+
     /// Looks whether files have changed, and uses them if they have and can be used.
     pub fn refresh(&self) -> Refreshed {
         let digest = digest(&self.settings.files());
