@@ -86,11 +86,13 @@ impl Node {
         }
     }
 
-    /// A counter of the tenant's.
+    /// A counter of the tenant's, of all APIs together.
     fn counter(&self, name: &str) -> u64 {
-        let start = format!("{name}{{virtual_cluster=\"{TENANT}\"}} ");
+        let start = format!("{name}{{virtual_cluster=\"{TENANT}\"");
         let metrics = self.gateway.metrics().unwrap();
-        metrics.lines().find_map(|line| line.strip_prefix(&start)?.parse().ok()).unwrap_or_default()
+        let own = metrics.lines().filter(|line| line.starts_with(&start));
+        let whole = |line: &str| line.rsplit(' ').next()?.split('.').next()?.parse::<u64>().ok();
+        own.filter_map(whole).sum()
     }
 }
 
@@ -145,7 +147,7 @@ fn a_limit_holds_for_all_connections_and_nodes_together() {
     let producers = [alice, first.client("bob"), first.client("bob")].map(|client| produces(client, 9_000));
     is_the_limit("three producers at one gateway", measured(&[&first], "gateway_request_bytes_total"));
     let mut clients = producers.map(|producer| producer.join().unwrap());
-    assert!(first.counter("gateway_throttled_milliseconds_total") > 1_000);
+    assert!(first.counter("gateway_throttled_seconds_total") > 0);
 
     let read = "--topic orders --num-records 22000 --timeout 60000";
     let [reader, ..] = &mut clients;

@@ -45,6 +45,8 @@ pub struct Bucket {
     used: AtomicU64,
     /// The most that was owed since somebody asked, in units.
     backlog: AtomicU64,
+    /// What was told of it then.
+    told: AtomicU64,
 }
 
 impl Bucket {
@@ -56,6 +58,7 @@ impl Bucket {
             paid_at: AtomicU64::new(0),
             used: AtomicU64::new(0),
             backlog: AtomicU64::new(0),
+            told: AtomicU64::new(0),
         }
     }
 
@@ -108,9 +111,14 @@ impl Bucket {
         self.paid_at.load(Ordering::Relaxed).saturating_add(nanos_of(BURST)) <= now
     }
 
-    /// What was taken since the last time, and the most that was owed at once.
-    pub fn drain(&self) -> (u64, u64) {
-        (self.used.swap(0, Ordering::Relaxed), self.backlog.swap(0, Ordering::Relaxed))
+    /// What was taken since the last time, and the most that was owed at once. Who still pays off what was taken before waits as
+    /// much as then.
+    pub fn drain(&self, now: u64) -> (u64, u64) {
+        let (used, most) = (self.used.swap(0, Ordering::Relaxed), self.backlog.swap(0, Ordering::Relaxed));
+        let pays = used == 0 && self.paid_at.load(Ordering::Relaxed) > now;
+        let backlog = if pays { self.told.load(Ordering::Relaxed) } else { most };
+        self.told.store(backlog, Ordering::Relaxed);
+        (used, backlog)
     }
 }
 

@@ -215,12 +215,12 @@ impl Ledger {
         Ok(Admitted { ledger: Arc::clone(self), who })
     }
 
-    /// What was asked of this node since the last time, `seconds` ago.
-    pub fn usage(&self, seconds: f64) -> Usage {
+    /// What was asked of this node until `now`, since the last time, `seconds` ago.
+    pub fn usage(&self, now: u64, seconds: f64) -> Usage {
         let mut demands: Vec<(String, Demand)> = {
             let buckets = lock(&self.buckets);
             let told = buckets.all.iter().map(|(key, bucket)| {
-                let (used, backlog) = bucket.drain();
+                let (used, backlog) = bucket.drain(now);
                 (name(key), Demand { used: float(used) / seconds.max(0.001), backlog: float(backlog) })
             });
             told.filter(|(_, demand)| demand.used > 0.0 || demand.backlog > 0.0).collect()

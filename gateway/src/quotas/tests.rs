@@ -208,7 +208,7 @@ fn connections_are_counted_at_all_nodes_until_they_end() {
     let refused = ledger.admit(&tenant, &alice, Some(&rules)).unwrap_err();
     assert_eq!(refused, TooMany::User { name: alice.clone(), open: 2, limit: 2 });
     let told = Usage { connections: vec![(tenant.clone(), bob.clone(), 1)], ..Usage::default() };
-    ledger.divide(0, &[ledger.usage(1.0), told]);
+    ledger.divide(0, &[ledger.usage(u64::MAX, 1.0), told]);
     let _third = ledger.admit(&tenant, &bob, Some(&rules)).unwrap();
     let refused = ledger.admit(&tenant, &"carol".into(), Some(&rules)).unwrap_err();
     assert_eq!(refused, TooMany::Whole { name: tenant.clone(), open: 4, limit: 4 });
@@ -229,10 +229,37 @@ fn two_nodes_find_their_shares_by_what_they_tell() {
                 let _ = node.take(Rate::Produce, beat * 10 * SECOND, 1_000);
             }
         }
-        let told = nodes.each_ref().map(|node| node.usage(1.0));
+        let told = nodes.each_ref().map(|node| node.usage(u64::MAX, 1.0));
         nodes.iter().enumerate().for_each(|(me, node)| node.divide(me, &told));
     }
     let rates: Vec<f64> = accounts.iter().map(|accounts| accounts.of(Rate::Produce)[0].rate()).collect();
     assert!((rates[0] + rates[1] - 1_000.0).abs() < 1.0, "{rates:?}");
     assert!(rates[0] < 400.0 && rates[0] > 100.0, "{rates:?}");
+}
+
+#[test]
+fn a_node_whose_client_still_pays_keeps_its_share() {
+    const CHUNK: u64 = 100_000;
+    let rules = rules(&[(Some("a"), None, 1_000_000)]);
+    let tenant: Arc<str> = "dev".into();
+    let nodes = [Ledger::default(), Ledger::default()];
+    let accounts: Vec<_> = nodes.iter().map(|node| node.accounts(0, &tenant, &rules, "a", "")).collect();
+    // The first node begins with next to nothing, so that one answer is paid off over many beats.
+    accounts[0].of(Rate::Produce)[0].set_rate(15_000.0);
+    accounts[1].of(Rate::Produce)[0].set_rate(985_000.0);
+    let (mut free, mut taken) = ([0; 2], [0; 2]);
+    for tick in 0..60_000_u64 {
+        let now = SECOND + tick * (SECOND / 1_000);
+        for (at, free) in free.iter_mut().enumerate().filter(|(_, free)| **free <= now) {
+            let delay = accounts[at].take(Rate::Produce, now, CHUNK);
+            *free = now + u64::try_from((delay.hold + delay.mute).as_nanos()).unwrap();
+            taken[at] += CHUNK * u64::from(tick >= 30_000);
+        }
+        if tick % 500 == 499 {
+            let told = nodes.each_ref().map(|node| node.usage(now, 0.5));
+            nodes.iter().enumerate().for_each(|(me, node)| node.divide(me, &told));
+        }
+    }
+    let rates = taken.map(|units| units / 30);
+    assert!(rates.iter().all(|rate| rate.abs_diff(500_000) <= 50_000), "{rates:?}");
 }

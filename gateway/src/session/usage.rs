@@ -40,7 +40,7 @@ pub async fn divide(shared: &Shared, members: &Members) {
     let (view, mut last) = (members.view(), Instant::now());
     loop {
         tokio::time::sleep(members.until_known() / 2).await;
-        let mut own = shared.quotas.ledger.usage(last.elapsed().as_secs_f64());
+        let mut own = shared.quotas.ledger.usage(shared.quotas.now(), last.elapsed().as_secs_f64());
         last = Instant::now();
         let world = shared.world.borrow().clone();
         let limited = |name: &str| {
