@@ -5,19 +5,35 @@ use std::time::SystemTime;
 
 use axum::extract::State;
 use axum::{Extension, Json};
-use contract::resources::{PASSTHROUGH, ResourceKey, TokenRequest, TokenResponse, service_account};
+use contract::resources::{PASSTHROUGH, ResourceKey, TokenResponse, service_account};
+use contract::secret::Secret;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
 
 use super::Admin;
 use super::answer::{ApiError, Text, parse};
 use super::roles::Asker;
 use crate::authn::tokens::Claims;
 
+/// A [`contract::resources::TokenRequest`], and what some tools send along with it.
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Asked {
+    v_cluster: Option<String>,
+    username: String,
+    life_time_seconds: i64,
+    /// The token of an earlier answer, which tools that keep the answer as their state send back: it says nothing.
+    #[serde(rename = "token")]
+    _former: Option<Secret>,
+}
+
 pub(super) async fn issue(
     State(admin): State<Arc<Admin>>,
     Extension(asker): Extension<Asker>,
     Text(body): Text,
 ) -> Result<Json<TokenResponse>, ApiError> {
-    let request: TokenRequest = parse(&body)?;
+    let request: Asked = parse(&body)?;
     let username = request.username;
     let vcluster = request.v_cluster.unwrap_or_else(|| PASSTHROUGH.to_owned());
     asker.may_touch(&ResourceKey::new(service_account::KIND, Some(&vcluster), &username))?;

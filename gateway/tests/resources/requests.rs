@@ -36,6 +36,9 @@ fn a_token_says_who_where_and_until_when() {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
     let lasts = claims["exp"].as_u64().unwrap() - now;
     assert!((3_500_000..=3_600_000).contains(&lasts), "{lasts}");
+    // Tools that keep the answer as their state send it back.
+    let again = request("token.sh").replace("\"username\"", &format!("\"token\": \"{token}\", \"username\""));
+    assert!(json(&stand.shell(&again))["token"].is_string());
 }
 
 #[test]
