@@ -16,6 +16,7 @@ mod metrics;
 mod openapi;
 mod operations;
 pub mod pclusters;
+mod places;
 mod quotas;
 mod resources;
 mod revisions;
