@@ -80,7 +80,8 @@ fn walker(test: &str) -> Option<PathBuf> {
 /// What the walk says of itself: a number before a word.
 fn figure(said: &str, word: &str) -> Option<u32> {
     let words = said.split_whitespace().collect::<Vec<_>>();
-    words.windows(2).find(|pair| pair[1].trim_end_matches(',') == word).and_then(|pair| pair[0].parse().ok())
+    let mut pairs = words.windows(2).filter(|pair| pair[1].trim_end_matches(',') == word);
+    pairs.find_map(|pair| pair[0].parse().ok())
 }
 
 fn walk(folder: &Path, gateway: &Gateway, password: &str) -> (bool, String) {

@@ -117,9 +117,11 @@ impl Gateway {
         let _ = self.waits_until("a ready gateway", |health| health.starts_with("HTTP/1.1 200"));
     }
 
+    /// The sum of a counter over all its labels, or with those that are named.
     pub(crate) fn counter(&self, name: &str) -> u64 {
         let text = self.get("/metrics");
-        assert!(text.contains(&format!("# TYPE {name} ")), "no {name} in\n{text}");
+        let family = name.split('{').next().unwrap_or(name);
+        assert!(text.contains(&format!("# TYPE {family} ")), "no {name} in\n{text}");
         let of_name =
             text.lines().filter_map(|line| line.strip_prefix(name)).filter(|rest| rest.starts_with([' ', '{']));
         of_name.map(|rest| rest.rsplit_once(' ').unwrap().1.parse::<u64>().unwrap()).sum()
