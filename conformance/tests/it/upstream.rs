@@ -121,7 +121,7 @@ impl Gateway {
     pub(crate) fn counter(&self, name: &str) -> u64 {
         let text = self.get("/metrics");
         let family = name.split('{').next().unwrap_or(name);
-        assert!(text.contains(&format!("# TYPE {family} ")), "no {name} in\n{text}");
+        assert!(text.contains(&format!("# TYPE {family} ")), "no {name} among the metrics");
         let of_name =
             text.lines().filter_map(|line| line.strip_prefix(name)).filter(|rest| rest.starts_with([' ', '{']));
         of_name.map(|rest| rest.rsplit_once(' ').unwrap().1.parse::<u64>().unwrap()).sum()
