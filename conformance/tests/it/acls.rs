@@ -1,11 +1,11 @@
 //! `kafka-acls` against virtual clusters: what it makes holds for clients at once, at every gateway, and nowhere else.
 
 use conformance::drivers::Connection;
-use conformance::gateways::{Gateway, free_ports};
 use serde_json::{Value, json};
 
 use super::broker::Broker;
 use super::needs;
+use super::node::Node;
 use super::stand::{TeamClient, records, start, values};
 
 const JAVA: &str = "java-clients";
@@ -14,46 +14,24 @@ const TENANTS: [&str; 2] = ["payments", "search"];
 const NOT_PERMITTED: &[&str] = &["TOPIC_AUTHORIZATION_FAILED", "CLUSTER_AUTHORIZATION_FAILED"];
 const NO_GROUP: &[&str] = &["GROUP_AUTHORIZATION_FAILED"];
 
-/// A gateway whose declarations are kept in a topic, and its port.
-struct Node {
-    gateway: Gateway,
-    port: u16,
+/// A gateway whose declarations are kept in a topic.
+fn started(broker: &Broker) -> Node {
+    Node::start(broker, &json!({ "state": { "store": "topic" } }))
 }
 
-impl Node {
-    fn start(broker: &Broker) -> Self {
-        let port = free_ports(1).unwrap();
-        let settings = json!({
-            "upstream": { "bootstrapServers": broker.address },
-            "clients": { "securityProtocol": "SASL_PLAINTEXT", "portStart": port, "portCount": 1, "minBrokerId": 1 },
-            "state": { "store": "topic" },
-        });
-        let gateway = Gateway::start(&needs::sandbox_program(), &settings).unwrap_or_else(|error| panic!("{error}"));
-        Self { gateway, port }
+/// `root` may do everything in its virtual cluster, and `app` nothing unless a rule says so.
+fn declare(node: &Node, tenant: &str, mode: &Value) {
+    let mut spec = json!({ "aclEnabled": true, "superUsers": [format!("{tenant}-root")] });
+    spec.as_object_mut().unwrap().extend(mode.as_object().unwrap().clone());
+    node.gateway.virtual_cluster(tenant, &spec).unwrap();
+    for user in ["root", "app"] {
+        node.account(tenant, &format!("{tenant}-{user}"));
     }
+}
 
-    /// `root` may do everything in its virtual cluster, and `app` nothing unless a rule says so.
-    fn declare(&self, tenant: &str, mode: &Value) {
-        let mut spec = json!({ "aclEnabled": true, "superUsers": [format!("{tenant}-root")] });
-        spec.as_object_mut().unwrap().extend(mode.as_object().unwrap().clone());
-        self.gateway.virtual_cluster(tenant, &spec).unwrap();
-        for user in ["root", "app"] {
-            let local = json!({ "type": "LOCAL", "password": "a password" });
-            self.gateway.account(tenant, &format!("{tenant}-{user}"), &local).unwrap();
-        }
-    }
-
-    fn client(&self, tenant: &str, user: &str) -> TeamClient {
-        let connection = Connection {
-            bootstrap: format!("127.0.0.1:{}", self.port),
-            security_protocol: "SASL_PLAINTEXT".to_owned(),
-            mechanism: "SCRAM-SHA-256".to_owned(),
-            username: format!("{tenant}-{user}"),
-            password: "a password".to_owned(),
-            ..Connection::default()
-        };
-        start(JAVA, &connection)
-    }
+fn client(node: &Node, tenant: &str, user: &str) -> TeamClient {
+    let connection = node.connection(&format!("{tenant}-{user}"));
+    start(JAVA, &Connection { mechanism: "SCRAM-SHA-256".to_owned(), ..connection })
 }
 
 /// What `kafka-acls` prints when it ends well.
@@ -85,10 +63,10 @@ fn kafka_acls_says_what_clients_may() {
         return;
     }
     let broker = Broker::start();
-    let node = Node::start(&broker);
-    TENANTS.iter().for_each(|tenant| node.declare(tenant, &json!({})));
-    let [mut root, mut app] = ["root", "app"].map(|user| node.client(TENANTS[0], user));
-    let mut neighbour = node.client(TENANTS[1], "root");
+    let node = started(&broker);
+    TENANTS.iter().for_each(|tenant| declare(&node, tenant, &json!({})));
+    let [mut root, mut app] = ["root", "app"].map(|user| client(&node, TENANTS[0], user));
+    let mut neighbour = client(&node, TENANTS[1], "root");
     root.does("create_topic", json!({ "topic": "orders" }));
     let send = || json!({ "topic": "orders", "records": records("order-", 2) });
     app.fails("produce", send(), NOT_PERMITTED);
@@ -125,8 +103,8 @@ fn kafka_acls_says_what_clients_may() {
     assert_eq!(rules(&acls(&mut root, "--list")), 3);
 
     // Another gateway has the same rules, and each sees what the other changes.
-    let other = Node::start(&broker);
-    let mut elsewhere = other.client(TENANTS[0], "root");
+    let other = started(&broker);
+    let mut elsewhere = client(&other, TENANTS[0], "root");
     assert_eq!(rules(&acls(&mut elsewhere, "--list")), 3);
     acls(&mut elsewhere, "--remove --force --group billing. --resource-pattern-type prefixed");
     let gone = (0..50).any(|_| rules(&acls(&mut root, "--list")) == 2);
@@ -139,21 +117,21 @@ fn rules_of_the_operator_are_not_changed_by_kafka_acls() {
         return;
     }
     let broker = Broker::start();
-    let node = Node::start(&broker);
+    let node = started(&broker);
     let rule = |operation: &str| {
         json!({
             "resourcePattern": { "resourceType": "TOPIC", "name": "orders", "patternType": "LITERAL" },
             "principal": "User:payments-app", "host": "*", "operation": operation, "permissionType": "ALLOW",
         })
     };
-    node.declare(TENANTS[0], &json!({ "aclMode": "REST_API", "acls": [rule("WRITE")] }));
-    let [mut root, mut app] = ["root", "app"].map(|user| node.client(TENANTS[0], user));
+    declare(&node, TENANTS[0], &json!({ "aclMode": "REST_API", "acls": [rule("WRITE")] }));
+    let [mut root, mut app] = ["root", "app"].map(|user| client(&node, TENANTS[0], user));
     root.does("create_topic", json!({ "topic": "orders" }));
     let send = || json!({ "topic": "orders", "records": records("order-", 1) });
     app.does("produce", send());
     assert_eq!(rules(&acls(&mut root, "--list")), 1);
     let said = acls_refused(&mut root, "--add --allow-principal User:payments-app --operation Read --topic orders");
     assert!(said.contains("aclMode REST_API"), "{said}");
-    node.declare(TENANTS[0], &json!({ "aclMode": "REST_API", "acls": [rule("READ")] }));
+    declare(&node, TENANTS[0], &json!({ "aclMode": "REST_API", "acls": [rule("READ")] }));
     app.fails("produce", send(), NOT_PERMITTED);
 }

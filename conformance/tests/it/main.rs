@@ -22,6 +22,7 @@ mod lying_proxy;
 mod matrix;
 mod members;
 mod needs;
+mod node;
 mod node_addresses;
 mod nodes;
 mod oauth;

@@ -5,15 +5,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use conformance::drivers::Connection;
 use conformance::drivers::socket::KafkaSocket;
-use conformance::gateways::{Gateway, free_ports};
 use serde_json::{Value, json};
 use wire::schema::ApiKey;
 
 use super::broker::Broker;
 use super::needs;
-use super::stand::{TeamClient, log_is_calm, records, start};
+use super::node::Node;
+use super::stand::{TeamClient, log_is_calm, records};
 
 const JAVA: &str = "java-clients";
 /// Each gateway tells its own addresses here, so that clients can choose one.
@@ -22,78 +21,47 @@ const TENANT: &str = "payments";
 const LIMIT: u64 = 1_000_000;
 /// Long enough that what was saved up before makes no difference.
 const MEASURED: Duration = Duration::from_secs(12);
+/// How often that is measured at most; what is produced and read is enough for it.
+const TRIES: usize = 2;
 
-struct Node {
-    gateway: Gateway,
-    port: u16,
+/// With its declarations in a topic, so that gateways that are started so are nodes of one.
+fn started(broker: &Broker) -> Node {
+    let settings = json!({ "state": { "store": "topic" }, "nodes": { "internalLoadBalancing": false } });
+    Node::start(broker, &settings)
 }
 
-impl Node {
-    /// With its declarations in a topic, so that gateways that are started so are nodes of one.
-    fn start(broker: &Broker) -> Self {
-        let port = free_ports(1).unwrap();
-        let settings = json!({
-            "upstream": { "bootstrapServers": broker.address },
-            "clients": { "securityProtocol": "SASL_PLAINTEXT", "portStart": port, "portCount": 1, "minBrokerId": 1 },
-            "state": { "store": "topic" },
-            "nodes": { "internalLoadBalancing": false },
-        });
-        let gateway = Gateway::start(&needs::sandbox_program(), &settings).unwrap_or_else(|error| panic!("{error}"));
-        Self { gateway, port }
+fn declare(node: &Node) {
+    node.gateway.virtual_cluster(TENANT, &json!({})).unwrap();
+    for user in ["alice", "bob"] {
+        node.account(TENANT, &format!("{TENANT}-{user}"));
     }
+}
 
-    fn declare(&self) {
-        self.gateway.virtual_cluster(TENANT, &json!({})).unwrap();
-        for user in ["alice", "bob"] {
-            let local = json!({ "type": "LOCAL", "password": "a password" });
-            self.gateway.account(TENANT, &format!("{TENANT}-{user}"), &local).unwrap();
-        }
-    }
+fn quota(node: &Node, name: &str, spec: &Value) {
+    let metadata = json!({ "name": name, "vCluster": TENANT });
+    let body = json!({ "kind": "Quota", "apiVersion": "anabranch/v1", "metadata": metadata, "spec": spec });
+    let _ = node.gateway.ask("PUT", "/anabranch/v1/quota", &body).unwrap();
+}
 
-    fn quota(&self, name: &str, spec: &Value) {
-        let metadata = json!({ "name": name, "vCluster": TENANT });
-        let body = json!({ "kind": "Quota", "apiVersion": "anabranch/v1", "metadata": metadata, "spec": spec });
-        let _ = self.gateway.ask("PUT", "/anabranch/v1/quota", &body).unwrap();
-    }
+/// A client of another virtual cluster, which is lent a topic to write.
+fn borrower(node: &Node, name: &str, physical: &str) -> TeamClient {
+    node.gateway.virtual_cluster("search", &json!({})).unwrap();
+    node.account("search", "search");
+    node.alias("search", name, &json!({ "physicalName": physical, "access": "readWrite" }));
+    node.client(JAVA, "search")
+}
 
-    /// A client of another virtual cluster, which is lent a topic to write.
-    fn borrower(&self, name: &str, physical: &str) -> TeamClient {
-        self.gateway.virtual_cluster("search", &json!({})).unwrap();
-        self.gateway.account("search", "search", &json!({ "type": "LOCAL", "password": "a password" })).unwrap();
-        let metadata = json!({ "name": name, "vCluster": "search" });
-        let spec = json!({ "physicalName": physical, "access": "readWrite" });
-        let body = json!({ "kind": "AliasTopic", "apiVersion": "gateway/v2", "metadata": metadata, "spec": spec });
-        let _ = self.gateway.ask("PUT", "/gateway/v2/alias-topic", &body).unwrap();
-        self.client_called("search")
-    }
+fn client(node: &Node, user: &str) -> TeamClient {
+    node.client(JAVA, &format!("{TENANT}-{user}"))
+}
 
-    fn client(&self, user: &str) -> TeamClient {
-        self.client_called(&format!("{TENANT}-{user}"))
-    }
-
-    fn client_called(&self, username: &str) -> TeamClient {
-        start(JAVA, &self.connection(username))
-    }
-
-    fn connection(&self, username: &str) -> Connection {
-        Connection {
-            bootstrap: format!("127.0.0.1:{}", self.port),
-            security_protocol: "SASL_PLAINTEXT".to_owned(),
-            mechanism: "PLAIN".to_owned(),
-            username: username.to_owned(),
-            password: "a password".to_owned(),
-            ..Connection::default()
-        }
-    }
-
-    /// A counter of the tenant's, of all APIs together.
-    fn counter(&self, name: &str) -> u64 {
-        let start = format!("{name}{{virtual_cluster=\"{TENANT}\"");
-        let metrics = self.gateway.metrics().unwrap();
-        let own = metrics.lines().filter(|line| line.starts_with(&start));
-        let whole = |line: &str| line.rsplit(' ').next()?.split('.').next()?.parse::<u64>().ok();
-        own.filter_map(whole).sum()
-    }
+/// A counter of the tenant's, of all APIs together.
+fn counted(node: &Node, name: &str) -> u64 {
+    let start = format!("{name}{{virtual_cluster=\"{TENANT}\"");
+    let metrics = node.gateway.metrics().unwrap();
+    let own = metrics.lines().filter(|line| line.starts_with(&start));
+    let whole = |line: &str| line.rsplit(' ').next()?.split('.').next()?.parse::<u64>().ok();
+    own.filter_map(whole).sum()
 }
 
 fn tool(client: &mut TeamClient, tool: &str, arguments: &str) -> Value {
@@ -112,24 +80,35 @@ fn produces(client: TeamClient, count: u64) -> thread::JoinHandle<TeamClient> {
     })
 }
 
-/// The bytes a second that all nodes took in, or sent, while everybody was at it.
-fn measured(nodes: &[&Node], counter: &str) -> u64 {
-    let count = || nodes.iter().map(|node| node.counter(counter)).sum::<u64>();
+/// Reads so many records over its own connections.
+fn reads(mut client: TeamClient, count: u64) -> thread::JoinHandle<()> {
+    thread::spawn(move || {
+        let arguments = format!("--topic orders --num-records {count} --timeout 60000");
+        let result = tool(&mut client, "kafka-consumer-perf-test", &arguments);
+        assert_eq!(result["status"], 0, "{result}");
+    })
+}
+
+/// That all nodes together take in, or send, as many bytes a second as they may while everybody is at it.
+fn is_the_limit(what: &str, nodes: &[&Node], counter: &str) {
+    let count = || nodes.iter().map(|node| counted(node, counter)).sum::<u64>();
     // Clients start one after the other, and what they may take at once at the beginning is not measured.
     let (started, patience) = (count(), Instant::now());
     while count() < started + 3 * LIMIT {
         assert!(patience.elapsed() < Duration::from_secs(60), "nothing comes through");
         thread::sleep(Duration::from_millis(100));
     }
-    let (before, begun) = (count(), Instant::now());
-    thread::sleep(MEASURED);
-    let taken = count() - before;
-    u64::try_from(u128::from(taken) * 1_000 / begun.elapsed().as_millis()).unwrap()
-}
-
-fn is_the_limit(what: &str, rate: u64) {
-    println!("{what}: {rate} bytes/s, the limit is {LIMIT}");
-    assert!(rate.abs_diff(LIMIT) <= LIMIT / 10, "{what}: {rate} bytes/s, the limit is {LIMIT}");
+    // Clients on a busy machine may be slower for a while, and never faster.
+    let enough = (0..TRIES).any(|_| {
+        let (before, begun) = (count(), Instant::now());
+        thread::sleep(MEASURED);
+        let taken = count() - before;
+        let rate = u64::try_from(u128::from(taken) * 1_000 / begun.elapsed().as_millis()).unwrap();
+        println!("{what}: {rate} bytes/s, the limit is {LIMIT}");
+        assert!(rate <= LIMIT + LIMIT / 10, "{what}: {rate} bytes/s, the limit is {LIMIT}");
+        rate >= LIMIT - LIMIT / 10
+    });
+    assert!(enough, "{what}: less than the limit of {LIMIT} bytes/s comes through");
 }
 
 #[test]
@@ -138,31 +117,30 @@ fn a_limit_holds_for_all_connections_and_nodes_together() {
         return;
     }
     let broker = Broker::start();
-    let first = Node::start(&broker);
-    first.declare();
-    let mut alice = first.client("alice");
+    let first = started(&broker);
+    declare(&first);
+    let mut alice = client(&first, "alice");
     alice.does("create_topic", json!({ "topic": "orders", "partitions": 4 }));
-    first.quota("whole", &json!({ "produceBytesPerSecond": LIMIT, "fetchBytesPerSecond": LIMIT }));
+    quota(&first, "whole", &json!({ "produceBytesPerSecond": LIMIT, "fetchBytesPerSecond": LIMIT }));
 
-    let producers = [alice, first.client("bob"), first.client("bob")].map(|client| produces(client, 9_000));
-    is_the_limit("three producers at one gateway", measured(&[&first], "gateway_request_bytes_total"));
-    let mut clients = producers.map(|producer| producer.join().unwrap());
-    assert!(first.counter("gateway_throttled_seconds_total") > 0);
+    let producers = [alice, client(&first, "bob"), client(&first, "bob")].map(|client| produces(client, 10_000));
+    is_the_limit("three producers at one gateway", &[&first], "gateway_request_bytes_total");
+    let [reader, ..] = producers.map(|producer| producer.join().unwrap());
+    assert!(counted(&first, "gateway_throttled_seconds_total") > 0);
 
-    let read = "--topic orders --num-records 22000 --timeout 60000";
-    let [reader, ..] = &mut clients;
-    thread::scope(|scope| {
-        let reading = scope.spawn(|| tool(reader, "kafka-consumer-perf-test", read));
-        is_the_limit("a consumer", measured(&[&first], "gateway_response_bytes_total"));
-        assert_eq!(reading.join().unwrap()["status"], 0);
-    });
+    let reading = reads(reader, 30_000);
+    is_the_limit("a consumer", &[&first], "gateway_response_bytes_total");
+    reading.join().unwrap();
 
-    let second = Node::start(&broker);
-    let at = [first.client("alice"), second.client("bob"), second.client("alice")];
-    let producers = at.map(|client| produces(client, 9_000));
-    let rate = measured(&[&first, &second], "gateway_request_bytes_total");
-    is_the_limit("one producer at one gateway, two at another", rate);
+    let second = started(&broker);
+    let at = [client(&first, "alice"), client(&second, "bob"), client(&second, "alice")];
+    let producers = at.map(|client| produces(client, 10_000));
+    is_the_limit("one producer at one gateway, two at another", &[&first, &second], "gateway_request_bytes_total");
     producers.into_iter().for_each(|producer| drop(producer.join().unwrap()));
+
+    let reading = [client(&first, "alice"), client(&second, "bob")].map(|client| reads(client, 16_000));
+    is_the_limit("a consumer at each of two gateways", &[&first, &second], "gateway_response_bytes_total");
+    reading.into_iter().for_each(|reader| reader.join().unwrap());
     [&first, &second].iter().for_each(|node| log_is_calm(&node.gateway.log(), CALM));
 }
 
@@ -172,11 +150,11 @@ fn what_is_beyond_a_limit_is_refused_with_its_name() {
         return;
     }
     let broker = Broker::start();
-    let node = Node::start(&broker);
-    node.declare();
-    let mut alice = node.client("alice");
+    let node = started(&broker);
+    declare(&node);
+    let mut alice = client(&node, "alice");
     alice.does("create_topic", json!({ "topic": "orders" }));
-    node.quota("whole", &json!({ "topics": 2, "partitions": 4 }));
+    quota(&node, "whole", &json!({ "topics": 2, "partitions": 4 }));
 
     // Topics and partitions, for a client that is connected already.
     alice.fails("create_topic", json!({ "topic": "many", "partitions": 4 }), &["POLICY_VIOLATION"]);
@@ -190,9 +168,9 @@ fn what_is_beyond_a_limit_is_refused_with_its_name() {
     // Records.
     let send = || json!({ "topic": "orders", "records": records("order-", 2) });
     alice.does("produce", send());
-    node.quota("whole", &json!({ "storageBytes": 1 }));
+    quota(&node, "whole", &json!({ "storageBytes": 1 }));
     let deadline = Instant::now() + Duration::from_secs(60);
-    while node.counter("gateway_quota_refused_total") < 5 {
+    while counted(&node, "gateway_quota_refused_total") < 5 {
         assert!(Instant::now() < deadline, "records are taken beyond the limit");
         alice.does("describe_topic", json!({ "topic": "orders" }));
         let sent = tool(
@@ -206,11 +184,11 @@ fn what_is_beyond_a_limit_is_refused_with_its_name() {
     }
     alice.fails("produce", send(), &["POLICY_VIOLATION"]);
     // Nor do others store more in it.
-    let mut borrower = node.borrower("lent", &format!("{TENANT}.orders"));
+    let mut borrower = borrower(&node, "lent", &format!("{TENANT}.orders"));
     borrower.does("create_topic", json!({ "topic": "own" }));
     borrower.does("produce", json!({ "topic": "own", "records": records("own-", 1) }));
     borrower.fails("produce", json!({ "topic": "lent", "records": records("more-", 1) }), &["POLICY_VIOLATION"]);
-    node.quota("whole", &json!({ "storageBytes": 1_000_000_000 }));
+    quota(&node, "whole", &json!({ "storageBytes": 1_000_000_000 }));
     alice.does("produce", send());
 
     // What a tenant sets for itself.
@@ -218,7 +196,7 @@ fn what_is_beyond_a_limit_is_refused_with_its_name() {
         let arguments = format!("--alter --entity-type users --entity-name {TENANT}-bob --add-config {config}");
         tool(client, "kafka-configs", &arguments)
     };
-    node.quota("bob", &json!({ "user": format!("{TENANT}-bob"), "produceBytesPerSecond": 5000 }));
+    quota(&node, "bob", &json!({ "user": format!("{TENANT}-bob"), "produceBytesPerSecond": 5000 }));
     assert_eq!(set(&mut alice, "producer_byte_rate=4000")["status"], 0);
     let beyond = set(&mut alice, "producer_byte_rate=6000").to_string();
     assert!(beyond.contains("may be at most 5000"), "{beyond}");
@@ -235,9 +213,9 @@ fn requests_are_shared_among_connections_whatever_they_call_themselves() {
         return;
     }
     let broker = Broker::start();
-    let node = Node::start(&broker);
-    node.declare();
-    node.quota("whole", &json!({ "requestsPerSecond": PACE }));
+    let node = started(&broker);
+    declare(&node);
+    quota(&node, "whole", &json!({ "requestsPerSecond": PACE }));
     let (ends, answered) = (AtomicBool::new(false), [const { AtomicU64::new(0) }; CONNECTIONS]);
     let told = AtomicU64::new(0);
     let asks = |at: usize| {
@@ -281,10 +259,10 @@ fn topics_are_counted_by_what_brokers_make_of_them() {
     }
     let own = [("KAFKA_NUM_PARTITIONS", "5"), ("KAFKA_AUTO_CREATE_TOPICS_ENABLE", "true")];
     let broker = Broker::start_with(1, &own.map(|(key, value)| (key, value.to_owned())));
-    let node = Node::start(&broker);
-    node.declare();
-    let mut alice = node.client("alice");
-    node.quota("whole", &json!({ "topics": 3, "partitions": 7 }));
+    let node = started(&broker);
+    declare(&node);
+    let mut alice = client(&node, "alice");
+    quota(&node, "whole", &json!({ "topics": 3, "partitions": 7 }));
 
     // Nobody says how many partitions: brokers give them five.
     assert_eq!(tool(&mut alice, "kafka-topics", "--create --topic first")["status"], 0);
@@ -299,7 +277,7 @@ fn topics_are_counted_by_what_brokers_make_of_them() {
     let second = format!("{TENANT}.second");
     alice.fails("create_partitions", json!({ "topic": second, "partitions": 3 }), &["POLICY_VIOLATION"]);
     alice.fails("create_topic", json!({ "topic": format!("{TENANT}.third") }), &["POLICY_VIOLATION"]);
-    node.quota("whole", &json!({ "topics": 3, "partitions": 8 }));
+    quota(&node, "whole", &json!({ "topics": 3, "partitions": 8 }));
     alice.does("create_partitions", json!({ "topic": second, "partitions": 3 }));
     log_is_calm(&node.gateway.log(), CALM);
 }
@@ -310,14 +288,14 @@ fn one_connection_too_many_is_hung_up_on() {
         return;
     }
     let broker = Broker::start();
-    let node = Node::start(&broker);
-    node.declare();
-    let mut alice = node.client("alice");
+    let node = started(&broker);
+    declare(&node);
+    let mut alice = client(&node, "alice");
     alice.does("create_topic", json!({ "topic": "orders" }));
-    node.quota("bob", &json!({ "user": format!("{TENANT}-bob"), "connections": 0 }));
-    node.client("bob").refuses_to("produce", json!({ "topic": "orders", "records": records("order-", 1) }));
+    quota(&node, "bob", &json!({ "user": format!("{TENANT}-bob"), "connections": 0 }));
+    client(&node, "bob").refuses_to("produce", json!({ "topic": "orders", "records": records("order-", 1) }));
     alice.does("produce", json!({ "topic": "orders", "records": records("order-", 1) }));
-    assert!(node.counter("gateway_quota_refused_total") > 0);
+    assert!(counted(&node, "gateway_quota_refused_total") > 0);
     let log = node.gateway.log();
     let told = format!("user '{TENANT}-bob' has 0 connections of at most 0 (connections in its Quota)");
     assert!(log.contains(&told), "{log}");

@@ -7,12 +7,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use conformance::drivers::Connection;
 use conformance::drivers::socket::KafkaSocket;
-use conformance::gateways::{Gateway, free_ports};
 use serde_json::{Value, json};
 use wire::schema::ApiKey;
 
 use super::broker::Broker;
 use super::needs;
+use super::node::Node;
 use super::stand::{TeamClient, log_is_calm, records, start, values};
 
 const JAVA: &str = "java-clients";
@@ -24,63 +24,23 @@ const UNKNOWN: &[&str] = &["UNKNOWN_TOPIC_OR_PARTITION"];
 /// A machine that compiles beside it.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-struct Node {
-    gateway: Gateway,
-    port: u16,
+fn started(broker: &Broker) -> Node {
+    Node::start(broker, &json!({}))
 }
 
-impl Node {
-    fn start(broker: &Broker) -> Self {
-        let port = free_ports(1).unwrap();
-        let settings = json!({
-            "upstream": { "bootstrapServers": broker.address },
-            "clients": { "securityProtocol": "SASL_PLAINTEXT", "portStart": port, "portCount": 1, "minBrokerId": 1 },
-        });
-        let gateway = Gateway::start(&needs::sandbox_program(), &settings).unwrap_or_else(|error| panic!("{error}"));
-        Self { gateway, port }
-    }
+/// A virtual cluster and an account of the same name.
+fn tenant(node: &Node, name: &str, spec: &Value) {
+    node.gateway.virtual_cluster(name, spec).unwrap();
+    node.account(name, name);
+}
 
-    /// A virtual cluster and an account of the same name.
-    fn tenant(&self, name: &str, spec: &Value) {
-        self.gateway.virtual_cluster(name, spec).unwrap();
-        self.account(name);
-    }
+fn no_alias(node: &Node, tenant: &str, name: &str) {
+    let named = json!({ "name": name, "vCluster": tenant });
+    let _ = node.gateway.ask("DELETE", "/gateway/v2/alias-topic", &named).unwrap();
+}
 
-    fn account(&self, name: &str) {
-        self.gateway.account(name, name, &json!({ "type": "LOCAL", "password": "a password" })).unwrap();
-    }
-
-    fn alias(&self, tenant: &str, name: &str, spec: &Value) {
-        let metadata = json!({ "name": name, "vCluster": tenant });
-        let body = json!({ "kind": "AliasTopic", "apiVersion": "gateway/v2", "metadata": metadata, "spec": spec });
-        let _ = self.gateway.ask("PUT", "/gateway/v2/alias-topic", &body).unwrap();
-    }
-
-    fn no_alias(&self, tenant: &str, name: &str) {
-        let _ = self
-            .gateway
-            .ask("DELETE", "/gateway/v2/alias-topic", &json!({ "name": name, "vCluster": tenant }))
-            .unwrap();
-    }
-
-    fn connection(&self, tenant: &str) -> Connection {
-        Connection {
-            bootstrap: format!("127.0.0.1:{}", self.port),
-            security_protocol: "SASL_PLAINTEXT".to_owned(),
-            mechanism: "PLAIN".to_owned(),
-            username: tenant.to_owned(),
-            password: "a password".to_owned(),
-            ..Connection::default()
-        }
-    }
-
-    fn client(&self, name: &str, tenant: &str) -> TeamClient {
-        start(name, &self.connection(tenant))
-    }
-
-    fn socket(&self, tenant: &str) -> KafkaSocket {
-        KafkaSocket::connect(&self.connection(tenant)).unwrap_or_else(|error| panic!("{error}"))
-    }
+fn socket(node: &Node, account: &str) -> KafkaSocket {
+    KafkaSocket::connect(&node.connection(account)).unwrap_or_else(|error| panic!("{error}"))
 }
 
 fn tool(client: &mut TeamClient, tool: &str, arguments: &str) -> String {
@@ -134,8 +94,8 @@ fn an_alias_is_read_and_is_written_only_where_it_says_so() {
         return;
     }
     let broker = Broker::start();
-    let node = Node::start(&broker);
-    ["shop", "partner"].iter().for_each(|name| node.tenant(name, &json!({})));
+    let node = started(&broker);
+    ["shop", "partner"].iter().for_each(|name| tenant(&node, name, &json!({})));
     let mut shop = node.client(JAVA, "shop");
     for topic in ["orders", "inbox", "secret"] {
         shop.does("create_topic", json!({ "topic": topic }));
@@ -199,8 +159,8 @@ fn the_ids_of_a_lent_topic_open_nothing() {
         return;
     }
     let broker = Broker::start();
-    let node = Node::start(&broker);
-    ["shop", "partner", "stranger"].iter().for_each(|name| node.tenant(name, &json!({})));
+    let node = started(&broker);
+    ["shop", "partner", "stranger"].iter().for_each(|name| tenant(&node, name, &json!({})));
     let mut shop = node.client(JAVA, "shop");
     shop.does("create_topic", json!({ "topic": "orders" }));
     shop.does("produce", json!({ "topic": "orders", "records": records("order-", 3) }));
@@ -208,7 +168,7 @@ fn the_ids_of_a_lent_topic_open_nothing() {
     // An alias of what is not there makes nothing, whoever asks for it.
     node.alias("partner", "nothing", &json!({ "physicalName": "shop.nothing", "access": "readWrite" }));
     let (mut owner, mut borrower, mut stranger) =
-        (node.socket("shop"), node.socket("partner"), node.socket("stranger"));
+        (socket(&node, "shop"), socket(&node, "partner"), socket(&node, "stranger"));
     let (own, lent) = (topic_id(&mut owner, "orders"), topic_id(&mut borrower, "lent"));
     assert_ne!(own, lent);
     for version in [4, 7, 11, 12, 13, 17] {
@@ -275,7 +235,7 @@ fn told(values: Vec<String>) -> Vec<String> {
 }
 
 fn nothing_else_is_in_the_bytes(node: &Node) {
-    let mut socket = node.socket("acme");
+    let mut socket = socket(node, "acme");
     let id = topic_id(&mut socket, "by-key");
     for version in [4, 11, 12, 13, 17] {
         let (answer, records) = fetched(&mut socket, version, "by-key", &id);
@@ -290,8 +250,8 @@ fn where_shows_only_what_it_says() {
         return;
     }
     let broker = Broker::start();
-    let node = Node::start(&broker);
-    ["shop", "acme"].iter().for_each(|name| node.tenant(name, &json!({})));
+    let node = started(&broker);
+    ["shop", "acme"].iter().for_each(|name| tenant(&node, name, &json!({})));
     let [mut java, mut python] = [JAVA, PYTHON].map(|name| node.client(name, "shop"));
     java.does("create_topic", json!({ "topic": "orders" }));
     let expected = mixed(&mut java, &mut python);
@@ -360,9 +320,9 @@ fn what_is_lent_changes_for_clients_that_are_connected() {
         return;
     }
     let broker = Broker::start();
-    let node = Node::start(&broker);
-    node.tenant("shop", &json!({}));
-    node.tenant("partner", &json!({ "aclEnabled": true, "superUsers": ["root"] }));
+    let node = started(&broker);
+    tenant(&node, "shop", &json!({}));
+    tenant(&node, "partner", &json!({ "aclEnabled": true, "superUsers": ["root"] }));
     node.gateway.account("partner", "root", &json!({ "type": "LOCAL", "password": "a password" })).unwrap();
     let mut shop = node.client(JAVA, "shop");
     shop.does("create_topic", json!({ "topic": "orders" }));
@@ -404,7 +364,7 @@ fn what_is_lent_changes_for_clients_that_are_connected() {
     assert!(!has(&state(&mut root), "hidden-00"));
 
     // What is lent no more is gone, and what is lent for writing is written.
-    node.no_alias("partner", "lent");
+    no_alias(&node, "partner", "lent");
     send(&mut shop, "gone-");
     other.fails("describe_topic", json!({ "topic": "lent" }), UNKNOWN);
     assert_eq!(
@@ -425,7 +385,7 @@ fn an_existing_cluster_is_taken_over_step_by_step() {
         return;
     }
     let broker = Broker::start();
-    let node = Node::start(&broker);
+    let node = started(&broker);
     // Before: clients that know nothing of a gateway.
     let mut direct = start(JAVA, &Connection::plain(&broker.address));
     for topic in ["countries", "legacy", "shop.orders"] {
@@ -435,7 +395,7 @@ fn an_existing_cluster_is_taken_over_step_by_step() {
     assert_eq!(direct.consumes("legacy", "old-readers", 3), values("legacy", 3));
 
     // First everybody goes through the gateway, under the names that they have.
-    node.account("passthrough");
+    node.account("passthrough", "passthrough");
     let mut through = node.client(JAVA, "passthrough");
     assert_eq!(topics(&mut through), json!(["countries", "legacy", "shop.orders"]));
     assert_eq!(through.does("list_groups", json!({}))["groups"], json!(["old-readers"]));
@@ -444,7 +404,7 @@ fn an_existing_cluster_is_taken_over_step_by_step() {
 
     // Then a team at a time: what has its prefix is its own, some of what is everybody's is in its view.
     let expose = json!([{ "topic": "countries" }, { "group": "old-readers" }]);
-    node.tenant("shop", &json!({ "namespace": { "mode": "enforce", "expose": expose } }));
+    tenant(&node, "shop", &json!({ "namespace": { "mode": "enforce", "expose": expose } }));
     let [mut java, mut python, mut kcat] = [JAVA, PYTHON, KCAT].map(|name| node.client(name, "shop"));
     for client in [&mut java, &mut python, &mut kcat] {
         assert_eq!(topics(client), json!(["countries", "shop.orders"]));
