@@ -6,7 +6,7 @@ use axum::Extension;
 use axum::body::Bytes;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
-use contract::resources::{ErrorBody, KINDS, Resource};
+use contract::resources::{ErrorBody, KINDS, Resource, schema};
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Map, Value, json};
@@ -60,7 +60,7 @@ pub(super) fn document(operations: &[Operation]) -> Value {
         path[operation.verb.word()] = described;
     }
     let mut schemas = Value::Object(generator.take_definitions(true));
-    plain(&mut schemas);
+    schema::plain(&mut schemas);
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -183,20 +183,6 @@ fn about(code: u16) -> &'static str {
         413 => "The body is too long",
         503 => "What is declared cannot be read or written now",
         _ => "The gateway failed",
-    }
-}
-
-/// Links between our types mean nothing to a reader of the document.
-fn plain(schema: &mut Value) {
-    match schema {
-        Value::Object(entries) => {
-            if let Some(Value::String(text)) = entries.get_mut("description") {
-                *text = text.replace("[`", "`").replace("`]", "`").replace('\n', " ");
-            }
-            entries.values_mut().for_each(plain);
-        }
-        Value::Array(entries) => entries.iter_mut().for_each(plain),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
 
