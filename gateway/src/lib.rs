@@ -186,6 +186,11 @@ fn shared_of(
     Ok(Shared {
         cluster: cluster.active(),
         active: cluster.is_switchable().then(|| cluster.follow()),
+        topic_ids: cluster
+            .all()
+            .filter(|_| cluster.is_switchable())
+            .map(|physical| Arc::clone(&physical.topic_ids))
+            .collect(),
         world,
         traces: traces_of(config, &metrics)?.map(Arc::new),
         metrics,

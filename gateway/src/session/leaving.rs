@@ -4,19 +4,27 @@
 //! A client knows brokers by their ids. Where the new cluster has none of those that it knows, a client that understands it is told
 //! to begin anew from its bootstrap addresses (KIP-1102); others find the new brokers because every address of the gateway leads to
 //! some broker.
+//!
+//! What it has learned of topics at the cluster before may still be in its requests; for records that matters, see [`Stale`].
 
 use super::measure::Made;
 use super::pipeline::Session;
 use super::queue::Queue;
 use super::{SessionError, Shared, local};
 use crate::apis::check::{Checked, check};
+use crate::apis::plans;
+use crate::naming::Tenant;
+use crate::naming::topic_ids::TopicIds;
 use crate::transport::frames::FrameReader;
 use serde_json::json;
+use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
+use wire::plan::Role;
 use wire::schema::ApiKey;
+use wire::walk::{Action, Value, Visitor, scan};
 
 /// What was in flight may take this long, and a client that is to be told something has this long to ask.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
@@ -63,6 +71,40 @@ fn begin_anew(request: &Checked<'_>) -> Option<Result<Vec<u8>, SessionError>> {
     let understands = request.key() == ApiKey::Metadata && request.version() >= METADATA_WITH_ERROR;
     let body = json!({ "ErrorCode": REBOOTSTRAP_REQUIRED, "Brokers": [], "Topics": [], "ControllerId": -1 });
     understands.then(|| local::answer(request, &body))
+}
+
+/// Whether records are sent under an id that their topic has at another physical cluster.
+///
+/// Kafka refuses them, and they come again, but behind what the client sent under the right id meanwhile; and since a broker takes
+/// any sequence number as the first of a producer that it does not know, those in front would be out of order for good: an idempotent
+/// producer of Java waits for them until `delivery.timeout.ms`. So the connection ends in front of the first of them, and all come
+/// again in their order.
+pub(super) fn are_stale(shared: &Shared, tenant: &Tenant, request: &Checked<'_>) -> bool {
+    if request.key() != ApiKey::Produce || shared.topic_ids.is_empty() {
+        return false;
+    }
+    let mut ids = Stale { all: &shared.topic_ids, tenant, found: false };
+    // What is malformed is refused by who maps it, in a moment.
+    scan(plans::request(request.key(), request.version()), request.body(), &mut ids).is_ok() && ids.found
+}
+
+/// Looks for ids that stand for a topic of the tenant elsewhere, and for none here.
+struct Stale<'a> {
+    all: &'a [Arc<TopicIds>],
+    tenant: &'a Tenant,
+    found: bool,
+}
+
+impl Visitor for Stale<'_> {
+    type Error = Infallible;
+
+    fn field(&mut self, role: Role, value: Value<'_>) -> Result<Action<'_>, Infallible> {
+        if let (Role::TopicId, Value::Uuid(id)) = (role, value) {
+            let means = |ids: &TopicIds| ids.meant(&id, &self.tenant.namespace).is_some();
+            self.found |= !means(&self.tenant.topic_ids) && self.all.iter().any(|ids| means(ids));
+        }
+        Ok(Action::Keep)
+    }
 }
 
 impl Session<'_> {

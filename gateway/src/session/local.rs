@@ -2,6 +2,7 @@
 
 use super::{SessionError, Shared};
 use crate::apis::check::Checked;
+use crate::apis::plans;
 use crate::apis::{self, SHOWN_FEATURES};
 use crate::observe::metrics::FrameRefusal;
 use crate::upstream::broker::{self, BrokerError};
@@ -13,6 +14,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
+use wire::plan::Role;
 use wire::schema::ApiKey;
 use wire::{frame, value};
 
@@ -28,6 +30,8 @@ const ASKED_VERSION: i16 = 3;
 const ALL_FEATURES_VERSION: i16 = 4;
 const UNSUPPORTED_VERSION: i16 = 35;
 const INVALID_REQUEST: i16 = 42;
+/// What franz-go calls itself, unless its program says otherwise (`kgo.SoftwareNameAndVersion`).
+const FRANZ_GO: &str = "kgo";
 
 /// What each broker answered to ApiVersions, for a while.
 pub type ApiVersionsCache = Mutex<HashMap<i32, (Instant, Arc<Value>)>>;
@@ -75,7 +79,14 @@ pub async fn api_versions(request: &Checked<'_>, broker: i32, shared: &Shared) -
         return answer(request, &json!({ "ErrorCode": INVALID_REQUEST }));
     }
     let offered = offered(broker, shared).await?;
-    answer(request, &virtual_versions(&offered, request.version()))
+    let by_names = shared.active.is_some() && is_true_to_topic_ids(request);
+    answer(request, &virtual_versions(&offered, request.version(), by_names))
+}
+
+/// Whether the client is franz-go, which never believes a topic that has another id than before, as all have at the physical cluster
+/// that takes over: it would neither produce to them nor read them until its program is started anew.
+fn is_true_to_topic_ids(request: &Checked<'_>) -> bool {
+    asked(request).is_ok_and(|body| body["ClientSoftwareName"] == FRANZ_GO)
 }
 
 /// Whether client software and version are such as a broker takes (KIP-511): letters and digits, and `-` and `.` between.
@@ -95,7 +106,7 @@ fn names_its_software(request: &Checked<'_>) -> bool {
 /// # Errors
 /// [`SessionError::Broker`]
 pub async fn api_versions_fallback(correlation_id: i32, broker: i32, shared: &Shared) -> Result<Vec<u8>, SessionError> {
-    let mut body = virtual_versions(&*offered(broker, shared).await?, 0);
+    let mut body = virtual_versions(&*offered(broker, shared).await?, 0, false);
     body["ErrorCode"] = json!(UNSUPPORTED_VERSION);
     encode(ApiKey::ApiVersions, 0, correlation_id, &body)
 }
@@ -136,8 +147,20 @@ fn range(offered: &Value, code: i16) -> Option<(i64, i64)> {
     Some((entry["MinVersion"].as_i64()?, entry["MaxVersion"].as_i64()?))
 }
 
-/// What of a broker's offer a virtual cluster is shown in an answer of this version.
-fn virtual_versions(offered: &Value, version: i16) -> Value {
+/// The last version without topic ids, if there is one.
+fn last_by_names(key: ApiKey, min: i64, max: i64) -> Option<i64> {
+    let by_names = |version: &i64| {
+        i16::try_from(*version).is_ok_and(|version| {
+            let plans = [plans::request(key, version), plans::response(key, version)];
+            plans.iter().all(|plan| !plan.has(Role::TopicId))
+        })
+    };
+    (min..=max).rev().find(by_names)
+}
+
+/// What of a broker's offer a virtual cluster is shown in an answer of this version, to a client that shall go `by_names` without
+/// what has topic ids.
+fn virtual_versions(offered: &Value, version: i16, by_names: bool) -> Value {
     let keys: Vec<Value> = apis::served()
         .filter_map(|(key, versions)| {
             let ours = (i64::from(versions.min), i64::from(versions.max));
@@ -145,6 +168,7 @@ fn virtual_versions(offered: &Value, version: i16) -> Value {
             let own = apis::row(key).verdict == apis::Verdict::Own;
             let (min, max) =
                 if own { ours } else { range(offered, key.code()).map(|(a, b)| (a.max(ours.0), b.min(ours.1)))? };
+            let max = if by_names { last_by_names(key, min, max)? } else { max };
             // Brokers show Produce from version 0: old librdkafka loses compression otherwise (KAFKA-18659).
             let min = if key == ApiKey::Produce { 0 } else { min };
             (min <= max).then(|| json!({ "ApiKey": key.code(), "MinVersion": min, "MaxVersion": max }))
@@ -197,7 +221,7 @@ mod tests {
             "FinalizedFeatures": [{ "Name": "streams.version" }, { "Name": "eligible.leader.replicas.version" }, { "Name": "share.version" }],
             "FinalizedFeaturesEpoch": 178,
         });
-        let shown = virtual_versions(&offered, 4);
+        let shown = virtual_versions(&offered, 4, false);
         let entry = |code: i64| shown["ApiKeys"].as_array().unwrap().iter().find(|e| e["ApiKey"] == code).cloned();
         assert_eq!(entry(0), Some(json!({ "ApiKey": 0, "MinVersion": 0, "MaxVersion": 11 })));
         assert_eq!(entry(1), Some(json!({ "ApiKey": 1, "MinVersion": 4, "MaxVersion": 18 })));
@@ -206,8 +230,27 @@ mod tests {
         assert_eq!(shown["FinalizedFeatures"], json!([{ "Name": "share.version" }]));
         assert_eq!(shown["FinalizedFeaturesEpoch"], 0, "not what other tenants do");
         assert_eq!(shown["SupportedFeatures"], offered["SupportedFeatures"]);
-        let before = virtual_versions(&offered, 3);
+        let before = virtual_versions(&offered, 3, false);
         assert_eq!(before["SupportedFeatures"].as_array().map(Vec::len), Some(1), "clients of then take no version 0");
         assert_eq!(before["FinalizedFeatures"], shown["FinalizedFeatures"]);
+    }
+
+    #[test]
+    fn a_client_that_goes_by_names_is_shown_no_version_with_topic_ids() {
+        let all: Vec<Value> = apis::served()
+            .map(|(key, versions)| json!({ "ApiKey": key.code(), "MinVersion": versions.min, "MaxVersion": versions.max }))
+            .collect();
+        let features =
+            json!([{ "Name": "group.version", "MinVersion": 0 }, { "Name": "share.version", "MinVersion": 0 }]);
+        let offered = json!({ "ApiKeys": all, "SupportedFeatures": features, "FinalizedFeatures": features });
+        let shown = virtual_versions(&offered, 4, true);
+        let last = |key: ApiKey| range(&shown, key.code()).map(|(_, max)| max);
+        assert_eq!([ApiKey::Produce, ApiKey::Fetch, ApiKey::Metadata].map(last), [Some(12), Some(12), Some(9)]);
+        assert_eq!(
+            [ApiKey::OffsetCommit, ApiKey::OffsetFetch, ApiKey::Heartbeat].map(last),
+            [Some(9), Some(9), Some(4)]
+        );
+        assert_eq!([ApiKey::ConsumerGroupHeartbeat, ApiKey::ShareFetch].map(last), [None, None]);
+        assert_eq!(shown["SupportedFeatures"], json!([]), "nor what only such versions do");
     }
 }

@@ -49,6 +49,7 @@ use crate::audit::Audit;
 use crate::authn::sasl::Authenticator;
 use crate::authn::{Identity, external};
 use crate::naming::sessions::FetchSessions;
+use crate::naming::topic_ids::TopicIds;
 use crate::naming::{Addresses, Tenant};
 use crate::nodes::View;
 use crate::observe::metrics::{FrameRefusal, Metrics};
@@ -107,6 +108,8 @@ pub struct Shared {
     pub cluster: Arc<Physical>,
     /// Which cluster serves clients, where there are several: sessions at another one end.
     pub active: Option<watch::Receiver<Arc<Active>>>,
+    /// What topic ids stand for at each of those clusters; empty where there is one.
+    pub topic_ids: Arc<[Arc<TopicIds>]>,
     /// Who there is, and which virtual clusters.
     pub world: watch::Receiver<Arc<World>>,
     /// The counters.

@@ -112,6 +112,7 @@ pub(super) fn gateway_with(broker: &HostPort, login: Login, max_reauth: Option<D
             Arc::new(TopicIds::new(&[9; 16]).unwrap()),
         )),
         active: None,
+        topic_ids: Arc::default(),
         world: receiver,
         metrics,
         traces: None,
@@ -514,7 +515,8 @@ async fn with_second(second: i32) -> (Gateway, Arc<crate::upstream::cluster::Clu
     let cluster = Arc::new(Cluster::new(Arc::clone(&main), vec![Arc::clone(&failover)]));
     let mut gateway = gateway(&first, false);
     let active = Some(cluster.follow());
-    gateway.shared = Arc::new(Shared { cluster: main, active, ..(*gateway.shared).clone() });
+    let topic_ids = cluster.all().map(|physical| Arc::clone(&physical.topic_ids)).collect();
+    gateway.shared = Arc::new(Shared { cluster: main, active, topic_ids, ..(*gateway.shared).clone() });
     (gateway, cluster, failover)
 }
 
@@ -546,6 +548,29 @@ async fn a_session_of_the_former_cluster_answers_what_was_asked_and_ends() {
     assert!(!Arc::ptr_eq(&fresh.fetch_sessions, &gateway.shared.fetch_sessions));
     assert!(!Arc::ptr_eq(&fresh.api_versions, &gateway.shared.api_versions));
     assert!(!Arc::ptr_eq(&fresh.cluster.topic_ids, &gateway.shared.cluster.topic_ids));
+}
+
+#[tokio::test]
+async fn records_under_an_id_of_the_former_cluster_come_again_in_their_order() {
+    let (mut gateway, cluster, failover) = with_second(1).await;
+    gateway.shared.cluster.topic_ids.learn([7; 16], "orders");
+    assert!(cluster.activate(&to_failover()));
+    gateway.shared = Arc::new(gateway.shared.at(&failover));
+    let records = |id: i32, topic: [u8; 16]| {
+        let topics = json!([{ "TopicId": value::uuid_text(&topic), "PartitionData": [{ "Index": 0, "Records": "" }] }]);
+        request(ApiKey::Produce, 13, id, &json!({ "Acks": 0, "TimeoutMs": 1000, "TopicData": topics }))
+    };
+    let heartbeat = |id: i32| request(ApiKey::Heartbeat, 4, id, &json!({ "GroupId": "g" }));
+    let (mut client, session) = client(&gateway).await;
+    // What is no topic's anywhere is for Kafka to refuse.
+    client.write_all(&[records(5, [8; 16]), heartbeat(6)].concat()).await.unwrap();
+    assert_eq!(correlation_id(&answer(&mut client).await), 6);
+    client.write_all(&[heartbeat(7), records(8, [7; 16]), heartbeat(9)].concat()).await.unwrap();
+    assert_eq!(correlation_id(&answer(&mut client).await), 7, "what was asked before is answered");
+    let mut rest = Vec::new();
+    let _ = client.read_to_end(&mut rest).await.unwrap();
+    assert_eq!(rest, b"", "and nothing behind it");
+    assert!(session.await.unwrap().is_ok());
 }
 
 #[tokio::test]
