@@ -39,6 +39,9 @@ pub enum GatewayError {
     Refused { method: String, path: String, status: u16, answer: Box<Value> },
 }
 
+/// So many lines of its log does a gateway leave behind where what used it panics.
+const SHOWN_LINES: usize = 40;
+
 /// A running gateway.
 #[derive(Debug)]
 pub struct Gateway {
@@ -220,6 +223,12 @@ impl Drop for Gateway {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if thread::panicking() {
+            let log = self.log();
+            let end = log.lines().count().saturating_sub(SHOWN_LINES);
+            eprintln!("the end of the log of the gateway at {}:", self.admin);
+            log.lines().skip(end).for_each(|line| eprintln!("  {line}"));
+        }
         let _ = fs::remove_dir_all(&self.folder);
     }
 }

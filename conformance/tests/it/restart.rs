@@ -11,7 +11,7 @@ use super::stand::{Stand, TeamClient};
 
 const BEFORE: u64 = 500;
 const AFTER: u64 = 500;
-const PATIENCE: Duration = Duration::from_secs(90);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// What the gateway may well log while its upstream is gone.
 const UPSTREAM_GONE: &[&str] = &["Kafka is not reachable; trying again"];
