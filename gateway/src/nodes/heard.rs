@@ -23,6 +23,8 @@ pub(super) struct Heard {
 struct Peer {
     beat: Arc<Beat>,
     until: Instant,
+    /// Whether it was heard in another topic, and not in this one yet.
+    is_from_before: bool,
 }
 
 /// What became of a node.
@@ -43,13 +45,22 @@ impl Heard {
             return None;
         }
         let node = beat.node.clone();
-        let peer = Peer { beat: Arc::new(beat), until: now + lasts };
+        let peer = Peer { beat: Arc::new(beat), until: now + lasts, is_from_before: false };
         self.nodes.insert(node.clone(), peer).is_none().then_some(Change::Came(node))
     }
 
-    /// A node has said goodbye.
-    pub(super) fn goodbye(&mut self, node: &str) -> Option<Change> {
+    /// A node has said goodbye; where that `is_old`, it was behind what was heard in the same topic, and not in another one.
+    pub(super) fn goodbye(&mut self, node: &str, is_old: bool) -> Option<Change> {
+        if is_old && self.nodes.get(node).is_some_and(|peer| peer.is_from_before) {
+            return None;
+        }
         self.nodes.remove(node).map(|_| Change::Left(node.to_owned()))
+    }
+
+    /// From here on another topic is heard.
+    pub(super) fn start_over(&mut self, now: Instant) {
+        self.spare(now);
+        self.nodes.values_mut().for_each(|peer| peer.is_from_before = true);
     }
 
     /// Forgets those that were not heard of in time.

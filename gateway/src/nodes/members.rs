@@ -237,7 +237,7 @@ impl Members {
         let is_me = node == self.me.node;
         let Some(value) = value else {
             // Of this name an earlier process may have said goodbye.
-            if !is_me && let Some(change) = talk.heard.goodbye(node) {
+            if !is_me && let Some(change) = talk.heard.goodbye(node, offset < first) {
                 self.note(talk, &change);
             }
             return;
@@ -296,7 +296,7 @@ impl Talk {
     fn start_over(&mut self) {
         let now = Instant::now();
         (self.place, self.beat_due) = (None, now);
-        self.heard.spare(now);
+        self.heard.start_over(now);
     }
 
     fn recovered(&mut self) {

@@ -70,8 +70,8 @@ fn a_node_is_there_until_its_beats_stay_out_or_it_says_goodbye() {
     assert_eq!(heard.expire(now + 5 * second), [Change::Expired("a".into())]);
     assert_eq!(heard.beats().count(), 0);
     let _ = heard.beat(beat("a", "h", None), now, wall, false);
-    assert_eq!(heard.goodbye("a"), Some(Change::Left("a".into())));
-    assert_eq!(heard.goodbye("a"), None);
+    assert_eq!(heard.goodbye("a", false), Some(Change::Left("a".into())));
+    assert_eq!(heard.goodbye("a", false), None);
     // An outage in which nobody could be heard is nobody's end.
     let _ = heard.beat(beat("b", "h", None), now, wall, false);
     heard.spare(now + 60 * second);
@@ -91,6 +91,21 @@ fn beats_that_lie_in_the_topic_count_as_long_as_they_say() {
         1,
         "a clock that is ahead gives no more than a beat lasts"
     );
+}
+
+#[test]
+fn a_goodbye_that_lies_in_the_other_clusters_topic_is_not_one_of_who_is_there_now() {
+    let (mut heard, now) = (Heard::default(), Instant::now());
+    let _ = heard.beat(beat("a", "h", None), now, 0, false);
+    heard.start_over(now);
+    assert_eq!(heard.beat(beat("a", "h", None), now, 10_000, true), None, "an old beat of it, expired");
+    assert_eq!(heard.goodbye("a", true), None, "said by an earlier process");
+    assert_eq!(heard.beats().count(), 1);
+    let _ = heard.beat(beat("a", "h", None), now, 9_000, true);
+    assert_eq!(heard.goodbye("a", true), Some(Change::Left("a".into())), "behind a beat in the same topic it is one");
+    let _ = heard.beat(beat("a", "h", None), now, 0, false);
+    heard.start_over(now);
+    assert!(heard.goodbye("a", false).is_some(), "said just now");
 }
 
 #[test]
