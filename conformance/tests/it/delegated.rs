@@ -14,7 +14,7 @@ use super::upstream::{Gateway, LIFETIME, PASSWORD, password};
 
 const REFUSED: &[&str] = &["SASL_AUTHENTICATION_FAILED"];
 /// The gateway looks at all of Kafka for its clients.
-const SUPER_USERS: (&str, &str) = ("super.users", "User:ANONYMOUS;User:admin;User:gateway");
+pub(crate) const SUPER_USERS: (&str, &str) = ("super.users", "User:ANONYMOUS;User:admin;User:gateway");
 
 /// Without a protocol of its own, the gateway takes logins as Kafka does.
 fn delegating(kafka: &SecureKafka) -> Gateway {

@@ -17,6 +17,7 @@ mod equivalence;
 mod failover;
 mod groups;
 mod isolation;
+mod kafka_managed;
 mod logins;
 mod lying_proxy;
 mod matrix;

@@ -190,7 +190,7 @@ fn hosts(tenant: &str) -> String {
 }
 
 /// A listener that takes the tokens as well as passwords: what is handed on to Kafka goes to one listener.
-const KNOWS_TOKENS: [(&str, &str); 5] = [
+pub(crate) const KNOWS_TOKENS: [(&str, &str); 5] = [
     ("listener.name.saslssl.sasl.enabled.mechanisms", "PLAIN,SCRAM-SHA-256,SCRAM-SHA-512,OAUTHBEARER"),
     (
         "listener.name.saslssl.oauthbearer.sasl.jaas.config",
@@ -205,7 +205,7 @@ const KNOWS_TOKENS: [(&str, &str); 5] = [
 ];
 
 /// By TLS, as a user of Kafka's.
-fn upstream(kafka: &SecureKafka) -> Value {
+pub(crate) fn upstream(kafka: &SecureKafka) -> Value {
     let login = "org.apache.kafka.common.security.scram.ScramLoginModule required username=\"gateway\" \
                  password=\"gateway-secret\";";
     json!({
