@@ -18,6 +18,7 @@ use kafka_protocol::messages::{
 };
 use kafka_protocol::protocol::{Decodable, Encodable, StrBytes};
 use kafka_protocol::records::Record;
+use tokio::time::{Instant, sleep};
 use wire::schema::ApiKey;
 use wire::walk::{KeepAll, scan};
 
@@ -56,6 +57,10 @@ pub const UP_TO_THREE: i16 = -2;
 /// A record is a few hundred bytes: this many fit in one answer.
 const FETCH_BYTES: i32 = 16 << 20;
 const ANSWER_MILLISECONDS: i32 = 5_000;
+/// A new topic that a broker does not know by then is worth an error.
+const UNTIL_KNOWN: Duration = Duration::from_secs(5);
+/// Between two looks for it.
+const PAUSE: Duration = Duration::from_millis(20);
 /// Somebody who only waits for records needs none of them.
 const ONE_BATCH: i32 = 1;
 
@@ -300,7 +305,7 @@ impl TopicLog {
         let mut metadata = self.look_up(&any).await?;
         if error_of(&metadata) == UNKNOWN_TOPIC {
             self.create(&any).await?;
-            metadata = self.look_up(&any).await?;
+            metadata = self.look_up_new(&any).await?;
         }
         self.verify("the look-up", error_of(&metadata))?;
         if self.strict {
@@ -319,6 +324,19 @@ impl TopicLog {
         let topic = MetadataRequestTopic::default().with_name(Some(self.name()));
         let request = MetadataRequest::default().with_topics(Some(vec![topic])).with_allow_auto_topic_creation(false);
         self.ask(&any.connection, &any.address, ApiKey::Metadata, METADATA, &request).await
+    }
+
+    /// A broker knows a topic a moment later than the controller that made it.
+    async fn look_up_new(&self, any: &Link) -> Result<MetadataResponse, LogError> {
+        let until = Instant::now() + UNTIL_KNOWN;
+        loop {
+            let metadata = self.look_up(any).await?;
+            let is_known = error_of(&metadata) != UNKNOWN_TOPIC && leader_of(&metadata, self.share).is_some();
+            if is_known || Instant::now() >= until {
+                return Ok(metadata);
+            }
+            sleep(PAUSE).await;
+        }
     }
 
     async fn create(&self, any: &Link) -> Result<(), LogError> {

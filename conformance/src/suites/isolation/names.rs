@@ -27,6 +27,9 @@ pub(super) fn i_24(scene: &mut Scene<'_>) -> Result<(), Trouble> {
         for topic in [&name, &own] {
             let _ = crate::suites::arena::victim::create_topic(&mut peer, topic, &json!([]))?;
         }
+        // A broker shows topics a moment after they were made.
+        let named = json!([{ "Name": name }, { "Name": own }]);
+        let _ = peer.must(ApiKey::Metadata, 4..=9, &json!({ "Topics": named, "AllowAutoTopicCreation": false }))?;
         let listed = peer.must(ApiKey::Metadata, 4..=9, &json!({ "Topics": null, "AllowAutoTopicCreation": false }))?;
         let mut names: Vec<&str> =
             listed["Topics"].as_array().into_iter().flatten().filter_map(|topic| topic["Name"].as_str()).collect();
