@@ -18,6 +18,7 @@ mod failover;
 mod groups;
 mod isolation;
 mod kafka_managed;
+mod kerberos;
 mod logins;
 mod lying_proxy;
 mod matrix;

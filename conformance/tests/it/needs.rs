@@ -22,15 +22,37 @@ pub(crate) fn sandbox_program() -> PathBuf {
     sandboxes::find_program(std::env::var_os("SANDBOX_BIN").map(PathBuf::from))
 }
 
+/// The gateway that `fixtures/kerberos-gateway` builds.
+pub(crate) fn kerberos_gateway() -> PathBuf {
+    fixtures().with_file_name("target").join("fixtures/kerberos-gateway")
+}
+
 /// Whether the test may run; else it says why not.
 pub(crate) fn met(test: &str, clients: &[&str]) -> bool {
-    let missing = missing(clients);
+    may_run(test, missing(clients))
+}
+
+/// The same for a test that needs Kerberos too.
+pub(crate) fn met_with_kerberos(test: &str, clients: &[&str]) -> bool {
+    may_run(test, missing(clients).or_else(without_kerberos))
+}
+
+fn may_run(test: &str, missing: Option<String>) -> bool {
     if let Some(why) = &missing {
         let required = std::env::var("REQUIRE_E2E").is_ok_and(|value| value == "1");
         assert!(!required, "{test} must run here and cannot: {why}");
         println!("SKIPPED {test}: {why}");
     }
     missing.is_none()
+}
+
+fn without_kerberos() -> Option<String> {
+    if !succeeds(Command::new(kerberos_gateway()).arg("--version")) {
+        return Some("no gateway with Kerberos; run fixtures/kerberos-gateway".to_owned());
+    }
+    let kdc = Command::new(fixtures().join("services/kdc")).arg("--check").output();
+    let missing = |said: std::process::Output| String::from_utf8_lossy(&said.stderr).trim().to_owned();
+    kdc.map_or_else(|error| Some(error.to_string()), |said| (!said.status.success()).then(|| missing(said)))
 }
 
 fn missing(clients: &[&str]) -> Option<String> {

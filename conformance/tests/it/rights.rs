@@ -79,16 +79,23 @@ fn with_rules() -> Vec<String> {
 }
 
 /// A broker as a process.
-struct Kafka {
+pub(crate) struct Kafka {
     folder: PathBuf,
-    port: u16,
+    /// The first of its ports.
+    pub(crate) port: u16,
 }
 
 impl Kafka {
     fn start(folder: &Path, properties: &[String]) -> Self {
+        Self::with(folder, properties, &[])
+    }
+
+    /// With variables of `fixtures/services/kafka/run`.
+    pub(crate) fn with(folder: &Path, properties: &[String], variables: &[(&str, &str)]) -> Self {
         let port = free_ports(PORTS).unwrap();
-        let program = needs::fixtures().join("services/kafka/run");
-        let done = Command::new(program).arg(folder).arg(port.to_string()).args(properties).output().unwrap();
+        let mut program = Command::new(needs::fixtures().join("services/kafka/run"));
+        let _ = program.envs(variables.iter().copied());
+        let done = program.arg(folder).arg(port.to_string()).args(properties).output().unwrap();
         // The broker's own words are long, and the last ones tell.
         let said = String::from_utf8_lossy(&done.stderr);
         assert!(done.status.success(), "{}", said.lines().rev().take(20).collect::<Vec<_>>().join("\n"));

@@ -51,13 +51,24 @@ impl Gateway {
 
     /// With settings of its own for the side of the clients.
     pub(crate) fn serving(broker: &str, protocol: &str, properties: &[(&str, String)], clients: Value) -> Self {
+        let mut program = Command::new(needs::sandbox_program());
+        Self::by(program.arg("gateway").env_clear(), broker, protocol, properties, clients)
+    }
+
+    /// By a program that takes `--config FILE` after the arguments that it has.
+    pub(crate) fn by(
+        program: &mut Command,
+        broker: &str,
+        protocol: &str,
+        properties: &[(&str, String)],
+        mut clients: Value,
+    ) -> Self {
         static STARTED: AtomicUsize = AtomicUsize::new(0);
         let name = format!("upstream-{}-{}", std::process::id(), STARTED.fetch_add(1, Ordering::Relaxed));
         let folder = std::env::temp_dir().join(name);
         fs::create_dir_all(&folder).unwrap();
         let (port, admin) = (free_ports(1).unwrap(), free_ports(1).unwrap());
         let properties = properties.iter().map(|(name, value)| ((*name).to_owned(), json!(value)));
-        let mut clients = clients;
         for (name, value) in [("portStart", json!(port)), ("portCount", json!(1)), ("minBrokerId", json!(1))] {
             clients[name] = value;
         }
@@ -73,10 +84,9 @@ impl Gateway {
         });
         let file = folder.join("gateway.yaml");
         fs::write(&file, settings.to_string()).unwrap();
-        let process = Command::new(needs::sandbox_program())
-            .args(["gateway", "--config"])
+        let process = program
+            .arg("--config")
             .arg(file)
-            .env_clear()
             .env("RUST_LOG", "debug")
             .stdout(Stdio::null())
             .stderr(fs::File::create(folder.join("log")).unwrap())
@@ -101,7 +111,7 @@ impl Gateway {
         answer
     }
 
-    fn waits_until(&self, what: &str, holds: impl Fn(&str) -> bool) -> String {
+    pub(crate) fn waits_until(&self, what: &str, holds: impl Fn(&str) -> bool) -> String {
         let began = Instant::now();
         loop {
             let health = self.get("/health");
@@ -215,7 +225,7 @@ fn protocol(at: At) -> &'static str {
 }
 
 /// A topic is made, written to and read through the gateway.
-fn records_go_through(client: &str, gateway: &Gateway, topic: &str) {
+pub(crate) fn records_go_through(client: &str, gateway: &Gateway, topic: &str) {
     gateway.is_ready();
     let connection = Connection::plain(&gateway.clients);
     if client == "kcat" {
@@ -320,21 +330,25 @@ fn logins_are_renewed_under_load() {
     ];
     for (number, (at, properties)) in ways.into_iter().enumerate() {
         let gateway = Gateway::start(&kafka.address(at), protocol(at), &properties);
-        gateway.is_ready();
-        let topic = format!("long-{number}");
-        let mut client = start("python", &Connection::plain(&gateway.clients));
-        let _ = client.does("create_topic", json!({ "topic": topic }));
-        let _ = client.does("load_start", json!({ "topic": topic, "name": "v", "per_second": 300 }));
-        thread::sleep(Duration::from_secs(10));
-        let result = client.does("load_stop", json!({}));
-        let sent = result["values"].as_array().unwrap().len();
-        assert_eq!(result["failed"].as_array().map_or(0, Vec::len), 0, "{result}");
-        assert!(sent > 1_000, "{sent} records in ten seconds");
-        let with = json!({ "topic": topic, "group": "all", "count": sent, "linger_ms": 5000 });
-        assert_eq!(client.consumes_with(with).len(), sent, "each once");
-        assert!(gateway.counter("gateway_upstream_login_renewals_total") >= 3, "{}", gateway.log());
-        assert_eq!(gateway.counter("gateway_upstream_connection_failures_total"), 0);
-        stand::log_is_calm(&gateway.log(), &["audit.sinks is not set", "clients."]);
+        load_goes_on_while_logins_are_renewed(&gateway, &format!("long-{number}"));
     }
     assert!(asked.load(Ordering::SeqCst) >= 2, "a token of six seconds is renewed within ten");
+}
+
+/// Ten seconds of it, on a broker with [`LIFETIME`].
+pub(crate) fn load_goes_on_while_logins_are_renewed(gateway: &Gateway, topic: &str) {
+    gateway.is_ready();
+    let mut client = start("python", &Connection::plain(&gateway.clients));
+    let _ = client.does("create_topic", json!({ "topic": topic }));
+    let _ = client.does("load_start", json!({ "topic": topic, "name": "v", "per_second": 300 }));
+    thread::sleep(Duration::from_secs(10));
+    let result = client.does("load_stop", json!({}));
+    let sent = result["values"].as_array().unwrap().len();
+    assert_eq!(result["failed"].as_array().map_or(0, Vec::len), 0, "{result}");
+    assert!(sent > 1_000, "{sent} records in ten seconds");
+    let with = json!({ "topic": topic, "group": "all", "count": sent, "linger_ms": 5000 });
+    assert_eq!(client.consumes_with(with).len(), sent, "each once");
+    assert!(gateway.counter("gateway_upstream_login_renewals_total") >= 3, "{}", gateway.log());
+    assert_eq!(gateway.counter("gateway_upstream_connection_failures_total"), 0);
+    stand::log_is_calm(&gateway.log(), &["audit.sinks is not set", "clients."]);
 }
