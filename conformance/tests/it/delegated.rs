@@ -1,16 +1,13 @@
 //! Kafka decides who clients are: real clients log in through the gateway with what Kafka knows them by, are to Kafka who they
 //! are, and log in again while they work (KIP-368).
 
-use std::thread;
-use std::time::Duration;
-
 use conformance::drivers::Connection;
 use serde_json::json;
 
 use super::needs;
 use super::secure_kafka::{At, SecureKafka, WITH_ACLS};
 use super::stand::{self, records, start, values};
-use super::upstream::{Gateway, LIFETIME, PASSWORD, password};
+use super::upstream::{Gateway, LIFETIME, PASSWORD, password, works_for_ten_seconds};
 
 const REFUSED: &[&str] = &["SASL_AUTHENTICATION_FAILED"];
 /// The gateway looks at all of Kafka for its clients.
@@ -79,17 +76,4 @@ fn clients_log_in_again_at_kafka_while_they_work() {
     }
     assert_eq!(gateway.counter("gateway_isolation_violations_total"), 0);
     stand::log_is_calm(&gateway.log(), &["audit.sinks is not set", "clients."]);
-}
-
-fn works_for_ten_seconds(client: &str, connection: &Connection, topic: &str) {
-    let mut client = start(client, connection);
-    let _ = client.does("create_topic", json!({ "topic": topic }));
-    let _ = client.does("load_start", json!({ "topic": topic, "name": "v", "per_second": 300 }));
-    thread::sleep(Duration::from_secs(10));
-    let result = client.does("load_stop", json!({}));
-    let sent = result["values"].as_array().unwrap().len();
-    assert_eq!(result["failed"].as_array().map_or(0, Vec::len), 0, "{result}");
-    assert!(sent > 1_000, "{sent} records in ten seconds");
-    let with = json!({ "topic": topic, "group": format!("{topic}-all"), "count": sent, "linger_ms": 5000 });
-    assert_eq!(client.consumes_with(with).len(), sent, "each once");
 }

@@ -71,7 +71,7 @@ impl UpstreamCounters {
             ("gateway_upstream_switches_total", "Switches to another physical cluster.", &self.switches),
             (
                 "gateway_upstream_switch_sessions_total",
-                "Client connections that ended because their physical cluster no longer serves.",
+                "Client connections that ended because another physical cluster serves than their client believed.",
                 &self.sessions_left,
             ),
             (

@@ -5,7 +5,7 @@
 //! to begin anew from its bootstrap addresses (KIP-1102); others find the new brokers because every address of the gateway leads to
 //! some broker.
 //!
-//! What it has learned of topics at the cluster before may still be in its requests; for records that matters, see [`Stale`].
+//! What it has learned of topics at the cluster before may still be in its requests; for records that matters, see [`are_stale`].
 
 use super::measure::Made;
 use super::pipeline::Session;

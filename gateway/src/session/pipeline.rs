@@ -200,7 +200,10 @@ async fn requests(
                     break;
                 }
             }
-            Course::Forward(checked) if leaving::are_stale(session.shared, rights.tenant(), &checked) => break,
+            Course::Forward(checked) if leaving::are_stale(session.shared, rights.tenant(), &checked) => {
+                session.shared.metrics.upstreams.session_left();
+                break;
+            }
             Course::Forward(checked) => {
                 let kafka = Among { upstream, queue: &queue };
                 forward(session, &kafka, (checked, begun, owed), &mut rights, &mut memory, &mut segments).await?;

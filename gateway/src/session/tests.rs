@@ -7,6 +7,7 @@ use crate::authn::tokens::TokenKey;
 use crate::authz::acl::{AclBinding, AclFilter};
 use crate::config::{Config, HostPort, PortRouting};
 use crate::naming::topic_ids::TopicIds;
+use crate::observe::upstreams::UpstreamState;
 use crate::routing::port::Ports;
 use crate::upstream::metadata;
 use crate::upstream::security::Security;
@@ -556,6 +557,8 @@ async fn records_under_an_id_of_the_former_cluster_come_again_in_their_order() {
     gateway.shared.cluster.topic_ids.learn([7; 16], "orders");
     assert!(cluster.activate(&to_failover()));
     gateway.shared = Arc::new(gateway.shared.at(&failover));
+    let state = UpstreamState { name: "failover".to_owned(), active: true, reachable: true };
+    gateway.shared.metrics.upstreams.set(vec![state], 1);
     let records = |id: i32, topic: [u8; 16]| {
         let topics = json!([{ "TopicId": value::uuid_text(&topic), "PartitionData": [{ "Index": 0, "Records": "" }] }]);
         request(ApiKey::Produce, 13, id, &json!({ "Acks": 0, "TimeoutMs": 1000, "TopicData": topics }))
@@ -568,9 +571,12 @@ async fn records_under_an_id_of_the_former_cluster_come_again_in_their_order() {
     client.write_all(&[heartbeat(7), records(8, [7; 16]), heartbeat(9)].concat()).await.unwrap();
     assert_eq!(correlation_id(&answer(&mut client).await), 7, "what was asked before is answered");
     let mut rest = Vec::new();
-    let _ = client.read_to_end(&mut rest).await.unwrap();
+    let end = tokio::time::timeout(Duration::from_secs(20), client.read_to_end(&mut rest)).await;
+    let _ = end.expect("the connection ends").unwrap();
     assert_eq!(rest, b"", "and nothing behind it");
     assert!(session.await.unwrap().is_ok());
+    let left = "gateway_upstream_switch_sessions_total 1";
+    assert!(gateway.shared.metrics.render().lines().any(|line| line == left), "and is counted");
 }
 
 #[tokio::test]
