@@ -39,6 +39,8 @@ pub mod scram;
 mod several;
 mod store_room;
 #[cfg(test)]
+mod switch_tests;
+#[cfg(test)]
 mod tests;
 mod throttle;
 mod throttle_time;
